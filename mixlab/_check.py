@@ -1,0 +1,96 @@
+"""Argument checks that answer in one form: the argument's name, what is allowed, what came."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CLASS_LABELS = "a tensor of int64 class labels with shape [batch]"
+
+
+def shown(value: Any) -> str:
+    """Say what came, short enough for an error message: tensors by dtype and shape, the rest by repr."""
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def number(name: str, value: Any, low: float, high: float, *, note: str = "") -> float:
+    """Return `value` as a float if it is a finite number in [low, high]."""
+    allowed = f"{name} must be a number from {low:g} to {high:g}{note}, got {shown(value)}"
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise TypeError(allowed)
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise TypeError(allowed)
+    result = float(value)
+    if not (math.isfinite(result) and low <= result <= high):
+        raise ValueError(allowed)
+    return result
+
+
+def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return `value` as an int if it is a whole number in [low, high]."""
+    span = f"of at least {low}" if high is None else f"from {low} to {high}"
+    allowed = f"{name} must be an integer {span}, got {shown(value)}"
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(allowed)
+    result = int(value)
+    if result < low or (high is not None and result > high):
+        raise ValueError(allowed)
+    return result
+
+
+def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`; otherwise name the nearest one."""
+    options = list(allowed)
+    if value in options:
+        return str(value)
+    near = difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {shown(value)}{hint}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return value
+
+
+def tensor(name: str, value: Any, what: str) -> Tensor:
+    """Return `value` if it is a tensor; `what` says which tensor was wanted."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}")
+    return value
+
+
+def class_labels(
+    name: str, value: Any, *, batch: int | None = None, classes: int | None = None, note: str = ""
+) -> Tensor:
+    """Return `value` if it is int64 [batch]; the range is read on CPU only, so that CUDA never waits for it."""
+    labels = tensor(name, value, CLASS_LABELS + note)
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        raise TypeError(f"{name} must be {CLASS_LABELS}{note}, got {shown(labels)}")
+    if batch is not None and len(labels) != batch:
+        raise ValueError(f"{name} must hold one label for each of the {batch} examples, got {len(labels)} labels")
+    if labels.device.type == "cpu" and len(labels):
+        low, high = (int(edge) for edge in torch.aminmax(labels))
+        if low < 0 or (classes is not None and high >= classes):
+            top = "" if classes is None else f" to {classes - 1}"
+            raise ValueError(f"{name} must hold class labels from 0{top}, got labels from {low} to {high}")
+    return labels
+
+
+def generator(value: Any, device: torch.device) -> torch.Generator | None:
+    """Return `value` if it is None or a generator of `device`'s type."""
+    if value is None:
+        return None
+    if not isinstance(value, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator or None, got {shown(value)}")
+    if value.device.type != device.type:
+        raise ValueError(f"generator must live on {device.type}, where it draws, got one on {value.device.type}")
+    return value

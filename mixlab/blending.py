@@ -1,0 +1,69 @@
+"""The arithmetic of mixing: x̃_k = λ_k x + (1 − λ_k) x′, or x with a box of x′ pasted in, for all K mixes in one pass.
+
+On a CPU the work goes in chunks of examples that stay in cache, so that a partner is fetched once for all K mixes and
+main memory sees each image about once on its way in and each mix once on its way out. An accelerator takes the whole
+batch at once.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_CHUNK_BYTES = 1 << 21  # about one core's share of cache; between 1 and 4 MB the time hardly changes
+_NATIVE = (torch.float32, torch.float64)  # mixed as they are; other types in float32, rounded once at the end
+
+
+def mix_into(
+    out: Tensor,
+    x: Tensor,
+    partner: Tensor,
+    weight: Tensor,
+    *,
+    rolled: bool = False,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+) -> None:
+    """Fill out[k, i] with x[i] and x[partner[i]], mixed by weight[k, i].
+
+    Args:
+        out: [K, B, ...], where the mixes go.
+        x: [B, ...], the examples; not changed.
+        partner: [B] int64.
+        weight: [K, B, ...] and broadcastable to `out`: a float λ blends, a bool takes x[i] where it is true.
+        rolled: partner[i] is (i − 1) mod B, so that partners lie next to each other and need no gathering.
+        scale, shift: map every value v to v * scale + shift first; broadcastable to x.
+    """
+    compute = x.dtype if x.dtype in _NATIVE else torch.float32
+    pasting = weight.dtype == torch.bool
+    if not pasting:
+        weight = weight.to(compute)
+    for rows, *pair in _pairs(x, partner, rolled):
+        if not pasting or scale is not None:
+            pair = [half.to(compute) for half in pair]
+        if scale is not None and shift is not None:
+            pair = [torch.addcmul(shift, half, scale) for half in pair]
+        own, other = pair
+        for k in range(len(out)):
+            target = out[k, rows]
+            direct = target if target.dtype == own.dtype else None
+            if pasting:
+                mixed = torch.where(weight[k, rows], own, other, out=direct)
+            else:
+                mixed = torch.lerp(other, own, weight[k, rows], out=direct)
+            if direct is None:
+                target.copy_(mixed if target.is_floating_point() else mixed.round_())
+
+
+def _pairs(x: Tensor, partner: Tensor, rolled: bool) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield (rows, examples, their partners), a chunk at a time."""
+    chunk = len(x)
+    if x.device.type == "cpu":
+        chunk = max(1, _CHUNK_BYTES // max(1, x[0].numel() * x.element_size()))
+    first = 0
+    if rolled:
+        yield slice(0, 1), x[:1], x[-1:]
+        first = 1
+    for start in range(first, len(x), chunk):
+        rows = slice(start, min(start + chunk, len(x)))
+        yield rows, x[rows], x[start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])

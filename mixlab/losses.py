@@ -1,0 +1,70 @@
+"""Cross entropy against two labels at once, without ever building a one-hot."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mixlab import _check
+
+
+def mixed_cross_entropy(
+    logits: Tensor,
+    y_a: Tensor,
+    y_b: Tensor,
+    lam: Tensor,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """λ · CE(logits, y_a) + (1 − λ) · CE(logits, y_b), the loss of a mixed example.
+
+    Equal to cross entropy against the soft label λ onehot(y_a) + (1 − λ) onehot(y_b), because cross entropy is linear
+    in the label; so two look-ups replace a [N, C] target.
+
+    Args:
+        logits: [N, C] float, any float type; the loss of a half type is computed in float32.
+        y_a, y_b: [N] int64 class labels from 0 to C − 1.
+        lam: [N] float in [0, 1], the weight of y_a.
+        reduction: "mean" over the N examples, "sum", or "none" for one loss each, in nats.
+        label_smoothing: share of every target spread evenly over all classes, in [0, 1].
+
+    Returns:
+        A scalar, or [N] for reduction "none"; differentiable in `logits`.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind, shape or range. Values of λ and labels are looked at on
+        CPU only, so that CUDA never waits.
+
+    Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2 and its official code.
+    """
+    _check.tensor("logits", logits, "a float tensor of shape [examples, classes]")
+    if logits.ndim != 2 or not logits.is_floating_point() or logits.shape[0] == 0 or logits.shape[1] == 0:
+        raise ValueError(f"logits must be a float tensor of shape [examples, classes], got {_check.shown(logits)}")
+    examples, classes = logits.shape
+    _check.class_labels("y_a", y_a, batch=examples, classes=classes)
+    _check.class_labels("y_b", y_b, batch=examples, classes=classes)
+    check_lam("lam", lam, (examples,))
+    _check.choice("reduction", reduction, ("mean", "sum", "none"))
+    label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
+
+    log_probs = functional.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    both = log_probs.gather(1, torch.stack([y_a, y_b], dim=1))
+    lam = lam.to(both.dtype)
+    loss = -(lam * both[:, 0] + (1 - lam) * both[:, 1])
+    if label_smoothing > 0:
+        loss = (1 - label_smoothing) * loss - label_smoothing * log_probs.mean(dim=1)
+    if reduction == "none":
+        return loss
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def check_lam(name: str, lam: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise unless `lam` is a float tensor of this shape with values in [0, 1] (values are looked at on CPU only)."""
+    _check.tensor(name, lam, f"a float tensor of shape {list(shape)}")
+    if not lam.is_floating_point() or lam.shape != shape:
+        raise ValueError(f"{name} must be a float tensor of shape {list(shape)}, got {_check.shown(lam)}")
+    if lam.device.type == "cpu" and lam.numel():
+        low, high = (float(edge) for edge in torch.aminmax(lam.detach()))
+        if not (low >= 0 and high <= 1):  # also true of NaN
+            raise ValueError(f"{name} must hold weights in [0, 1], got values from {low:g} to {high:g}")
