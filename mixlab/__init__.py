@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mixlab.losses import mixed_cross_entropy
-from mixlab.mixing import PARTNERS, VARIANTS, Mixed, Mixer, MixPlan
+from mixlab.mixing import PARTNERS, Mixed, Mixer
+from mixlab.plans import VARIANTS, MixPlan
 from mixlab.sampling import LambdaMoments, lambda_moments, lambda_pdf, sample_lambda
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mixlab.calibration import Reliability
     from mixlab.checking import check
     from mixlab.data import load
+    from mixlab.intervals import Interval, mean_interval
     from mixlab.plots import picture, plot_history, plot_lambda, plot_mixed, plot_reliability
     from mixlab.training import Record, Trainer, fit
 
@@ -21,7 +23,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "Reliability": "calibration",
     "check": "checking",
+    "Interval": "intervals",
     "load": "data",
+    "mean_interval": "intervals",
     "picture": "plots",
     "plot_history": "plots",
     "plot_lambda": "plots",
@@ -36,6 +40,7 @@ _LAZY_MODULES = ("models", "panels")
 __all__ = [
     "PARTNERS",
     "VARIANTS",
+    "Interval",
     "LambdaMoments",
     "MixPlan",
     "Mixed",
@@ -48,6 +53,7 @@ __all__ = [
     "lambda_moments",
     "lambda_pdf",
     "load",
+    "mean_interval",
     "mixed_cross_entropy",
     "models",
     "panels",

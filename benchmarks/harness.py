@@ -1,0 +1,84 @@
+"""What the benchmarks share: interleaved timing in one process, and a report that names the machine."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HERE = Path(__file__).resolve().parent
+
+
+def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each task, `repeats` times, taking turns so that a busy moment hits all alike; two rounds of warm-up."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for round_ in range(repeats + 2):
+        for name, task in tasks.items():
+            _wait()
+            began = time.perf_counter()
+            task()
+            _wait()
+            if round_ >= 2:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def median_and_spread(seconds: list[float]) -> tuple[float, float, float]:
+    """Median and the two quartiles."""
+    low, middle, high = statistics.quantiles(seconds, n=4)
+    return middle, low, high
+
+
+def ratio(seconds: list[float], base: list[float]) -> float:
+    """The median, over the rounds, of one task's time over another's in the same round."""
+    return statistics.median(one / other for one, other in zip(seconds, base, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """Where a figure was taken."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "date": date.today().isoformat(),
+        "command": "python " + " ".join(sys.argv),
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of what took part."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def save(name: str, content: dict[str, Any]) -> None:
+    """Write benchmarks/NAME.json."""
+    path = HERE / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    print(f"\nwrote {path}")

@@ -1,0 +1,47 @@
+"""How sure a mean over a few seeds is."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mixlab import _check
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean of n values with its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    level: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, n = {self.n})"
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Student's t interval for the mean of a few independent values, such as one number a seed.
+
+    Args:
+        values: at least two numbers. For a difference between two methods give the difference of each seed.
+        level: of confidence, between 0.5 and 0.999.
+
+    Returns:
+        Interval: mean, low, high, n, level.
+
+    Raises:
+        TypeError, ValueError: fewer than two values, or one that is no finite number.
+
+    Source: Student, "The probable error of a mean", Biometrika 1908.
+    """
+    numbers = [_check.number("values", value, -1e300, 1e300) for value in values]
+    level = _check.number("level", level, 0.5, 0.999)
+    if len(numbers) < 2:
+        raise ValueError(f"values must hold at least two numbers, got {len(numbers)}")
+    from scipy.special import stdtrit
+
+    mean = statistics.fmean(numbers)
+    reach = stdtrit(len(numbers) - 1, (1 + level) / 2) * statistics.stdev(numbers) / len(numbers) ** 0.5
+    return Interval(mean, float(mean - reach), float(mean + reach), len(numbers), level)

@@ -1,0 +1,298 @@
+"""The live loop: it learns, repeats bit for bit, stops, and refuses what cannot work."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import mixlab as mx
+from mixlab.data import Dataset, Split
+from mixlab.training import predict
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    shapes = mx.load("shapes", train_size=300, difficulty=0.0)
+    return replace(shapes, test=shapes.test.subset(torch.arange(200)))
+
+
+class Linear(nn.Module):
+    """Small enough to be retraced by hand."""
+
+    def __init__(self, outputs: int = 10) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, 3 * 32 * 32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x.flatten(1), self.weight)
+
+
+def run(data: Dataset, mixer: mx.Mixer | None = None, **settings: Any) -> tuple[list[mx.Record], nn.Module]:
+    model = mx.models.quick(10)
+    settings = {"epochs": 2, "batch_size": 64, "dtype": torch.float32} | settings
+    return list(mx.fit(model, data, mixer, **settings)), model
+
+
+def test_records_say_where_the_training_stands(data: Dataset) -> None:
+    records, model = run(data)
+    assert [record.epoch for record in records] == [1.0, 2.0]
+    assert [record.step for record in records] == [4, 8]  # 300 // 64 steps an epoch
+    assert records[-1].steps == 8
+    assert records[-1].seconds_left == 0
+    assert records[0].seconds_left > 0
+    assert 0 < records[0].seconds < records[1].seconds
+    assert records[-1].images_per_second > 0
+    last = records[-1]
+    model.eval()
+    mean, std = (torch.tensor(part).view(1, -1, 1, 1) for part in data.normalisation)
+    with torch.no_grad():
+        logits = model((data.test.images / 255 - mean) / std).double()
+    assert last.test_accuracy == pytest.approx((logits.argmax(1) == data.test.labels).double().mean().item(), abs=1e-9)
+    assert last.test_nll == pytest.approx(functional.cross_entropy(logits, data.test.labels).item(), rel=1e-4)
+    assert last.test_ece == last.reliability.ece()
+    assert last.reliability.count == len(data.test)
+
+
+def test_it_learns(data: Dataset) -> None:
+    """Easy Shapes, 300 images, 12 epochs: far above the 10% of guessing, for every variant."""
+    for variant in mx.VARIANTS:
+        records, _ = run(data, mx.Mixer(variant), epochs=12, batch_size=32)
+        assert records[-1].test_accuracy > 0.3, variant
+        assert records[-1].train_loss < records[0].train_loss, variant
+
+
+@pytest.mark.parametrize("mixer", [None, mx.Mixer("mixup", k=2), mx.Mixer("cutmix")])
+def test_equal_seeds_repeat_bit_for_bit_and_leave_the_global_state_alone(
+    data: Dataset, mixer: mx.Mixer | None
+) -> None:
+    before = torch.get_rng_state()
+    (one, first), (two, second) = run(data, mixer, cutout_side=8), run(data, mixer, cutout_side=8)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [record.train_loss for record in one] == [record.train_loss for record in two]
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    other, _ = run(data, mixer, cutout_side=8, seed=1)
+    assert other[-1].train_loss != one[-1].train_loss
+
+
+def test_every_mixer_sees_the_same_images(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list[torch.Tensor]] = {}
+    for variant in mx.VARIANTS:
+        trainer = mx.fit(mx.models.quick(10), data, mx.Mixer(variant), epochs=1, batch_size=100)
+        batches = seen.setdefault(variant, [])
+        plan = trainer.mixer.plan
+        monkeypatch.setattr(trainer.mixer, "plan", lambda x, plan=plan, to=batches, **k: (to.append(x), plan(x, **k))[1])
+        list(trainer)
+    for batches in seen.values():
+        assert all(torch.equal(a, b) for a, b in zip(batches, seen["none"], strict=True))
+
+
+def test_one_step_by_hand(data: Dataset) -> None:
+    """One step of a linear model equals gradient descent on soft-label cross entropy, in float64."""
+    model = Linear()
+    mixer = mx.Mixer("mixup", k=3)
+    trainer = mx.fit(model, data, mixer, epochs=1, batch_size=50, augment=False, weight_decay=0.1, dtype=torch.float32)
+    images, labels = [], []
+    plan = mixer.plan
+
+    def remember(x: torch.Tensor, **settings: Any) -> mx.MixPlan:
+        images.append(x.clone())
+        labels.append(plan(x, generator=torch.Generator().manual_seed(1)))
+        return labels[-1]
+
+    mixer.plan = remember  # type: ignore[method-assign, assignment]
+    trainer.step()
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))[:50]
+    assert torch.equal(images[0], data.train.images[order])
+    mean, std = (torch.tensor(part).double().view(1, -1, 1, 1) for part in data.normalisation)
+    x = (data.train.images[order].double() / 255 - mean) / std
+    y = functional.one_hot(data.train.labels[order], 10).double()
+    made = labels[0]
+    lam = made.lam.double()[..., None]
+    soft = (lam * y + (1 - lam) * y[made.partner]).flatten(0, 1)
+    mixed = (lam * x.flatten(1) + (1 - lam) * x.flatten(1)[made.partner]).flatten(0, 1)
+    gradient = (0.1 - soft).T @ mixed / 150  # softmax of zero logits is 1/10
+    peak = trainer.optimiser.param_groups[0]["lr"]
+    expected = -peak * gradient * 1.9  # the first Nesterov step: gradient + 0.9 * gradient
+    assert torch.allclose(model.weight.double(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_learning_rate_is_a_triangle(data: Dataset) -> None:
+    trainer = mx.fit(mx.models.quick(10), data, epochs=5, batch_size=60, learning_rate=0.8, dtype=torch.float32)
+    rates = []
+    while not trainer.done:
+        trainer.step()
+        rates.append(trainer.optimiser.param_groups[0]["lr"])
+    top = rates.index(max(rates))
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert 0.7 < max(rates) <= 0.8
+    assert rates[-1] < 0.05
+    with pytest.raises(RuntimeError, match="^step must not be called after the last of 25 steps$"):
+        trainer.step()
+
+
+def test_leaving_the_loop_stops_it(data: Dataset) -> None:
+    trainer = mx.fit(mx.models.quick(10), data, epochs=50, batch_size=100)
+    for record in trainer:
+        if record.epoch == 2:
+            break
+    assert trainer.step_count == 6
+    assert not trainer.done
+    assert trainer.epoch == 2
+
+
+def test_biases_and_normalisation_are_not_decayed(data: Dataset) -> None:
+    trainer = mx.fit(mx.models.resnet8(10), data, epochs=1, weight_decay=0.25)
+    for group in trainer.optimiser.param_groups:
+        assert group["weight_decay"] == (0.25 if group["params"][0].ndim > 1 else 0)
+        assert len({p.ndim > 1 for p in group["params"]}) == 1
+
+
+def test_picked_says_what_and_why(data: Dataset) -> None:
+    trainer = mx.fit(mx.models.quick(10), data, epochs=1, device="cpu", dtype=torch.bfloat16)
+    assert re.fullmatch(r"cpu, channels_last, bfloat16 \(as asked\), \d+ threads? \(.+\)", trainer.picked)
+    assert trainer.picked in repr(trainer)
+    assert torch.get_num_threads() == mx.machine.torch_threads()[0]
+
+
+def test_bfloat16_trains(data: Dataset) -> None:
+    records, model = run(data, dtype=torch.bfloat16)
+    assert math.isfinite(records[-1].train_loss)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_evaluating_changes_nothing(data: Dataset) -> None:
+    (plain, one), model = run(data), mx.models.quick(10)
+    trainer = mx.fit(model, data, epochs=2, batch_size=64, dtype=torch.float32)
+    while not trainer.done:
+        trainer.evaluate()
+        trainer.step()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), model.parameters(), strict=True))
+    assert plain[-1].test_accuracy == trainer.evaluate().test_accuracy
+
+
+def test_predict_leaves_the_mode_as_it_was(data: Dataset) -> None:
+    model = mx.models.quick(10)
+    for mode in (True, False):
+        model.train(mode)
+        statistics = {name: value.clone() for name, value in model.state_dict().items()}
+        assert predict(model, data.test, data.normalisation).count == 200
+        assert model.training is mode
+        assert all(torch.equal(value, statistics[name]) for name, value in model.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(data: Dataset) -> None:
+    trainer = mx.fit(mx.models.resnet8(10), data, epochs=9, learning_rate=1e6, batch_size=64, dtype=torch.float32)
+    message = r"^the loss is no longer finite at step \d+ of 36; lower learning_rate, now 1e\+06$"
+    with pytest.raises(FloatingPointError, match=message):
+        list(trainer)
+
+
+def missing_class(data: Dataset) -> Dataset:
+    return replace(data, train=data.train.subset((data.train.labels != 3).nonzero().flatten()))
+
+
+WRONG: list[tuple[str, Callable[[Dataset], object], type[Exception], str]] = [
+    ("no epochs", lambda d: mx.fit(Linear(), d, epochs=0), ValueError, "epochs must be an integer of at least 1, got 0"),
+    (
+        "half epochs",
+        lambda d: mx.fit(Linear(), d, epochs=1.5),  # type: ignore[arg-type]
+        TypeError,
+        "epochs must be an integer of at least 1, got 1.5",
+    ),
+    ("seed", lambda d: mx.fit(Linear(), d, epochs=1, seed=-1), ValueError, "seed must be an integer of at least 0, got -1"),
+    (
+        "batch of one",
+        lambda d: mx.fit(Linear(), d, epochs=1, batch_size=1),
+        ValueError,
+        "batch_size must be an integer of at least 2, got 1",
+    ),
+    (
+        "learning rate",
+        lambda d: mx.fit(Linear(), d, epochs=1, learning_rate=math.nan),
+        ValueError,
+        "learning_rate must be a number from 0 to 1e+06, got nan",
+    ),
+    (
+        "smoothing",
+        lambda d: mx.fit(Linear(), d, epochs=1, label_smoothing=1.5),
+        ValueError,
+        "label_smoothing must be a number from 0 to 1, got 1.5",
+    ),
+    (
+        "cutout",
+        lambda d: mx.fit(Linear(), d, epochs=1, cutout_side=33),
+        ValueError,
+        "cutout_side must be an integer from 0 to 32, got 33",
+    ),
+    (
+        "augment",
+        lambda d: mx.fit(Linear(), d, epochs=1, augment="yes"),  # type: ignore[arg-type]
+        TypeError,
+        "augment must be True or False, got 'yes'",
+    ),
+    (
+        "dtype",
+        lambda d: mx.fit(Linear(), d, epochs=1, dtype=torch.float16),
+        TypeError,
+        "dtype must be torch.float32, torch.bfloat16 or None, got torch.float16",
+    ),
+    (
+        "mixer",
+        lambda d: mx.fit(Linear(), d, "mixup", epochs=1),  # type: ignore[arg-type]
+        TypeError,
+        "mixer must be a Mixer or None, such as mx.Mixer(\"mixup\"), got 'mixup'",
+    ),
+    (
+        "data",
+        lambda d: mx.fit(Linear(), d.train, epochs=1),  # type: ignore[arg-type]
+        TypeError,
+        "data must be a mixlab Dataset, as mx.load gives it, got Split(300 images of 3x32x32)",
+    ),
+    (
+        "empty class",
+        lambda d: mx.fit(Linear(), missing_class(d), epochs=1),
+        ValueError,
+        "data must hold a training image of every class, got none of {class3}",
+    ),
+    (
+        "empty test",
+        lambda d: mx.fit(Linear(), replace(d, test=Split(d.test.images[:0], d.test.labels[:0])), epochs=1),
+        ValueError,
+        'data must hold at least 2 training images and 1 test image, got Dataset("shapes", train 300, test 0, 10 classes)',
+    ),
+    (
+        "outputs",
+        lambda d: mx.fit(Linear(7), d, epochs=1),
+        ValueError,
+        "model must give 10 logits, one for each class of shapes, got a float32 tensor of shape [2, 7] for 2 images",
+    ),
+    (
+        "not logits",
+        lambda d: mx.fit(nn.Identity(), d, epochs=1),
+        ValueError,
+        "model must give 10 logits, one for each class of shapes, got a float32 tensor of shape [2, 3, 32, 32] "
+        "for 2 images",
+    ),
+    (
+        "no module",
+        lambda d: mx.fit(print, d, epochs=1),  # type: ignore[arg-type]
+        TypeError,
+        "model must be a torch.nn.Module, got <built-in function print>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "error", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_wrong_input(
+    data: Dataset, case: Callable[[Dataset], object], error: type[Exception], message: str
+) -> None:
+    message = message.replace("{class3}", data.classes[3])
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        case(data)
