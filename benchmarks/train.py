@@ -84,7 +84,9 @@ def throughput(data: Dataset, rounds: int) -> list[dict[str, object]]:
     trainers = {
         name: mx.fit(mx.models.quick(10), data, mixer, epochs=1000, batch_size=BATCH) for name, mixer in MIXERS.items()
     }
-    tasks: dict[str, Callable[[], object]] = {"bare loop, one fixed batch": bare(mx.fit(mx.models.quick(10), data, epochs=1))}
+    tasks: dict[str, Callable[[], object]] = {
+        "bare loop, one fixed batch": bare(mx.fit(mx.models.quick(10), data, epochs=1))
+    }
     tasks |= {f"mx.fit, {name}": trainer.step for name, trainer in trainers.items()}
     tasks["textbook loop"] = textbook(data, mx.models.quick(10))
     seconds = harness.interleaved(tasks, rounds)
@@ -158,7 +160,9 @@ def main() -> None:
     if not arguments.quick:
         runs = accuracy(data, 3, range(arguments.seeds))
         content = {"steps": steps, "mixing_share": share, "runs": runs}
-        harness.save("train", {"machine": harness.machine(), "versions": harness.versions("mixlab", "torch"), **content})
+        harness.save(
+            "train", {"machine": harness.machine(), "versions": harness.versions("mixlab", "torch"), **content}
+        )
 
 
 if __name__ == "__main__":

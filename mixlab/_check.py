@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,21 +15,25 @@ CLASS_LABELS = "a tensor of int64 class labels with shape [batch]"
 def shown(value: Any) -> str:
     """Say what came, short enough for an error message: tensors by dtype and shape, the rest by repr."""
     if isinstance(value, Tensor):
-        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
-    text = repr(value)
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"{'an' if dtype.startswith('int') else 'a'} {dtype} tensor of shape {list(value.shape)}"
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def number(name: str, value: Any, low: float, high: float, *, note: str = "") -> float:
     """Return `value` as a float if it is a finite number in [low, high]."""
-    allowed = f"{name} must be a number from {low:g} to {high:g}{note}, got {shown(value)}"
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-        raise TypeError(allowed)
-    if isinstance(value, Tensor) and value.numel() != 1:
-        raise TypeError(allowed)
-    result = float(value)
+    allowed = f"{name} must be a number from {low:g} to {high:g}{note}, got "
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(allowed + shown(value))
+    try:
+        result = float(value)
+    except (TypeError, ValueError, RuntimeError):  # as numpy and torch answer for more than one number
+        raise TypeError(allowed + shown(value)) from None
+    except OverflowError:  # an integer beyond any float
+        raise ValueError(allowed + shown(value)) from None
     if not (math.isfinite(result) and low <= result <= high):
-        raise ValueError(allowed)
+        raise ValueError(allowed + shown(result if isinstance(value, Tensor) else value))
     return result
 
 
@@ -36,9 +41,12 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int if it is a whole number in [low, high]."""
     span = f"of at least {low}" if high is None else f"from {low} to {high}"
     allowed = f"{name} must be an integer {span}, got {shown(value)}"
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool):
         raise TypeError(allowed)
-    result = int(value)
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(allowed) from None
     if result < low or (high is not None and result > high):
         raise ValueError(allowed)
     return result
@@ -49,7 +57,7 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     options = list(allowed)
     if value in options:
         return str(value)
-    near = difflib.get_close_matches(str(value), options, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(value).lower(), options, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {shown(value)}{hint}")
 
@@ -69,7 +77,13 @@ def tensor(name: str, value: Any, what: str) -> Tensor:
 
 
 def class_labels(
-    name: str, value: Any, *, batch: int | None = None, classes: int | None = None, note: str = ""
+    name: str,
+    value: Any,
+    *,
+    batch: int | None = None,
+    classes: int | None = None,
+    device: torch.device | None = None,
+    note: str = "",
 ) -> Tensor:
     """Return `value` if it is int64 [batch]; the range is read on CPU only, so that CUDA never waits for it."""
     labels = tensor(name, value, CLASS_LABELS + note)
@@ -77,20 +91,29 @@ def class_labels(
         raise TypeError(f"{name} must be {CLASS_LABELS}{note}, got {shown(labels)}")
     if batch is not None and len(labels) != batch:
         raise ValueError(f"{name} must hold one label for each of the {batch} examples, got {len(labels)} labels")
+    if device is not None:
+        same_device(name, labels, device)
     if labels.device.type == "cpu" and len(labels):
         low, high = (int(edge) for edge in torch.aminmax(labels))
         if low < 0 or (classes is not None and high >= classes):
-            top = "" if classes is None else f" to {classes - 1}"
-            raise ValueError(f"{name} must hold class labels from 0{top}, got labels from {low} to {high}")
+            span = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
+            raise ValueError(f"{name} must hold class labels {span}, got labels from {low} to {high}")
     return labels
 
 
+def same_device(name: str, value: Tensor, device: torch.device) -> None:
+    """Raise unless `value` lies on `device`."""
+    if value.device != device:
+        raise ValueError(f"{name} must be on the same device as the rest, {device}, got a tensor on {value.device}")
+
+
 def generator(value: Any, device: torch.device) -> torch.Generator | None:
-    """Return `value` if it is None or a generator of `device`'s type."""
+    """Return `value` if it is None or a generator of `device`."""
     if value is None:
         return None
     if not isinstance(value, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator or None, got {shown(value)}")
-    if value.device.type != device.type:
-        raise ValueError(f"generator must live on {device.type}, where it draws, got one on {value.device.type}")
+    other_index = None not in (value.device.index, device.index) and value.device.index != device.index
+    if value.device.type != device.type or other_index:
+        raise ValueError(f"generator must live on {device}, where it draws, got one on {value.device}")
     return value

@@ -17,7 +17,7 @@ _NATIVE = (torch.float32, torch.float64)  # mixed as they are; other types in fl
 def mix_into(
     out: Tensor,
     x: Tensor,
-    partner: Tensor,
+    partner: Tensor | None,
     weight: Tensor,
     *,
     rolled: bool = False,
@@ -29,33 +29,60 @@ def mix_into(
     Args:
         out: [K, B, ...], where the mixes go.
         x: [B, ...], the examples; not changed.
-        partner: [B] int64.
+        partner: [B] int64, or None where everyone stays as they are.
         weight: [K, B, ...] and broadcastable to `out`: a float λ blends, a bool takes x[i] where it is true.
         rolled: partner[i] is (i − 1) mod B, so that partners lie next to each other and need no gathering.
-        scale, shift: map every value v to v * scale + shift first; broadcastable to x.
+        scale: with shift, map every value v to v * scale + shift first; broadcastable to x.
+        shift: see scale.
     """
-    compute = x.dtype if x.dtype in _NATIVE else torch.float32
-    pasting = weight.dtype == torch.bool
-    if not pasting:
-        weight = weight.to(compute)
+    weight = _weight(weight, x)
     for rows, *pair in _pairs(x, partner, rolled):
-        if not pasting or scale is not None:
-            pair = [half.to(compute) for half in pair]
-        if scale is not None and shift is not None:
-            pair = [torch.addcmul(shift, half, scale) for half in pair]
-        own, other = pair
+        own, other = (_values(half, weight, scale, shift) for half in pair)
         for k in range(len(out)):
             target = out[k, rows]
             direct = target if target.dtype == own.dtype else None
-            if pasting:
-                mixed = torch.where(weight[k, rows], own, other, out=direct)
-            else:
-                mixed = torch.lerp(other, own, weight[k, rows], out=direct)
+            mixed = _mix(own, other, weight[k, rows], direct)
             if direct is None:
                 target.copy_(mixed if target.is_floating_point() else mixed.round_())
 
 
-def _pairs(x: Tensor, partner: Tensor, rolled: bool) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def mix_for_autograd(
+    x: Tensor,
+    partner: Tensor,
+    weight: Tensor,
+    dtype: torch.dtype,
+    *,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+) -> Tensor:
+    """The same mixes as a new [K * B, ...] tensor of `dtype`, whose gradient flows back to x and to the partners."""
+    weight = _weight(weight, x)
+    own, other = (_values(half, weight, scale, shift) for half in (x, x.index_select(0, partner)))
+    return torch.cat([_mix(own, other, weight_k) for weight_k in weight]).to(dtype)
+
+
+def _weight(weight: Tensor, x: Tensor) -> Tensor:
+    return weight if weight.dtype == torch.bool else weight.to(_precision(x))
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    return x.dtype if x.dtype in _NATIVE else torch.float32
+
+
+def _values(half: Tensor, weight: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    """What is mixed of one half of the pairs: pasted as it is, else in floating point and normalised."""
+    if weight.dtype != torch.bool or scale is not None:
+        half = half.to(_precision(half))
+    return half if scale is None or shift is None else torch.addcmul(shift, half, scale)
+
+
+def _mix(own: Tensor, other: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+    if weight.dtype == torch.bool:
+        return torch.where(weight, own, other, out=out)
+    return torch.lerp(other, own, weight, out=out)
+
+
+def _pairs(x: Tensor, partner: Tensor | None, rolled: bool) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield (rows, examples, their partners), a chunk at a time."""
     chunk = len(x)
     if x.device.type == "cpu":
@@ -66,4 +93,7 @@ def _pairs(x: Tensor, partner: Tensor, rolled: bool) -> Iterator[tuple[slice, Te
         first = 1
     for start in range(first, len(x), chunk):
         rows = slice(start, min(start + chunk, len(x)))
-        yield rows, x[rows], x[start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])
+        if partner is None:
+            yield rows, x[rows], x[rows]
+        else:
+            yield rows, x[rows], x[start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])

@@ -50,7 +50,7 @@ def check(exercise: str, answer: Any) -> Verdict:
         return Verdict(None, "replace the ... by your answer and run the cell again.")
     try:
         wrong = verify(answer)
-    except Exception as error:  # a learner's function may fail in any way; the verdict says how
+    except Exception as error:  # noqa: BLE001  # a learner's function may fail in any way; the verdict says how
         wrong = f"your answer raised {type(error).__name__}: {error}"
     return Verdict(True, "well done.") if wrong is None else Verdict(False, wrong)
 

@@ -24,7 +24,8 @@ def mixed_cross_entropy(
 
     Args:
         logits: [N, C] float, any float type; the loss of a half type is computed in float32.
-        y_a, y_b: [N] int64 class labels from 0 to C − 1.
+        y_a: [N] int64 class labels from 0 to C − 1.
+        y_b: [N] int64, the other label of each.
         lam: [N] float in [0, 1], the weight of y_a.
         reduction: "mean" over the N examples, "sum", or "none" for one loss each, in nats.
         label_smoothing: share of every target spread evenly over all classes, in [0, 1].
@@ -38,13 +39,14 @@ def mixed_cross_entropy(
 
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2 and its official code.
     """
-    _check.tensor("logits", logits, "a float tensor of shape [examples, classes]")
-    if logits.ndim != 2 or not logits.is_floating_point() or logits.shape[0] == 0 or logits.shape[1] == 0:
-        raise ValueError(f"logits must be a float tensor of shape [examples, classes], got {_check.shown(logits)}")
+    wanted = "a float tensor of shape [examples, classes], both at least 1"
+    _check.tensor("logits", logits, wanted)
+    if logits.ndim != 2 or not logits.is_floating_point() or logits.numel() == 0:
+        raise ValueError(f"logits must be {wanted}, got {_check.shown(logits)}")
     examples, classes = logits.shape
-    _check.class_labels("y_a", y_a, batch=examples, classes=classes)
-    _check.class_labels("y_b", y_b, batch=examples, classes=classes)
-    check_lam("lam", lam, (examples,))
+    _check.class_labels("y_a", y_a, batch=examples, classes=classes, device=logits.device)
+    _check.class_labels("y_b", y_b, batch=examples, classes=classes, device=logits.device)
+    check_lam("lam", lam, (examples,), logits.device)
     _check.choice("reduction", reduction, ("mean", "sum", "none"))
     label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
 
@@ -59,11 +61,12 @@ def mixed_cross_entropy(
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def check_lam(name: str, lam: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise unless `lam` is a float tensor of this shape with values in [0, 1] (values are looked at on CPU only)."""
+def check_lam(name: str, lam: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise unless `lam` is a float tensor of this shape and device with values in [0, 1] (looked at on CPU only)."""
     _check.tensor(name, lam, f"a float tensor of shape {list(shape)}")
     if not lam.is_floating_point() or lam.shape != shape:
         raise ValueError(f"{name} must be a float tensor of shape {list(shape)}, got {_check.shown(lam)}")
+    _check.same_device(name, lam, device)
     if lam.device.type == "cpu" and lam.numel():
         low, high = (float(edge) for edge in torch.aminmax(lam.detach()))
         if not (low >= 0 and high <= 1):  # also true of NaN

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixlab import _check
-from mixlab.plans import FLOATS, VARIANTS, MixPlan
-from mixlab.sampling import check_alpha, sample_lambda
+from mixlab.plans import VARIANTS, MixPlan
+from mixlab.sampling import FLOATS, check_alpha, sample_lambda
 
 PARTNERS = {
     "random": "a random permutation of the batch",
@@ -52,8 +52,8 @@ class Mixer:
         alpha: λ ~ Beta(alpha, alpha); from 1e-6 to 1e6. For CutMix it is the law of the nominal λ.
         k: interpolations of each pair, at least 1; each with its own λ (and its own box).
         shared_lam: one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair.
-        ordered: sort the K λs of each pair from the example to its partner, for display; the mean loss over the K
-            mixes does not depend on it.
+        ordered: sort the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
+            the K mixes does not depend on it.
         partners: a key of PARTNERS.
         distinct: let no example be its own partner.
 
@@ -103,6 +103,7 @@ class Mixer:
         Raises:
             TypeError, ValueError: see the arguments; for float targets, use `plan` and apply it to x and y.
         """
+        _check.tensor("y", y, _check.CLASS_LABELS)
         plan = self.plan(x, y, generator=generator)
         y_b = y.index_select(0, plan.partner)
         return Mixed(plan.apply(x), y.repeat(self.k), y_b.repeat(self.k), plan.lam.flatten(), plan)
@@ -117,12 +118,11 @@ class Mixer:
         """
         batch = self._check_batch(x)
         if y is not None:
-            _check.class_labels("y", y, batch=batch, note=" (mix float targets with plan.apply(y))")
-            if y.device != x.device:
-                raise ValueError(f"y must be on x's device, {x.device}, got one on {y.device}")
+            note = " (mix float targets with plan.apply(y))"
+            _check.class_labels("y", y, batch=batch, device=x.device, note=note)
         generator = _check.generator(generator, x.device)
         if self.variant == "none":
-            ones = torch.ones(self.k, batch, device=x.device)
+            ones = torch.ones(self.k, batch, dtype=torch.float32, device=x.device)
             return MixPlan("none", torch.arange(batch, device=x.device), ones, ones)
         partner = self._partners(batch, x.device, generator)
         rolled = self.partners == "roll"
@@ -132,21 +132,28 @@ class Mixer:
         size = (x.shape[-2], x.shape[-1])
         box = _boxes(nominal, size, generator, shared=self.shared_lam)
         top, left, bottom, right = box.unbind(-1)
-        lam = 1 - ((bottom - top) * (right - left)).to(nominal.dtype) / (size[0] * size[1])
+        pixels = size[0] * size[1]
+        lam = ((pixels - (bottom - top) * (right - left)).double() / pixels).to(nominal.dtype)
+        if self.ordered:  # clipping changes the order
+            order = lam.argsort(dim=0, descending=True, stable=True)
+            lam, nominal = lam.gather(0, order), nominal.gather(0, order)
+            box = box.gather(0, order[..., None].expand_as(box))
         return MixPlan("cutmix", partner, lam, nominal, box, size, rolled=rolled)
 
     def _check_batch(self, x: Tensor) -> int:
-        _check.tensor("x", x, "a tensor whose first axis is the batch")
+        wanted = "a tensor whose first axis is the batch"
+        if _check.tensor("x", x, wanted).ndim == 0:
+            raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
         images = self.variant == "cutmix" or x.dtype == torch.uint8
         if images and x.ndim != 4:
             raise ValueError(f"x must be images [batch, channels, height, width], got {_check.shown(x)}")
-        if x.ndim < 1 or len(x) == 0 or x.numel() == 0:
-            raise ValueError(f"x must hold at least one example, got {_check.shown(x)}")
+        if x.numel() == 0:
+            raise ValueError(f"x must not be empty, got {_check.shown(x)}")
         if x.dtype not in (*FLOATS, torch.uint8):
             raise TypeError(f"x must be uint8 or float, got {_check.shown(x)}")
         if self.variant != "none" and len(x) == 1:
             raise ValueError("x must hold at least two examples to mix, got a batch of one; drop a short last batch")
-        if self.distinct and self.partners == "reversed" and len(x) % 2:
+        if self.variant != "none" and self.distinct and self.partners == "reversed" and len(x) % 2:
             raise ValueError(
                 f"distinct with partners 'reversed' must have an even batch, got {len(x)} examples: the middle one "
                 "would be its own partner"
@@ -175,9 +182,12 @@ class Mixer:
 def _boxes(nominal: Tensor, size: tuple[int, int], generator: torch.Generator | None, *, shared: bool) -> Tensor:
     """CutMix boxes [K, B, 4]: sides int(side · √(1 − λ)), a uniform centre, corners clipped to the image."""
     count, batch = nominal.shape
-    centre = torch.rand(count, 1 if shared else batch, 2, device=nominal.device, generator=generator)
-    sides = torch.tensor(size, device=nominal.device)
-    middle = (centre * sides).long().minimum(sides - 1).expand(count, batch, 2)
-    half = (sides * torch.sqrt(1 - nominal)[..., None]).long() // 2
-    low, high = (middle - half).clamp(min=0), (middle + half).minimum(sides)
-    return torch.cat([low, high], dim=-1)
+    places = (count, 1 if shared else batch, 2)
+    centre = torch.rand(places, dtype=torch.float64, device=nominal.device, generator=generator)
+    share = torch.sqrt(1 - nominal.double())
+    edges = []
+    for place, side in zip(centre.unbind(-1), size, strict=True):
+        middle, half = (place * side).long(), (share * side).long() // 2
+        edges.append(((middle - half).clamp(min=0), (middle + half).clamp(max=side)))
+    (top, bottom), (left, right) = edges
+    return torch.stack([top, left, bottom, right], dim=-1)

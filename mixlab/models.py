@@ -36,6 +36,8 @@ def resnet20(num_classes: int, *, seed: int = 0) -> nn.Module:
 
 
 class Quick(nn.Module):
+    """See `quick`; `widths` are the channels of the three stages."""
+
     mixing_points = ("input", "stage1", "stage2", "stage3")
 
     def __init__(self, num_classes: int, widths: tuple[int, int, int] = (24, 64, 96)) -> None:
@@ -48,6 +50,7 @@ class Quick(nn.Module):
         self.head = nn.Linear(widths[2], num_classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, num_classes] of normalised images [B, 3, H, W]."""
         x = functional.gelu(self.whiten(x))
         x = self.stage3(self.stage2(self.stage1(x)))
         logits: Tensor = self.head(x.amax((2, 3))) / 9
@@ -55,7 +58,10 @@ class Quick(nn.Module):
 
 
 def _quick_stage(before: int, after: int) -> nn.Sequential:
-    first, second = nn.Conv2d(before, after, 3, padding=1, bias=False), nn.Conv2d(after, after, 3, padding=1, bias=False)
+    first, second = (
+        nn.Conv2d(before, after, 3, padding=1, bias=False),
+        nn.Conv2d(after, after, 3, padding=1, bias=False),
+    )
     for conv in (first, second):
         nn.init.dirac_(conv.weight[: conv.in_channels])
     return nn.Sequential(
@@ -66,8 +72,8 @@ def _quick_stage(before: int, after: int) -> nn.Sequential:
 def _whitening() -> Tensor:
     """Filters [24, 3, 2, 2] that decorrelate the 2×2 patches of a natural image, and their negatives.
 
-    In normalised photographs neighbouring pixels correlate by about 0.95, and so do the colour channels. The eigenvectors
-    of that covariance, divided by the roots of their eigenvalues, whiten it.
+    In normalised photographs neighbouring pixels correlate by about 0.95, and so do the colour channels. The
+    eigenvectors of that covariance, divided by the roots of their eigenvalues, whiten it.
     """
     distance = torch.tensor([[0.0, 1, 1, 2], [1, 0, 2, 1], [1, 2, 0, 1], [2, 1, 1, 0]])
     space = 0.95**distance
@@ -78,6 +84,8 @@ def _whitening() -> Tensor:
 
 
 class ResNet(nn.Module):
+    """See `resnet8` and `resnet20`; `blocks` in each of three stages."""
+
     mixing_points = ("input", "stage1", "stage2", "stage3")
 
     def __init__(self, num_classes: int, blocks: int) -> None:
@@ -89,6 +97,7 @@ class ResNet(nn.Module):
         self.head = nn.Linear(64, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, num_classes] of normalised images [B, 3, H, W]."""
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))
         logits: Tensor = self.head(x.mean((2, 3)))
         return logits

@@ -90,7 +90,7 @@ def _table(alpha: float, device: torch.device) -> _Table:
         return _Table(source.q.to(device), source.knots.to(device))
     last = math.log(_reach(alpha, _TAIL))
     first = math.log(_reach(alpha, 1.0)) - _TAIL
-    y = torch.linspace(first, last, _CELLS + 1, dtype=torch.float64)
+    y = torch.linspace(first, last, _CELLS + 1, dtype=torch.float64, device=device)
     nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(8))
     half = (last - first) / _CELLS / 2
     t = torch.exp(y[:-1, None] + half * (nodes + 1))
@@ -148,7 +148,7 @@ def sample_lambda(
     uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
     centred = 2 * uniform - 1 + 2.0**-53
     within = centred.abs()
-    t = torch.exp(_table(alpha, device).log_t(torch.log(within) - torch.log1p(-within)))
+    t = torch.exp(_table(alpha, uniform.device).log_t(torch.log(within) - torch.log1p(-within)))
     odds = torch.exp(-t)
     return (torch.where(centred < 0, odds, 1.0) / (1 + odds)).to(dtype)
 
@@ -168,11 +168,19 @@ def lambda_pdf(alpha: float, grid: Tensor | Sequence[float]) -> Tensor:
 
     Returns:
         float64 tensor of the grid's shape; infinite at 0 and 1 where α < 1.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
     alpha = check_alpha(alpha)
-    x = torch.as_tensor(grid, dtype=torch.float64)
-    if x.device.type == "cpu" and not bool(((x >= 0) & (x <= 1)).all()):
-        raise ValueError(f"grid must hold values of λ in [0, 1], got {_check.shown(x)} with values outside")
+    try:
+        x = torch.as_tensor(grid, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"grid must hold values of λ in [0, 1], got {_check.shown(grid)}") from None
+    if x.device.type == "cpu" and x.numel():
+        low, high = (float(edge) for edge in torch.aminmax(x))
+        if not (low >= 0 and high <= 1):  # also true of NaN
+            raise ValueError(f"grid must hold values of λ in [0, 1], got values from {low:g} to {high:g}")
     log_beta = 2 * math.lgamma(alpha) - math.lgamma(2 * alpha)
     # xlogy, not (α - 1) log x: at α = 1 and x = 0 the density is 1
     power = torch.tensor(alpha - 1, dtype=torch.float64, device=x.device)

@@ -321,5 +321,7 @@ def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mo
     wanted = (2, len(data.classes))
     if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
         came = _check.shown(logits)
-        raise ValueError(f"model must give {wanted[1]} logits, one for each class of {data.name}, got {came} for 2 images")
+        raise ValueError(
+            f"model must give {wanted[1]} logits, one for each class of {data.name}, got {came} for 2 images"
+        )
     return model

@@ -7,7 +7,9 @@ from mixlab.augment import crop_and_flip, cutout
 
 
 def numbered(batch: int = 40, height: int = 9, width: int = 7) -> torch.Tensor:
-    return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def test_every_result_is_a_crop_of_the_mirrored_image() -> None:

@@ -1,0 +1,35 @@
+# make lab: open the lessons. make test: run every test. The first run of each makes .venv and needs the package index.
+PYTHON ?= python3
+RUN := .venv/bin/python
+BENCH := .bench-venv/bin/python
+
+.PHONY: lab test lint format pictures bench
+
+lab:
+	@$(PYTHON) tools/set_up.py lab
+	@$(RUN) tools/lab.py
+
+test: lint
+	$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered
+	MIXLAB_FAST=1 $(RUN) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+
+lint:
+	@$(PYTHON) tools/set_up.py test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format:
+	@$(PYTHON) tools/set_up.py test
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+pictures:
+	@$(PYTHON) tools/set_up.py test
+	$(RUN) tools/pictures.py
+
+bench:
+	@$(PYTHON) tools/set_up.py bench
+	$(BENCH) benchmarks/blend.py
+	$(BENCH) benchmarks/train.py
+	$(BENCH) benchmarks/reliability.py

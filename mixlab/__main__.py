@@ -1,0 +1,20 @@
+"""`python -m mixlab`, or `mixlab doctor`: what is installed here, and what mixlab will do with it."""
+
+import sys
+
+from mixlab.doctor import report
+
+USAGE = "usage: mixlab [doctor]"
+
+
+def main() -> int:
+    """Print the report; anything but `doctor` as the argument gets the usage and status 2."""
+    if sys.argv[1:] not in ([], ["doctor"]):
+        print(USAGE, file=sys.stderr)
+        return 2
+    print(report())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+"""Calibration from a fixed-size state: does a classifier that says 0.8 hold true in 80% of such cases?
+
+`Reliability` keeps, for each confidence bin and apart for right and wrong answers, a count, a sum and a sum of squares.
+Every number below is a function of these; so is the bootstrap, which therefore costs the same for a thousand
+predictions as for a billion.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+
+METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
+PROBS = "a floating-point tensor of probabilities with shape [batch, classes]"
+WORLDS = 5  # worlds that the interval compares the data with: enough, as quantiles are nearly straight between them
+
+
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """The reliability diagram as numbers: float64 tensors on the CPU, NaN where a bin is empty.
+
+    Bin i holds the confidences in (edges[i], edges[i + 1]]; confidence 0 is in the first bin.
+    """
+
+    edges: Tensor  # [n_bins + 1]
+    count: Tensor  # [n_bins] int64
+    confidence: Tensor  # [n_bins] mean confidence
+    accuracy: Tensor  # [n_bins] share of right answers
+
+
+class Reliability:
+    """Streaming calibration metrics of top-1 predictions, in `n_bins` bins of equal width.
+
+    The confidence of a row is its largest probability, its answer the class that holds it (the first one at a tie).
+    Bin i of n_bins holds the confidences in (i/n_bins, (i+1)/n_bins]; confidence 0 belongs to the first bin and 1 to
+    the last. The edges are rounded to the dtype of the probabilities, so that 0.2 given as float32 lies on the edge 0.2
+    of five bins, not just above it. Sums are float64 on `device` (default: where the first update comes from).
+
+    Nothing waits for a CUDA device until a number is read. Rows that are no probabilities raise at once on the CPU; on
+    CUDA they are counted there and raise at the first reading, since looking earlier would stop the device.
+
+    n_bins: 1 to 10,000; 15 is the habit of the literature (Guo et al. 2017, "On Calibration of Modern Neural
+    Networks", eq. 3).
+    """
+
+    def __init__(self, n_bins: int = 15, *, device: torch.device | str | None = None) -> None:
+        self.n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
+        self._state: Tensor | None = None if device is None else self._zeros(torch.device(device))
+
+    def update(self, probs: Tensor, labels: Tensor) -> "Reliability":
+        """Add predictions: probs [N, C] float, labels [N] int64 on the same device; N may be 0. Returns self.
+
+        Rows must be finite, at least 0, and sum to 1 within 1e-4 (float16: 2e-3, bfloat16: 1.6e-2, since their rounding
+        adds up). Logits are never guessed: they raise like any row that does not sum to 1.
+        Raises TypeError or ValueError, and then nothing has been added.
+        """
+        _check.tensor("probs", probs, PROBS)
+        if not probs.is_floating_point():
+            raise TypeError(f"probs must be {PROBS}, got {_check.shown(probs)}")
+        if probs.ndim != 2 or probs.shape[1] < 2:
+            hint = "for the probability p of class 1 out of two give torch.stack([1 - p, p], -1)"
+            raise ValueError(f"probs must be {PROBS} and at least 2 classes, got {_check.shown(probs)}; {hint}")
+        _check.class_labels("labels", labels, batch=len(probs), classes=probs.shape[1])
+        if labels.device != probs.device:
+            raise ValueError(f"labels must live on {probs.device} like probs, got labels on {labels.device}")
+        if self._state is not None and probs.device != self._state.device:
+            own = self._state.device
+            raise ValueError(f"probs must live on {own} like this Reliability, got probs on {probs.device}")
+        with torch.no_grad():
+            added = _summarise(probs, labels, self.n_bins)
+            if probs.device.type == "cpu":
+                _raise_on_faults(added)
+            self._state = added if self._state is None else self._state + added
+        return self
+
+    def merge(self, other: "Reliability") -> "Reliability":
+        """Add the predictions that `other` has seen; it is left as it is. Returns self.
+
+        Raises TypeError if `other` is no Reliability, ValueError if its bins differ.
+        """
+        if not isinstance(other, Reliability):
+            raise TypeError(f"other must be a Reliability, got {_check.shown(other)}")
+        if other.n_bins != self.n_bins:
+            raise ValueError(f"other must have {self.n_bins} bins like this Reliability, got {other.n_bins}")
+        if other._state is not None:
+            own = torch.zeros_like(other._state) if self._state is None else self._state
+            self._state = own + other._state.to(own.device)
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many predictions have been added."""
+        return 0 if self._state is None else int(self._state[: 6 * self.n_bins].view(-1, 3)[:, 0].sum())
+
+    def accuracy(self) -> float:
+        """Share of right answers, 0 to 1."""
+        return self._value("accuracy")
+
+    def ece(self) -> float:
+        """Expected calibration error: sum over bins of n_b/n * |acc_b - conf_b| (Guo et al. 2017, eq. 3)."""
+        return self._value("ece")
+
+    def mce(self) -> float:
+        """Maximum calibration error: the largest |acc_b - conf_b| of a bin that is not empty (ibid., eq. 4)."""
+        return self._value("mce")
+
+    def overconfidence(self) -> float:
+        """Sum over bins of n_b/n * conf_b * max(conf_b - acc_b, 0) (Thulasidasan et al. 2019, "On Mixup Training")."""
+        return self._value("overconfidence")
+
+    def underconfidence(self) -> float:
+        """The mirror of `overconfidence`: sum over bins of n_b/n * conf_b * max(acc_b - conf_b, 0).
+
+        The weight conf_b is the same on both sides, so the two add up to a confidence-weighted ECE.
+        """
+        return self._value("underconfidence")
+
+    def nll(self) -> float:
+        """Mean negative log likelihood in nats; infinite as soon as a true class once had probability 0."""
+        return self._value("nll")
+
+    def brier(self) -> float:
+        """Mean over rows of the sum over classes of (p_k - y_k)^2 (Brier 1950), from 0 to 2."""
+        return self._value("brier")
+
+    def bins(self) -> ReliabilityBins:
+        """The diagram as numbers; see `ReliabilityBins`."""
+        cells, _ = self._read()
+        count, conf, correct = cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]
+        edges = torch.arange(self.n_bins + 1, dtype=torch.float64) / self.n_bins
+        return ReliabilityBins(edges, count.long(), conf / count, correct / count)
+
+    def interval(
+        self, metric: str, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
+    ) -> tuple[float, float]:
+        """Confidence interval (low, high) of one of METRICS, from `n` bootstrap resamples of the fixed-size state.
+
+        What is covered is the metric of the population, in these bins. A sample's ECE is too high (noise in a bin
+        counts as error whatever its sign), and its resamples are higher still: for a calibrated model a plain
+        percentile interval never holds the true 0. So the low end inverts a test: worlds are made by shifting the share
+        of right answers in each bin until all gaps are a fraction of those seen (for "mce": cut at a fraction of the
+        largest), and the low end is the metric of the first world that reaches the value seen in (1 - level) / 2 of its
+        resamples (in the manner of Hansen 1999, "The grid bootstrap"). The high end is the percentile one less the
+        bootstrap's bias; the value seen is on average no lower than the truth, so this end errs to the safe side.
+        "accuracy" takes percentiles; "nll" and "brier" take the normal law that their bootstrap tends to.
+
+        Measured coverage of the true ECE by 95% intervals, 15 bins, 400 samples each (percentile interval in brackets):
+
+            n         calibrated    over by 0.02   over by 0.1    under by 0.05
+            500       0.97 (0.00)   0.95 (0.00)    0.96 (0.81)    0.97 (0.00)
+            2,000     0.99 (0.00)   0.97 (0.03)    0.95 (0.94)    0.98 (0.69)
+            10,000    0.97 (0.00)   0.97 (0.61)    0.95 (0.94)    0.95 (0.96)
+
+        "mce" covers 92% to 100% (200 samples each), and is wide, since it hangs on the smallest bins.
+
+        n: at least 100. level: 0.5 to 0.999. generator: on the CPU; by default the same fixed seed each time, so that
+        reading twice gives the same interval.
+        Raises ValueError for an unknown metric, naming the nearest one, and where nothing has been added.
+        """
+        _check.choice("metric", metric, METRICS)
+        _check.integer("n", n, 100, 1_000_000)
+        level = _check.number("level", level, 0.5, 0.999)
+        generator = _check.generator(generator, torch.device("cpu")) or torch.Generator().manual_seed(0)
+        cells, totals = self._read()
+        tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+        if metric in ("nll", "brier"):
+            return _mean_interval(cells[..., 0].sum(), *_totals_of(metric, totals), tails)
+        return _binned_interval(metric, cells, n, tails, generator)
+
+    def __repr__(self) -> str:
+        if self.count == 0:
+            return f"Reliability(n_bins={self.n_bins}, empty)"
+        if self._state is not None and self._state[-4:].any():
+            return f"Reliability(n={self.count:,}, unreadable: some rows were no probabilities or had no valid label)"
+        return f"Reliability(n={self.count:,}, accuracy {self.accuracy():.3f}, ECE {self.ece():.3f})"
+
+    def _zeros(self, device: torch.device) -> Tensor:
+        return torch.zeros(6 * self.n_bins + 8, dtype=torch.float64, device=device)
+
+    def _read(self) -> tuple[Tensor, Tensor]:
+        """Cells [n_bins, 2 (wrong, right), 3 (count, sum of confidence, of its square)] and totals [4], on the CPU."""
+        state = self._zeros(torch.device("cpu")) if self._state is None else self._state.cpu()
+        _raise_on_faults(state)
+        cells = state[: 6 * self.n_bins].view(self.n_bins, 2, 3)
+        if not cells[..., 0].any():
+            raise ValueError("this Reliability is empty: there is nothing to read before update(probs, labels)")
+        return cells, state[-8:-4]
+
+    def _value(self, metric: str) -> float:
+        cells, totals = self._read()
+        if metric in ("nll", "brier"):
+            return float(_totals_of(metric, totals)[0] / cells[..., 0].sum())
+        count, conf = cells[..., 0].sum(1), cells[..., 1].sum(1)
+        return float(_binned(metric, count, conf, cells[:, 1, 0]))
+
+
+def _summarise(probs: Tensor, labels: Tensor, n_bins: int) -> Tensor:
+    """One flat state of these rows: the cells, the totals (nll, its square, brier, its square), the four faults."""
+    classes = probs.shape[1]
+    row_sum = probs.sum(1, dtype=torch.float64)
+    outside = (labels < 0) | (labels >= classes)
+    finite = row_sum.isfinite()
+    negative = finite & (probs.amin(1) < 0)
+    loose = finite & ~negative & ((row_sum - 1).abs() > _tolerance(probs.dtype))
+    faults = torch.stack([~finite, negative, loose, outside]).sum(1)
+
+    truth = labels.clamp(0, classes - 1)
+    top, answer = probs.max(1)
+    conf, p_true = top.double(), probs.gather(1, truth[:, None])[:, 0].double()
+    nll = -p_true.log()
+    others = torch.linalg.vector_norm(probs, dim=1, dtype=torch.float64).square() - p_true.square()
+    brier = (1 - p_true).square() + others
+    totals = torch.stack([nll, nll.square(), brier, brier.square()]).sum(1)
+
+    edges = (torch.arange(1, n_bins, dtype=torch.float64, device=probs.device) / n_bins).to(probs.dtype).double()
+    cell = 2 * torch.bucketize(conf, edges) + (answer == truth)
+    cells = torch.zeros(2 * n_bins, 3, dtype=torch.float64, device=probs.device)
+    cells.index_add_(0, cell, torch.stack([torch.ones_like(conf), conf, conf.square()], 1))
+    return torch.cat([cells.view(-1), totals, faults])
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """How far from 1 a row may sum: rounding each entry moves the sum by up to eps / 2, so twice eps is lenient."""
+    return max(1e-4, 2 * torch.finfo(dtype).eps)
+
+
+def _raise_on_faults(state: Tensor) -> None:
+    broken, negative, loose, outside = (int(count) for count in state[-4:].tolist())
+    if broken or negative or loose:
+        kinds = ((broken, "with NaN or infinity"), (negative, "with a negative number"), (loose, "with another sum"))
+        found = ", ".join(f"{count:,} {what}" for count, what in kinds if count)
+        raise ValueError(
+            "probs must hold probabilities, in rows that sum to 1; for logits call .softmax(-1) first; "
+            f"got {broken + negative + loose:,} wrong rows: {found}"
+        )
+    if outside:
+        raise ValueError(f"labels must hold class labels from 0 to classes - 1, got {outside:,} outside")
+
+
+def _binned(metric: str, count: Tensor, conf: Tensor, right: Tensor) -> Tensor:
+    """A metric from each bin's count, sum of confidence and number of right answers: [..., n_bins] -> [...]."""
+    total = count.sum(-1)
+    gap = conf - right
+    if metric == "accuracy":
+        return right.sum(-1) / total
+    if metric == "ece":
+        return gap.abs().sum(-1) / total
+    filled = count.clamp(min=1)
+    if metric == "mce":
+        return (gap.abs() / filled).amax(-1)
+    side = gap if metric == "overconfidence" else -gap
+    return (conf / filled * side.clamp(min=0)).sum(-1) / total
+
+
+def _totals_of(metric: str, totals: Tensor) -> tuple[Tensor, Tensor]:
+    return (totals[0], totals[1]) if metric == "nll" else (totals[2], totals[3])
+
+
+def _mean_interval(count: Tensor, total: Tensor, squares: Tensor, tails: Tensor) -> tuple[float, float]:
+    """What a bootstrap of a mean tends to: the normal law of its mean and spread. (inf, inf) for an infinite mean."""
+    mean = total / count
+    if mean.isinf():
+        return float(mean), float(mean)
+    spread = ((squares / count - mean.square()).clamp(min=0) / count).sqrt()
+    low, high = (mean + spread * torch.special.ndtri(tails)).clamp(min=0).tolist()
+    return low, high
+
+
+class _Resampler:
+    """Row bootstrap from cells: bin counts and right answers exactly, sums of confidence by their conditional normal.
+
+    `answers(share)` draws with the share of right answers in each bin changed to `share`, all else as observed: the
+    same bin counts and normal deviates each time, so that neighbouring worlds differ little.
+    """
+
+    def __init__(self, cells: Tensor, n: int, generator: torch.Generator) -> None:
+        cells = cells[cells[..., 0].sum(1) > 0]
+        count = cells[..., 0]  # [bins, 2]
+        self.size = count.sum(1)
+        self.share = count[:, 1] / self.size
+        mean = cells[..., 1] / count.clamp(min=1)
+        # where a bin holds no right (or no wrong) answer, such answers borrow the confidence of the others
+        self.mean = torch.where(count > 0, mean, mean.flip(1))
+        self.var = (cells[..., 2] / count.clamp(min=1) - mean.square()).clamp(min=0)
+        self.generator = generator
+        self.count = self._multinomial(n)
+        self.normal = torch.randn(self.count.shape, dtype=torch.float64, generator=generator)
+
+    def _multinomial(self, n: int) -> Tensor:
+        """Bin counts of n resamples [n, bins], one bin after the other from what is left."""
+        left = self.size.sum().repeat(n)
+        beyond = self.size.flip(0).cumsum(0).flip(0)
+        drawn = []
+        for part in self.size / beyond:
+            drawn.append(torch.binomial(left, part.expand(n), generator=self.generator))
+            left = left - drawn[-1]
+        return torch.stack(drawn, 1)
+
+    def answers(self, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts, sums of confidence and right answers, each [worlds, n, bins], where share is [worlds, bins]."""
+        shape = (len(share), *self.count.shape)
+        right = torch.binomial(self.count.expand(shape), share[:, None].expand(shape), generator=self.generator)
+        wrong = self.count - right
+        spread = (right * self.var[:, 1] + wrong * self.var[:, 0]).sqrt()
+        return self.count.expand(shape), right * self.mean[:, 1] + wrong * self.mean[:, 0] + spread * self.normal, right
+
+
+def _binned_interval(
+    metric: str, cells: Tensor, n: int, tails: Tensor, generator: torch.Generator
+) -> tuple[float, float]:
+    """The interval described in `Reliability.interval`."""
+    sampler = _Resampler(cells, n, generator)
+    if metric == "accuracy":
+        low, high = _binned(metric, *sampler.answers(sampler.share[None]))[0].quantile(tails).tolist()
+        return low, high
+    right, wrong = sampler.mean[:, 1], sampler.mean[:, 0]
+    gap = wrong + sampler.share * (right - wrong) - sampler.share
+    scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)[:, None].expand(WORLDS, len(gap))
+    if metric == "mce":  # the nearest world with a smaller maximum cuts the large gaps only
+        scale = (scale * gap.abs().max() / gap.abs()).nan_to_num(1.0).clamp(max=1)
+    # gap = wrong - share * slope; slope is 0 only if right answers always have confidence 1 and wrong ones 0
+    slope = (1 + wrong - right).clamp(min=1e-12)
+    share = (sampler.share + (1 - scale) * gap / slope).clamp(0, 1)
+    conf = sampler.size * (wrong + share * (right - wrong))
+    truth = _binned(metric, sampler.size.expand_as(conf), conf, sampler.size * share)  # [worlds]
+    draws = _binned(metric, *sampler.answers(share))  # [worlds, n]
+    reach = draws.quantile(tails[1], dim=1).cummax(0).values
+    estimate = float(truth[-1])
+    high = min(1.0, estimate + float(reach[-1] - draws[-1].mean()))
+    if reach[0] >= estimate:
+        return 0.0, high
+    above = int(torch.searchsorted(reach, truth[-1:]))  # the first world that reaches the estimate, at most the last
+    above = min(above, WORLDS - 1)
+    weight = float((truth[-1] - reach[above - 1]) / (reach[above] - reach[above - 1]))
+    low = float(truth[above - 1] + min(weight, 1.0) * (truth[above] - truth[above - 1]))
+    return min(low, estimate), max(high, estimate)

@@ -1,0 +1,14 @@
+"""Widgets for the lessons: what follows a drag is drawn in the browser, and Python hears of it at release."""
+
+from importlib import import_module
+from typing import Any
+
+# No module here may bear the name of a function: importing it would put the module in the function's place.
+_HOMES = {"lambda_panel": "lambdas", "mixing_panel": "mixing", "training_panel": "training"}
+__all__ = ["lambda_panel", "mixing_panel", "training_panel"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,250 @@
+// The mixing panel: two images blended and pasted by hand, the label that goes with each, and K mixes in a row.
+
+const MOST = 8; // the strip has room for this many mixes
+const CHANNELS = 3;
+const STATE = ["pair", "lam", "alpha", "k", "seed", "row", "column"];
+
+/** λ a + (1 - λ) b for bytes, rounded to the nearest, halves to even (that is how a clamped array stores numbers). */
+export function mixBytes(a, b, lam) {
+  const mixed = new Uint8ClampedArray(a.length);
+  for (let i = 0; i < a.length; i += 1) mixed[i] = lam * a[i] + (1 - lam) * b[i];
+  return mixed;
+}
+
+/** a with the box of b pasted in; both [height, width, 3]. */
+export function pasteBytes(a, b, { top, left, bottom, right }, width) {
+  const mixed = Uint8ClampedArray.from(a);
+  for (let row = top; row < bottom; row += 1) {
+    const [start, end] = [left, right].map((column) => (row * width + column) * CHANNELS);
+    if (end > start) mixed.set(b.subarray(start, end), start);
+  }
+  return mixed;
+}
+
+/** The seed's draws: first the mix on show, then those of the strip; each a λ and the centre of a box. */
+export function drawMixes(alpha, seed, height, width) {
+  const numbers = uniforms(seed, 3 * (1 + MOST));
+  return Array.from({ length: 1 + MOST }, (_, i) => ({
+    lam: quantile(alpha, numbers[3 * i]),
+    row: Math.floor(height * numbers[3 * i + 1]),
+    column: Math.floor(width * numbers[3 * i + 2]),
+  }));
+}
+
+/** The K mixes of the strip, from x to x′: those of mixup by λ, those of CutMix (the same λs, boxed) by true λ. */
+export function stripOf({ alpha, seed, k }, height, width) {
+  const mixes = drawMixes(alpha, seed, height, width).slice(1, 1 + k);
+  const boxes = mixes.map(({ lam, row, column }) => cutBox(lam, height, width, row, column));
+  return [mixes, boxes].map((row) => row.sort((one, other) => other.lam - one.lam));
+}
+
+/** A soft label in words: "0.70 cat + 0.30 dog". */
+export function labelWords(lam, [first, second]) {
+  const share = Math.round(100 * lam);
+  if (first === second || share === 100) return `1.00 ${first}`;
+  if (share === 0) return `1.00 ${second}`;
+  return `${(share / 100).toFixed(2)} ${first} + ${((100 - share) / 100).toFixed(2)} ${second}`;
+}
+
+function paint(canvas, bytes) {
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(canvas.width, canvas.height);
+  for (let i = 0, j = 0; i < bytes.length; i += CHANNELS, j += 4) {
+    picture.data[j] = bytes[i];
+    picture.data[j + 1] = bytes[i + 1];
+    picture.data[j + 2] = bytes[i + 2];
+    picture.data[j + 3] = 255;
+  }
+  context.putImageData(picture, 0, 0);
+}
+
+/** One image with its heading; `below` holds what is said about it. */
+function tile(heading, [height, width], ...below) {
+  const canvas = make("canvas", { role: "img", width, height });
+  const frame = make("div", { class: "mx-frame" }, canvas);
+  return { canvas, frame, heading, node: make("div", { class: "mx-tile" }, heading, frame, ...below) };
+}
+
+/** A soft label: a bar of two parts, and the same in words. */
+function softLabel() {
+  const part = make("span");
+  const words = make("strong", { class: "mx-soft" });
+  const bar = make("div", { class: "mx-label-bar", "aria-hidden": "true" }, part);
+  const show = (lam, names) => {
+    part.style.width = `${100 * lam}%`;
+    words.textContent = labelWords(lam, names);
+  };
+  return { nodes: [bar, words], show };
+}
+
+const heading = (kind, ...words) => make("div", { class: "mx-heading" }, make("i", { class: `mx-key mx-${kind}` }), ...words);
+
+function tiles(size) {
+  const [firstName, secondName] = [make("span"), make("span")];
+  const [firstLabel, secondLabel, mixLabel, cutLabel] = Array.from({ length: 4 }, softLabel);
+  const truth = make("span", { class: "mx-truth" });
+  const box = make("div", { class: "mx-box", "aria-hidden": "true" });
+  const first = tile(heading("first", firstName), size, ...firstLabel.nodes);
+  const second = tile(heading("second", secondName), size, ...secondLabel.nodes);
+  const mixed = tile(heading("none", "mixup: blended"), size, ...mixLabel.nodes);
+  const cut = tile(heading("none", "CutMix: drag the box"), size, ...cutLabel.nodes, truth);
+  cut.frame.append(box);
+  cut.frame.classList.add("mx-drag");
+
+  const draw = (a, b, names, state) => {
+    const [height, width] = size;
+    const cutting = cutBox(state.lam, height, width, state.row, state.column);
+    paint(first.canvas, a);
+    paint(second.canvas, b);
+    paint(mixed.canvas, mixBytes(a, b, state.lam));
+    paint(cut.canvas, pasteBytes(a, b, cutting, width));
+    firstName.textContent = `x: ${names[0]}`;
+    secondName.textContent = `x′: ${names[1]}`;
+    firstLabel.show(1, names);
+    secondLabel.show(0, names);
+    mixLabel.show(state.lam, names);
+    cutLabel.show(cutting.lam, names);
+    truth.textContent = `λ drawn ${state.lam.toFixed(2)}, true λ ${cutting.lam.toFixed(2)}: ` +
+      `the box in the image is ${cutting.bottom - cutting.top} × ${cutting.right - cutting.left} pixels`;
+    Object.assign(box.style, {
+      top: `${100 * cutting.top / height}%`,
+      left: `${100 * cutting.left / width}%`,
+      height: `${100 * (cutting.bottom - cutting.top) / height}%`,
+      width: `${100 * (cutting.right - cutting.left) / width}%`,
+    });
+    first.canvas.setAttribute("aria-label", `x, an image of class ${names[0]}`);
+    second.canvas.setAttribute("aria-label", `x′, an image of class ${names[1]}`);
+    mixed.canvas.setAttribute("aria-label", `mixup of both images: ${labelWords(state.lam, names)}`);
+    cut.canvas.setAttribute("aria-label",
+      `CutMix: x with a box of x′ pasted in, ${labelWords(cutting.lam, names)}, ${truth.textContent}`);
+  };
+  return { node: make("div", { class: "mx-tiles" }, ...[first, second, mixed, cut].map(({ node }) => node)), cut, draw };
+}
+
+/** The K mixes between x and x′, by mixup above and by CutMix below, on one canvas. */
+function strip([height, width]) {
+  const canvas = make("canvas", { role: "img", class: "mx-plot" });
+  const scratch = make("canvas", { width, height });
+  const draw = (theme, a, b, names, state) => {
+    const [gap, margin] = [6, 62];
+    const side = Math.min(Math.floor((canvas.clientWidth - margin) / (MOST + 2)) - gap, 80);
+    const tall = 2 * side + 56;
+    const { context: ink } = fitCanvas(canvas, tall);
+    const [mixes, boxes] = stripOf(state, height, width);
+    ink.imageSmoothingEnabled = false;
+    ink.font = "13px system-ui, sans-serif";
+    ink.fillStyle = theme.ink;
+    ink.textBaseline = "middle";
+    const place = (bytes, column, top) => {
+      paint(scratch, bytes);
+      ink.drawImage(scratch, margin + column * (side + gap), top, side, side);
+    };
+    const write = (words, column, y) => ink.fillText(words, margin + column * (side + gap) + side / 2, y);
+    const drawRow = (name, word, top, shares, mix) => {
+      ink.textAlign = "left";
+      ink.fillText(name, 0, top + side / 2);
+      ink.fillText(word, 0, top - 11);
+      ink.textAlign = "center";
+      const cells = [["x", a], ...shares.map((share) => [share.lam.toFixed(2), mix(share)]), ["x′", b]];
+      cells.forEach(([words, bytes], column) => {
+        const left = margin + column * (side + gap);
+        ink.fillText(words, left + side / 2, top - 11);
+        paint(scratch, bytes);
+        ink.drawImage(scratch, left, top, side, side);
+      });
+    };
+    drawRow("mixup", "λ", 20, mixes, ({ lam }) => mixBytes(a, b, lam));
+    drawRow("CutMix", "true λ", side + 52, boxes, (box) => pasteBytes(a, b, box, width));
+    const list = (shares) => shares.map(({ lam }) => lam.toFixed(2)).join(", ");
+    canvas.setAttribute("aria-label", `${state.k} mixes in order from ${names[0]} to ${names[1]}: by mixup with λ = ` +
+      `${list(mixes)}; by CutMix with true λ = ${list(boxes)}`);
+  };
+  return { node: canvas, draw };
+}
+
+/** Let the pointer drag the centre of the box over the CutMix image. */
+function dragBox(frame, [height, width], onMove, onRelease) {
+  const follow = (event) => {
+    const { top, left, width: wide, height: tall } = frame.getBoundingClientRect();
+    const within = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
+    onMove(within((event.clientY - top) / tall, height), within((event.clientX - left) / wide, width));
+  };
+  frame.addEventListener("pointerdown", (event) => {
+    frame.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  frame.addEventListener("pointermove", (event) => {
+    if (frame.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  frame.addEventListener("lostpointercapture", onRelease);
+}
+
+function showPanel({ model, el }) {
+  const state = Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
+  const size = model.get("_size");
+  const [height, width] = size;
+  const names = model.get("_names");
+  const view = model.get("_images");
+  const pixels = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const length = height * width * CHANNELS;
+  const image = (side) => pixels.subarray((2 * state.pair + side) * length, (2 * state.pair + side + 1) * length);
+
+  const root = make("div", { class: "mixlab-panel", role: "group", "aria-label": "Two images, one label" });
+  const four = tiles(size);
+  const row = strip(size);
+  const look = (theme) => {
+    const [a, b] = [image(0), image(1)];
+    four.draw(a, b, names[state.pair], state);
+    row.draw(theme, a, b, names[state.pair], state);
+  };
+  const say = () => {
+    const cutting = cutBox(state.lam, height, width, state.row, state.column);
+    return `mixup: ${labelWords(state.lam, names[state.pair])}. CutMix: ${labelWords(cutting.lam, names[state.pair])}.`;
+  };
+  const set = (change) => {
+    Object.assign(state, change);
+    show();
+    ask();
+  };
+  const follow = (name) => (value) => set({ [name]: value });
+  const release = () => commit();
+  const settle = (change) => {
+    Object.assign(state, change);
+    commit();
+  };
+
+  const menu = make("select", {}, ...names.map(([a, b], i) => make("option", { value: i }, `${i + 1}: ${a} and ${b}`)));
+  menu.addEventListener("change", () => settle({ pair: Number(menu.value) }));
+  const next = make("button", { type: "button" }, "Next pair");
+  next.addEventListener("click", () => settle({ pair: (state.pair + 1) % names.length }));
+  const again = make("button", { type: "button" }, "Draw λ and boxes");
+  again.addEventListener("click", () => {
+    const seed = (state.seed + 1) % 2 ** 31;
+    settle({ seed, ...drawMixes(state.alpha, seed, height, width)[0] });
+  });
+  const plain = { min: 0, step: 1, toValue: Number, toPosition: Number, say: String };
+  const sliders = {
+    lam: slider("λ, the share of x", { ...plain, max: 1, step: 0.01, say: (lam) => lam.toFixed(2) }, follow("lam"), release),
+    alpha: slider("α, on a log scale", ALPHA_SCALE, follow("alpha"), release),
+    k: slider("K, mixes of this pair", K_SCALE, follow("k"), release),
+    row: slider("Box centre, down", { ...plain, max: height - 1 }, follow("row"), release),
+    column: slider("Box centre, across", { ...plain, max: width - 1 }, follow("column"), release),
+  };
+  dragBox(four.cut.frame, size, (down, across) => set({ row: down, column: across }), release);
+  const controls = (...nodes) => make("div", { class: "mx-controls" }, ...nodes);
+  root.append(
+    controls(field("Pair", menu), next, sliders.lam.node, sliders.row.node, sliders.column.node),
+    four.node,
+    controls(sliders.alpha.node, sliders.k.node, again),
+    row.node,
+  );
+  el.append(root);
+  const show = () => {
+    menu.value = state.pair;
+    for (const [name, { show: put }] of Object.entries(sliders)) put(state[name]);
+  };
+  const { ask, commit, takeDown } = connect(model, root, state, { show, draw: look, sentence: say });
+  return takeDown;
+}
+
+export default { render: showPanel };

@@ -1,0 +1,114 @@
+"""What every panel that is drawn in the browser shares: its sources, its checked traits, its still picture."""
+
+import base64
+import html
+import io
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import anywidget
+import traitlets
+from IPython.display import display, update_display
+
+from mixlab import _check
+from mixlab.panels.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_HERE = Path(__file__).parent
+
+
+def sources(*names: str) -> str:
+    """One ES module out of several files, for a widget's module is a single text."""
+    return "\n".join((_HERE / name).read_text("utf-8") for name in names)
+
+
+class Checked(traitlets.TraitType[Any, Any]):
+    """A synced trait whose values pass one of the package's argument checks, with the same error messages."""
+
+    def __init__(self, default: Any, check: Callable[[str, Any], Any]) -> None:
+        super().__init__(default_value=default)
+        self.check = check
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> Any:  # noqa: ARG002  # traitlets passes both
+        """Return the value as the check gives it back, or raise what the check raises."""
+        return self.check(self.name or "", value)
+
+
+def alpha_trait() -> Checked:
+    """The α of a log slider."""
+    return Checked(1.0, lambda name, value: _check.number(name, value, ALPHA_LOW, ALPHA_HIGH))
+
+
+def k_trait() -> Checked:
+    """The number of mixes of a pair."""
+    return Checked(5, lambda name, value: _check.integer(name, value, 1, K_HIGH))
+
+
+def seed_trait() -> Checked:
+    """The seed of what a panel draws."""
+    return Checked(0, lambda name, value: _check.integer(name, value, 0, SEED_HIGH))
+
+
+class Panel(anywidget.AnyWidget):
+    """A widget with a still picture beside it, for a page without a kernel.
+
+    Displaying a panel puts out two things: the widget, and a picture of its state drawn by Python. A living widget
+    hides the picture; exported HTML, or a notebook whose kernel is gone, shows the picture in its last state.
+    """
+
+    _css = sources("panel.css")
+    _still = traitlets.Unicode().tag(sync=True)  # the class name of the picture that a living widget hides
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(_still=f"mixlab-still-{uuid4().hex}", **state)
+        self._pictured: dict[str, Any] | None = None  # the state in the picture beside the widget, once there is one
+        self.observe(lambda _: self._refresh(), names=list(self.state))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the controls stand at."""
+        return {name: getattr(self, name) for name, trait in self.traits().items() if isinstance(trait, Checked)}
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What the panel shows at this moment, in one or two sentences."""
+
+    @abstractmethod
+    def figure(self) -> "Figure":
+        """A still picture of what the panel shows at this moment (a matplotlib figure of its own)."""
+
+    def still(self) -> str:
+        """The picture as HTML: an image with its text alternative, its description as a caption."""
+        ink = io.BytesIO()
+        self.figure().savefig(ink, format="png", dpi=110, facecolor="white")
+        data = base64.b64encode(ink.getvalue()).decode()
+        words = html.escape(self.describe())
+        return (
+            f'<figure class="{self._still}" style="margin: 0"><img alt="{words}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{words}</figcaption></figure>"
+        )
+
+    def _picture(self) -> dict[str, str]:
+        return {"text/html": self.still(), "text/plain": self.describe()}
+
+    def _refresh(self) -> None:
+        # Several traits that change together are heard one by one, but are all set by then: one picture is enough.
+        if self._pictured is not None and self._pictured != self.state:
+            self._pictured = self.state
+            update_display(self._picture(), raw=True, display_id=self._still)  # type: ignore[no-untyped-call]
+
+    def _ipython_display_(self) -> None:
+        # Two outputs, not one with two forms: so the picture can follow the state, and the widget is never rebuilt.
+        bundle = self._repr_mimebundle_()
+        assert bundle is not None
+        data, metadata = bundle
+        words = {"text/plain": self.describe()}
+        display(data | words, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        display(self._picture(), raw=True, display_id=self._still)  # type: ignore[no-untyped-call]
+        self._pictured = self.state

@@ -1,0 +1,188 @@
+// The training panel: controls that stay alive while Python trains, and what Python says of the run, some times a second.
+
+const CONTROLS = ["variant", "alpha", "k", "images", "epochs", "seed", "prediction"];
+const LAST_SEED = 2 ** 31 - 1;
+const plain = { step: 1, toValue: Number, toPosition: Number, say: String };
+
+/** The number of images for a place on the log slider: two digits, and both ends exact. */
+export function imagesAt(position, [low, high]) {
+  const count = Number((10 ** position).toPrecision(2));
+  return Math.min(Math.max(position >= Math.log10(high) - 0.005 ? high : count, low), high);
+}
+
+const count = (value) => value.toLocaleString("en");
+const share = (value) => (value === null ? "none yet" : value.toFixed(2));
+
+/** Which buttons do something in a phase. */
+export function allowed(phase) {
+  const active = ["preparing", "training", "paused"].includes(phase);
+  return { start: true, pause: active, step: phase !== "training" && phase !== "preparing", stop: active, reset: true };
+}
+
+/** A slider of the panel; its release is the panel's. */
+function sliders(limits, follow, release) {
+  const [few, many] = limits.images;
+  const images = {
+    min: Math.log10(few), max: Math.log10(many), step: "any", say: count, toPosition: Math.log10,
+    toValue: (position) => imagesAt(position, limits.images),
+  };
+  const [low, high] = limits.epochs;
+  return {
+    alpha: slider("α, on a log scale", ALPHA_SCALE, follow("alpha"), release),
+    k: slider("K, mixes of each pair", K_SCALE, follow("k"), release),
+    images: slider("Training images", { ...images, step: 0.01 }, follow("images"), release),
+    epochs: slider("Epochs", { ...plain, min: low, max: high }, follow("epochs"), release),
+    prediction: slider("Your prediction: test accuracy",
+      { ...plain, min: 0, max: 1, step: 0.01, say: share, toPosition: (value) => value ?? 0.5 }, follow("prediction"), release),
+  };
+}
+
+function seedBox(settle) {
+  const box = make("input", { type: "number", min: 0, max: LAST_SEED, step: 1, class: "mx-number" });
+  box.addEventListener("change", () => {
+    settle({ seed: Math.min(Math.max(Math.round(Number(box.value)) || 0, 0), LAST_SEED) });
+  });
+  return box;
+}
+
+/** Buttons keep the focus when they cannot be used, so that the keyboard is not thrown off the page. */
+function buttons(send) {
+  const titles = {
+    start: ["Start", "Train with these settings; a run at work is replaced"],
+    pause: ["Pause", "Pause after this batch"],
+    step: ["Step", "Take one batch"],
+    stop: ["Stop", "End the run now; what was measured is kept"],
+    reset: ["Reset", "Forget both runs and put the controls back"],
+  };
+  const nodes = Object.fromEntries(Object.entries(titles).map(([name, [words, title]]) => [name,
+    make("button", { type: "button", title, class: `mx-${name}` }, words)]));
+  const show = (phase) => {
+    nodes.pause.textContent = phase === "paused" ? "Resume" : "Pause";
+    for (const [name, can] of Object.entries(allowed(phase))) nodes[name].setAttribute("aria-disabled", !can);
+  };
+  for (const [name, node] of Object.entries(nodes)) {
+    node.addEventListener("click", () => {
+      if (node.getAttribute("aria-disabled") === "true") return;
+      send(node.textContent === "Resume" ? "resume" : name);
+    });
+  }
+  return { node: make("div", { class: "mx-buttons", role: "group", "aria-label": "Training" }, ...Object.values(nodes)), show };
+}
+
+function figure(words) {
+  const svg = ink("svg", { role: "img", class: "mx-figure" });
+  const heading = make("div", { class: "mx-chart-name" }, words);
+  const note = make("div", { class: "mx-note" });
+  return { svg, note, node: make("div", { class: "mx-chart" }, heading, svg, note) };
+}
+
+const RUNS = ["This run", "The run before"];
+
+function charts() {
+  const accuracy = figure("Accuracy on test images");
+  const loss = figure("Loss on training images, mixed (nats)");
+  const diagrams = RUNS.map((name) => figure(`Reliability: ${name.toLowerCase()}`));
+  const legend = make("p", { class: "mx-legend" });
+  const swatches = ["mx-current", "mx-ghost"].map((kind) => {
+    const sample = ink("svg", { class: "mx-sample", viewBox: "0 0 34 8", "aria-hidden": "true" });
+    sample.append(ink("line", { class: kind, x1: 1, x2: 33, y1: 4, y2: 4 }));
+    return sample;
+  });
+
+  const draw = ({ runs }, state) => {
+    legend.replaceChildren(...runs.map(({ name, size }, i) => make("span", {}, swatches[i], `${RUNS[i]}: ${name}; ${size}`)));
+    const epochs = Math.max(...runs.map((run) => run.epochs), runs.length ? 1 : state.epochs);
+    const levels = [];
+    const said = runs.length ? runs[0].prediction : null;
+    if (said !== null) levels.push([said, `you said ${share(said)}`, "mx-level", "end"]);
+    if (state.prediction !== null && state.prediction !== said) {
+      levels.push([state.prediction, `you say ${share(state.prediction)}`, "mx-level mx-next", "start"]);
+    }
+    curves(accuracy.svg, runs.map((run) => run.accuracy), { epochs, top: 1, levels, dots: true });
+    const losses = runs.flatMap((run) => run.loss.map(([, value]) => value));
+    curves(loss.svg, runs.map((run) => run.loss), { epochs, top: 1.08 * Math.max(...losses, 0.5), dots: false });
+    const last = (points) => (points.length ? points.at(-1)[1].toFixed(2) : "nothing yet");
+    const say = (what, pick) => `${what}. ` +
+      (runs.map((run, i) => `${RUNS[i]}, ${run.name}: ${last(pick(run))}`).join(". ") || "Nothing yet") + ".";
+    accuracy.svg.setAttribute("aria-label", say("Test accuracy by epoch", (run) => run.accuracy) +
+      levels.map(([, words]) => ` A line marks what ${words}.`).join(""));
+    loss.svg.setAttribute("aria-label", say("Training loss by epoch", (run) => run.loss));
+    diagrams.forEach(({ svg, note, node }, i) => {
+      const diagram = runs[i]?.diagram;
+      node.classList.toggle("mx-empty", !diagram);
+      note.textContent = diagram ? `${runs[i].name}: ${diagram.words}` : `${RUNS[i]} will stand here.`;
+      reliability(svg, diagram ?? { bins: [], width: 1 });
+      svg.setAttribute("aria-label", `Reliability diagram of ${RUNS[i].toLowerCase()}: ${note.textContent}`);
+    });
+  };
+  const key = make("p", { class: "mx-key-words" },
+    "Bars: the share of right answers among predictions of like confidence; hatched: its distance from the confidence. " +
+    "A calibrated net's bars end on the dashed diagonal.");
+  const grid = make("div", { class: "mx-charts" }, ...[accuracy, loss, ...diagrams].map(({ node }) => node));
+  return { nodes: [legend, grid, key], draw };
+}
+
+function showPanel({ model, el }) {
+  const state = Object.fromEntries(CONTROLS.map((name) => [name, model.get(name)]));
+  const root = make("div", { class: "mixlab-panel mx-training", role: "group", "aria-label": "Train it live" });
+  const follow = (name) => (value) => {
+    state[name] = value;
+    ask();
+  };
+  const release = () => commit();
+  const settle = (change) => {
+    Object.assign(state, change);
+    commit();
+  };
+  const bars = sliders(model.get("_limits"), follow, release);
+  const menu = make("select", {});
+  for (const [name, meaning] of Object.entries(model.get("_variants"))) {
+    menu.append(make("option", { value: name, title: meaning }, name));
+  }
+  menu.addEventListener("change", () => settle({ variant: menu.value }));
+  const seed = seedBox(settle);
+  // The state goes along: a change that is still on its way must not be overtaken by the command.
+  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }));
+  const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
+  const status = make("p", { class: "mx-status" });
+  const news = make("p", { class: "mx-hidden", role: "status" });
+  const alert = make("p", { class: "mx-alert", role: "alert" });
+  const verdict = make("p", { class: "mx-verdict" });
+  const picked = make("p", { class: "mx-picked" });
+  const four = charts();
+  const controls = (...nodes) => make("div", { class: "mx-controls" }, ...nodes);
+  root.append(
+    controls(field("Variant", menu), bars.alpha.node, bars.k.node),
+    controls(bars.images.node, bars.epochs.node, field("Seed", seed), bars.prediction.node),
+    make("div", { class: "mx-run" }, row.node, progress),
+    status, alert, verdict, ...four.nodes, picked, news,
+  );
+  el.append(root);
+
+  const write = (node, words) => {
+    if (node.textContent !== words) node.textContent = words; // what is written again is read aloud again
+  };
+  const look = () => {
+    const view = model.get("_view");
+    row.show(view.phase);
+    progress.value = view.progress;
+    for (const [node, words] of [[status, view.status], [verdict, view.verdict], [picked, view.picked], [news, view.news],
+      [alert, view.alert]]) write(node, words);
+    four.draw(view, state);
+  };
+  const show = () => {
+    for (const [name, { show: put }] of Object.entries(bars)) put(state[name]);
+    menu.value = state.variant;
+    seed.value = state.seed;
+  };
+  const sentence = () => `For the next start: ${state.variant}, α = ${ALPHA_SCALE.say(state.alpha)}, K = ${state.k}, ` +
+    `${count(state.images)} images, ${state.epochs} epochs, seed ${state.seed}, prediction ${share(state.prediction)}.`;
+  const { ask, commit, takeDown } = connect(model, root, state, { show, draw: look, sentence });
+  model.on("change:_view", ask);
+  return () => {
+    model.off("change:_view", ask);
+    takeDown();
+  };
+}
+
+export default { render: showPanel };

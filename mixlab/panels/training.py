@@ -1,0 +1,367 @@
+"""The training panel: predict, train live, compare with the run before; stop at any batch."""
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+from IPython.display import update_display
+from torch import nn
+
+from mixlab import VARIANTS, Mixer, _check, models
+from mixlab.calibration import Reliability
+from mixlab.data import Dataset, balanced, load
+from mixlab.panels._session import LiveTrainer, Result, Session, Settings
+from mixlab.panels.panel import Checked, Panel, alpha_trait, k_trait, seed_trait, sources
+from mixlab.training import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MODELS = ("quick", "resnet8", "resnet20")
+EPOCHS_HIGH = 50
+_POINTS = 300  # of the loss curve, sent to the browser
+_COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
+
+
+def _prediction(name: str, value: Any) -> float | None:
+    return None if value is None else _check.number(name, value, 0, 1, note=" or None")
+
+
+class TrainingPanel(Panel):
+    """See `training_panel`. The traits named there follow the controls, at release, and move them."""
+
+    _esm = sources("dom.js", "diagram.js", "training.js")
+    _css = sources("panel.css", "training.css")
+    _variants = traitlets.Dict(VARIANTS).tag(sync=True)
+    _limits = traitlets.Dict().tag(sync=True)
+    _view = traitlets.Dict().tag(sync=True)  # what is shown; sent by Python alone
+    variant = Checked("mixup", lambda name, value: _check.choice(name, value, VARIANTS))
+    alpha = alpha_trait()
+    k = k_trait()
+    images = Checked(2000, lambda name, value: _check.integer(name, value, 2))
+    epochs = Checked(5, lambda name, value: _check.integer(name, value, 1, EPOCHS_HIGH))
+    seed = seed_trait()
+    prediction = Checked(None, _prediction)
+
+    def __init__(self, data: Dataset, make_model: Callable[..., nn.Module], **state: Any) -> None:
+        self._data, self._make_model = data, make_model
+        self._session = Session(self._build, self._hear)
+        self._sending, self._drawing = threading.RLock(), threading.Lock()
+        self._trouble = ""  # a command that was refused
+        self._shown_records: tuple[Record, ...] = ()  # those in the still picture
+        limits = {"images": [len(data.classes), len(data.train)], "epochs": [1, EPOCHS_HIGH]}
+        super().__init__(_limits=limits, **state)
+        self._initial = self.state
+        self.on_msg(self._obey)
+        self._publish()
+
+    @traitlets.validate("images")
+    def _within(self, proposal: Any) -> int:
+        return _check.integer("images", proposal["value"], len(self._data.classes), len(self._data.train))
+
+    @property
+    def result(self) -> Result | None:
+        """The latest run as it stands, a snapshot; None before the first."""
+        return self._session.result
+
+    @property
+    def previous(self) -> Result | None:
+        """The run before it, the ghost in the picture."""
+        return self._session.previous
+
+    @property
+    def records(self) -> list[Record]:
+        """The evaluations of the latest run, at epoch 0 and after each epoch."""
+        return list(self.result.records) if self.result else []
+
+    @property
+    def trainer(self) -> LiveTrainer | None:
+        """The trainer of the latest run; None before the first."""
+        return self._session.trainer
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The model of the latest run, as far as it is trained; None before the first."""
+        return self.trainer.model if self.trainer else None
+
+    def start(self) -> None:
+        """Train with what the controls stand at; a run at work is stopped first, within a batch."""
+        self._session.start(self._settings())
+
+    def pause(self) -> None:
+        """Pause after the batch at work."""
+        self._session.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._session.resume()
+
+    def step(self) -> None:
+        """Take one batch: of the paused run, else the first one of a new run."""
+        self._session.step(self._settings())
+
+    def stop(self) -> None:
+        """Stop within a batch, and wait for it; records, model and trainer stay."""
+        self._session.stop()
+        self._refresh()
+
+    def reset(self) -> None:
+        """Stop, forget both runs, and put the controls back."""
+        self._session.reset()
+        for name, value in self._initial.items():
+            setattr(self, name, value)
+        self._refresh()
+
+    def run(self) -> Result:
+        """Train to the end before returning, for scripts and tests; raises what the training raises."""
+        return self._session.run(self._settings())
+
+    def close(self) -> None:
+        """Stop the training and close the widget."""
+        self._session.stop()
+        super().close()
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take the browser's values. The training thread sends nothing meanwhile, for traitlets has no lock."""
+        with self._sending:
+            super().set_state(sync_data)
+        self._publish()
+
+    def describe(self) -> str:
+        if self.result is None:
+            return "A panel to train a small net live; nothing has been trained yet."
+        words = [
+            status(self.result),
+            self.result.error,
+            f"Trained with {self.result.settings.mixing}.",
+            outcome(self.result),
+        ]
+        for name, run in (("This run", self.result), ("The run before", self.previous)):
+            if run and run.records:
+                words.append(f"{name}: {calibration(run.records[-1].reliability)}")
+        return " ".join(word for word in words if word)
+
+    def figure(self) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from mixlab.plots import plot_history, plot_reliability
+
+        figure = Figure(figsize=(11.5, 9.2))
+        runs = [run for run in (self.result, self.previous) if run and run.records]
+        if not runs or runs[0] is not self.result:
+            figure.set_size_inches(8, 1)
+            figure.text(0.5, 0.5, "Nothing has been trained yet.", ha="center", va="center")
+            return figure
+        history = figure.add_axes((0.06, 0.67, 0.87, 0.27))
+        plot_history(self.records, history, ghost=runs[1].records if len(runs) > 1 else None)
+        if runs[0].settings.prediction is not None:
+            history.axhline(100 * runs[0].settings.prediction, color="black", linestyle="-.", linewidth=1)
+            history.text(0, 100 * runs[0].settings.prediction, " your prediction", va="bottom")
+        for run, left, name in zip(runs, (0.06, 0.56), ("this run", "the run before"), strict=False):
+            axes = figure.add_axes((left, 0.14, 0.4, 0.36))
+            plot_reliability(run.records[-1].reliability, axes, label=f"{name}, {run.settings.mixing}")
+        return figure
+
+    def _settings(self) -> Settings:
+        return Settings(**self.state)
+
+    def _build(self, settings: Settings) -> LiveTrainer:
+        train = self._data.train
+        if settings.images < len(train):
+            train = train.subset(balanced(train.labels, settings.images, len(self._data.classes), settings.seed))
+        data = Dataset(self._data.name, train, self._data.test, self._data.classes)
+        none = settings.variant == "none"
+        mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
+        model = self._make_model(len(data.classes), seed=settings.seed)
+        return LiveTrainer(model, data, mixer, epochs=settings.epochs, seed=settings.seed)
+
+    def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """A button: its command, and what the controls stood at when it was pressed."""
+        try:
+            command = _check.choice("command", content.get("command"), _COMMANDS)
+            for name, value in content.get("state", {}).items():
+                setattr(self, _check.choice("control", name, self.state), value)
+            self._trouble = ""
+            getattr(self, command)()
+        except (TypeError, ValueError) as error:
+            self._trouble = str(error)
+            self._publish()
+
+    def _hear(self) -> None:
+        self._publish()
+        if self.result is not None and self.result.phase in ("paused", "finished", "failed"):
+            self._refresh()
+
+    def _publish(self) -> None:
+        # Who holds the lock for long may be waiting for this very thread to end, and publishes when it is done.
+        if self._sending.acquire(timeout=1):
+            try:
+                self._view = view(self.result, self.previous, self._trouble)
+            finally:
+                self._sending.release()
+
+    def _refresh(self) -> None:
+        """Draw the still picture anew if it is on a page and there is another evaluation to show."""
+        records = tuple(self.records)
+        at_work = self.result is not None and self.result.phase in ("preparing", "training")
+        with self._drawing:
+            if self._pictured is not None and not at_work and records != self._shown_records:
+                self._shown_records = records
+                update_display(self._picture(), raw=True, display_id=self._still)  # type: ignore[no-untyped-call]
+
+
+def training_panel(
+    data: Dataset | None = None,
+    *,
+    model: str | Callable[..., nn.Module] = "quick",
+    variant: str = "mixup",
+    alpha: float = 1.0,
+    k: int = 1,
+    images: int | None = None,
+    epochs: int = 5,
+    seed: int = 0,
+    prediction: float | None = None,
+) -> TrainingPanel:
+    """A panel that trains a small net live, beside the run before, against the learner's own prediction.
+
+    A run is what `mixlab.fit` does with the same numbers: the model made with `seed`, on the class-balanced part of
+    the training images that `seed` chooses; measured on all test images, also before the first batch.
+
+    Args:
+        data: what `mixlab.load` returns (default: its "auto").
+        model: "quick", "resnet8" or "resnet20", or a function (num_classes, seed=) -> nn.Module.
+        variant: one of `mixlab.VARIANTS`.
+        alpha: number from 0.01 to 100, on a log slider.
+        k: mixes of each pair, 1 to 8; an epoch takes k times as long.
+        images: how many training images, at least one for each class (default: 2,000, or all if there are fewer).
+        epochs: passes over them, 1 to 50.
+        seed: of the images, the model and the training.
+        prediction: the test accuracy that the learner expects, 0 to 1, or None before one is made. It counts as it
+            stands at the start of a run.
+
+    Returns:
+        A widget. Its variant, alpha, k, images, epochs, seed and prediction follow the controls; start(), pause(),
+        resume(), step(), stop() and reset() are its buttons, and run() trains before it returns. `.result` and
+        `.previous` are the latest run and the one before, `.records`, `.model` and `.trainer` the latest run's;
+        they stay after a stop or a failure. One training is at work at a time, whichever panel started it.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
+    """
+    if data is not None and not isinstance(data, Dataset):
+        raise TypeError(f"data must be a data set from mixlab.load, got {_check.shown(data)}")
+    if not callable(model):
+        model = getattr(models, _check.choice("model", model, MODELS))
+    state: dict[str, Any] = {"variant": variant, "alpha": alpha, "k": k, "epochs": epochs, "seed": seed}
+    data = load() if data is None else data
+    images = min(2000, len(data.train)) if images is None else images
+    return TrainingPanel(data, model, images=images, prediction=prediction, **state)
+
+
+def status(result: Result | None) -> str:
+    """Where a run stands, in one sentence."""
+    if result is None:
+        return "Say what you expect, choose, and press Start."
+    if result.phase == "preparing":
+        return "Preparing the images and the model."
+    of = f"epoch {result.epoch:.2f} of {result.settings.epochs}" if result.steps else "the first batch"
+    if result.phase == "training":
+        pace = (
+            f", {result.images_per_second:,.0f} images/s, {_duration(result.seconds_left)} left" if result.step else ""
+        )
+        return f"Training: {of}{pace}."
+    if result.phase == "paused":
+        return f"Paused after batch {result.step:,} of {result.steps:,}, {of}."
+    if result.phase == "finished":
+        seconds = result.records[-1].seconds
+        return f"Finished: {result.settings.epochs} epochs in {_duration(seconds)}, {result.images_per_second:,.0f} images/s."
+    end = "Stopped" if result.phase == "stopped" else "Failed"
+    return f"{end} at {of}; what was measured until then is kept."
+
+
+def outcome(result: Result) -> str:
+    """The learner's prediction beside the test accuracy that a run at rest reached."""
+    if result.active or not result.records:
+        return ""
+    record = result.records[-1]
+    (low, high), said = _interval(record.reliability, "accuracy"), result.settings.prediction
+    when = "" if result.phase == "finished" else f" by epoch {record.epoch:g}"
+    reached = f"it reached {record.test_accuracy:.2f}{when} (95% interval {low:.3f} to {high:.3f})"
+    if said is None:
+        return f"You made no prediction; {reached}."
+    gap = record.test_accuracy - said
+    if low <= said <= high:
+        return f"You said {said:.2f}, {reached}: as you said."
+    return f"You said {said:.2f}, {reached}: {abs(gap):.2f} {'higher' if gap > 0 else 'lower'} than you said."
+
+
+def calibration(rel: Reliability) -> str:
+    """Confidence beside accuracy, and the ECE with its interval, in words."""
+    low, high = _interval(rel, "ece")
+    says, right = _confidence(rel), rel.accuracy()
+    lean = "over-confident" if says > right else "under-confident"
+    return f"says {says:.2f}, is right in {right:.2f} ({lean}); ECE {rel.ece():.3f} ({low:.3f} to {high:.3f})."
+
+
+def view(result: Result | None, previous: Result | None, trouble: str = "") -> dict[str, Any]:
+    """All that the browser shows of a session, as JSON."""
+    words, verdict, news = status(result), outcome(result) if result else "", ""
+    if result is not None and result.phase == "training":
+        news = (
+            f"Epoch {result.records[-1].epoch:g}: test accuracy {result.records[-1].test_accuracy:.2f}."
+            if result.records
+            else ""
+        )
+    return {
+        "phase": result.phase if result else "idle",
+        "status": words,
+        "verdict": verdict,
+        "news": news or f"{words} {verdict}".strip(),
+        "alert": trouble or (result.error if result else ""),
+        "picked": f"Picked: {result.picked}" if result and result.picked else "",
+        "progress": result.step / result.steps if result and result.steps else 0,
+        "runs": [_curves(run) for run in (result, previous) if run],
+    }
+
+
+def _curves(run: Result) -> dict[str, Any]:
+    every = 1 + len(run.losses) // _POINTS
+    return {
+        "name": run.settings.mixing,
+        "size": f"{run.settings.images:,} images, seed {run.settings.seed}",
+        "epochs": run.settings.epochs,
+        "prediction": run.settings.prediction,
+        "accuracy": [[record.epoch, record.test_accuracy] for record in run.records],
+        "loss": [*run.losses[:-1:every], *run.losses[-1:]],
+        "diagram": _diagram(run.records[-1].reliability) if run.records else None,
+    }
+
+
+@lru_cache(maxsize=4)
+def _diagram(rel: Reliability) -> dict[str, Any]:
+    bins = rel.bins()
+    rows = zip(
+        bins.edges[:-1].tolist(), bins.count.tolist(), bins.confidence.tolist(), bins.accuracy.tolist(), strict=True
+    )
+    return {
+        "words": calibration(rel),
+        "count": rel.count,
+        "width": 1 / rel.n_bins,
+        "bins": [row for row in rows if row[1]],  # left edge, count, mean confidence, accuracy
+    }
+
+
+@lru_cache(maxsize=8)
+def _interval(rel: Reliability, metric: str) -> tuple[float, float]:
+    return rel.interval(metric)
+
+
+def _confidence(rel: Reliability) -> float:
+    bins = rel.bins()
+    return float((bins.count * bins.confidence).nansum() / bins.count.sum())
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,343 @@
+"""Ink: `plot_...(result, ax=None) -> ax`. Numbers are made elsewhere; nothing here touches pyplot or rcParams.
+
+Without `ax` each function makes a figure of its own. Its axes show themselves as a picture when a notebook cell ends on
+them, with a text alternative built from the numbers; an exported page keeps both. Axes of yours get the same sentence:
+`picture(ax)` shows their figure in that way.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mixlab import _check
+from mixlab.calibration import Reliability, ReliabilityBins
+from mixlab.mixing import Mixed
+from mixlab.sampling import lambda_moments, lambda_pdf
+
+if TYPE_CHECKING:  # the records only, not the training they come from
+    from mixlab.training import Record
+
+# Colours of Okabe and Ito, told apart by colour-blind readers; hatches and dashes say the same in grey.
+BLUE, VERMILION, GREEN, GREY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
+DPI = 200  # twice the size at which the picture is shown, so that it is sharp on dense screens
+
+
+class Picture:
+    """A figure that shows itself in a notebook as an image with a text alternative."""
+
+    def __init__(self, figure: Figure, alt: str) -> None:
+        self.figure = figure
+        self.alt = alt
+
+    def png(self) -> bytes:
+        """The image, at twice its displayed size."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor=self.figure.get_facecolor())
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        png = self.png()
+        width = int.from_bytes(png[16:20], "big") * 100 // DPI  # the header's width, in CSS pixels
+        data = base64.b64encode(png).decode()
+        alt = html.escape(self.alt, quote=True)
+        return f'<img alt="{alt}" src="data:image/png;base64,{data}" width="{width}" style="max-width: 100%">'
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alt}"
+
+
+class PictureAxes(Axes):
+    """Axes made by this module: plain matplotlib axes that show their figure when a notebook cell ends on them."""
+
+    def _repr_html_(self) -> str:
+        return picture(self)._repr_html_()
+
+
+def picture(ax: Axes) -> Picture:
+    """The figure that `ax` belongs to, with the text alternative of all its plots.
+
+    Raises TypeError if `ax` is no matplotlib Axes.
+    """
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes, got {_check.shown(ax)}")
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    described = (str(each.get_label()) for each in figure.axes)
+    return Picture(figure, " ".join(text for text in described if text.endswith(".")))
+
+
+def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "") -> Axes:
+    """Reliability diagram: accuracy in each confidence bin, its gap to the confidence hatched, and the counts below.
+
+    The thin whiskers are Wilson's 95% intervals of each bin's accuracy; the ECE's interval is `rel.interval("ece")`.
+    Bins of fewer than 10 predictions are pale: their gaps say little.
+
+    Args:
+        rel: what has been measured; not empty.
+        ax: where to draw; by default a figure of its own.
+        label: name of the model, put before the headline.
+    """
+    if not isinstance(rel, Reliability):
+        raise TypeError(f"rel must be a Reliability, got {_check.shown(rel)}")
+    bins, (low, high) = rel.bins(), rel.interval("ece")
+    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {low:.3f} to {high:.3f})"
+    verdict = _verdict(bins)
+    title = f"{label}: {verdict[0].lower()}{verdict[1:]}" if label else verdict
+    ax, ink = _axes(ax, (5.6, 5.8))
+
+    filled = bins.count > 0
+    left = bins.edges[:-1][filled].numpy()
+    width = 1 / rel.n_bins
+    conf, accuracy, count = (part[filled].numpy() for part in (bins.confidence, bins.accuracy, bins.count))
+    for here, strength in ((count >= 10, 1.0), (count < 10, 0.2)):
+        seen = here.any() and strength == 1  # only what is drawn at full strength enters the legend
+        name = "accuracy in the bin" if seen else "_"
+        ax.bar(left[here], accuracy[here], width, align="edge", color=BLUE, alpha=0.35 * strength, label=name)
+        for colour, hatch, side, name in (
+            (VERMILION, "////", here & (conf > accuracy), "gap: over-confident"),
+            (GREEN, "....", here & (conf < accuracy), "gap: under-confident"),
+        ):
+            gap = (conf - accuracy)[side]
+            shapes = ax.bar(left[side], gap, width, accuracy[side], align="edge", fill=False, edgecolor=colour)
+            shapes.set_label(name if seen and side.any() else "_")
+            for shape in shapes:
+                shape.set(hatch=hatch, linewidth=1.2, alpha=strength)
+    ax.plot([0, 1], [0, 1], color=ink, linestyle="--", linewidth=1.2, label="as right as confident")
+    lower, upper = _wilson(bins.accuracy[filled], bins.count[filled])
+    whiskers = (bins.accuracy[filled] - lower, upper - bins.accuracy[filled])
+    reach = torch.stack(whiskers).clamp(min=0).numpy()
+    ax.errorbar(left + width / 2, accuracy, reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right answers")
+    ax.set_title(f"{title}\n{headline}", loc="left", fontsize=10.5, color=ink)
+    ax.legend(loc="lower right", fontsize=9.5, framealpha=0.9, labelcolor=INK, facecolor=PAPER)
+
+    strip = ax.inset_axes((0, -0.24, 1, 0.17))
+    strip.bar(left, count, width, align="edge", color=GREY, edgecolor=PAPER)
+    strip.set(xlim=(0, 1), xlabel="confidence", ylabel="count", yticks=[0, int(count.max())])
+    strip.set_yticklabels(["0", f"{int(count.max()):,}"])
+    _colour(strip, ink)
+    ax.tick_params(labelbottom=False)
+
+    most = int(bins.count.argmax())
+    lean = f"the fullest bin is {float(bins.edges[most]):.2f} to {float(bins.edges[most + 1]):.2f}"
+    return _describe(
+        ax, f"Reliability diagram. {title[0].upper()}{title[1:]}. {headline.replace('   ', ', ')}; {lean}."
+    )
+
+
+def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
+    """Density of λ ~ Beta(α, α), the part between 0.1 and 0.9 hatched, with its moments in words.
+
+    Args:
+        alpha: number from 1e-6 to 1e6.
+        ax: where to draw; by default a figure of its own.
+    """
+    moments = lambda_moments(alpha)
+    ax, ink = _axes(ax, (6.0, 3.6))
+    spread = 8 * moments.variance**0.5  # a large α needs its grid where the mass is
+    ends = torch.logspace(-6, -1, 100, dtype=torch.float64)
+    middle = torch.linspace(max(0.1, 0.5 - spread), min(0.9, 0.5 + spread), 401, dtype=torch.float64)
+    grid = torch.cat([ends, middle, 1 - ends]).sort().values
+    density = lambda_pdf(alpha, grid)
+    visible = (grid >= 0.1) & (grid <= 0.9)
+    ax.plot(grid.numpy(), density.numpy(), color=BLUE, linewidth=2)
+    ax.fill_between(
+        grid[visible].numpy(),
+        density[visible].numpy(),
+        facecolor="#CFE3F1",
+        edgecolor=BLUE,
+        hatch="//",
+        linewidth=0,
+        alpha=0.8,
+    )
+    inside = density[(grid >= 0.02) & (grid <= 0.98)]
+    ax.set(xlim=(0, 1), ylim=(0, 1.15 * max(1.0, float(inside.max()))), xlabel="λ, the share of x", ylabel="density")
+    share = f"both images show in {_percent(moments.mixed_mass)} of mixes: P(0.1 < λ < 0.9), hatched"
+    larger = f"the larger share is {_percent(moments.theta_bar)} on average: θ̄ = {moments.theta_bar:.3f}"
+    ax.set_title(f"α = {alpha:g}\n{share}\n{larger}", loc="left", fontsize=10.5, color=ink)
+    where = "highest at one half" if alpha > 1 else "flat" if alpha == 1 else "high at 0 and 1, lowest at one half"
+    words = f"{share.removesuffix(', hatched')}; {larger}"
+    return _describe(ax, f"Density of λ for α = {alpha:g}: {where}. {words[0].upper()}{words[1:]}.")
+
+
+def plot_mixed(
+    mixed: Mixed,
+    ax: Axes | None = None,
+    *,
+    x: Tensor | None = None,
+    classes: Sequence[str] | None = None,
+    normalise: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Axes:
+    """The first mixed images (at most 8 pairs), one row for each pair, one column for each of the K mixes.
+
+    uint8 images are shown as they are. Of float images `normalise` undoes a normalisation; else they are stretched to
+    the range they have together.
+
+    Args:
+        mixed: what a Mixer gave; mixed.x [K * B, C, H, W] with C = 1 or 3.
+        ax: where to draw; by default a figure of its own.
+        x: the batch [B, C, H, W] that was mixed, on the same scale; puts x and its partner x′ to the left and right.
+        classes: names, so that the labels read "0.70 cat + 0.30 dog".
+        normalise: (mean, std) of each channel, as given to `MixPlan.apply`.
+    """
+    if not isinstance(mixed, Mixed):
+        raise TypeError(f"mixed must be a Mixed, what a Mixer returns, got {_check.shown(mixed)}")
+    if mixed.x.ndim != 4 or mixed.x.shape[1] not in (1, 3):
+        wanted = "images of shape [K * B, C, H, W] with 1 or 3 channels"
+        raise ValueError(f"mixed.x must hold {wanted}, got {_check.shown(mixed.x)}")
+    k, batch = mixed.plan.lam.shape
+    rows = min(8, batch)
+    tiles = list(mixed.x.view(k, batch, *mixed.x.shape[1:])[:, :rows])
+    texts = [[_soft_label(mixed, j * batch + row, classes) for row in range(rows)] for j in range(k)]
+    if x is not None:
+        if x.shape != (batch, *mixed.x.shape[1:]):
+            raise ValueError(f"x must be the batch that was mixed, [{batch}, ...], got {_check.shown(x)}")
+        tiles = [x[:rows], *tiles, x[mixed.plan.partner[:rows].to(x.device)]]
+        a, b = mixed.y_a[:rows].tolist(), mixed.y_b[:rows].tolist()
+        texts = [[f"x: {_name(i, classes)}" for i in a], *texts, [f"x′: {_name(i, classes)}" for i in b]]
+    shown = _displayable([tile.detach().cpu() for tile in tiles], normalise)
+
+    height, width = mixed.x.shape[2:]
+    step_x, step_y = 1.14, height / width + (0.22 if classes is None else 0.36)
+    ax, ink = _axes(ax, (1.5 * len(tiles) * step_x, 1.5 * rows * step_y))
+    for column, images in enumerate(shown):
+        for row, image in enumerate(images):
+            left, top = column * step_x, row * step_y
+            ax.imshow(image, extent=(left, left + 1, top + height / width, top), cmap="gray", vmin=0, vmax=1)
+            words = texts[column][row].replace(" + ", "\n+ ") if len(texts[column][row]) > 17 else texts[column][row]
+            ax.text(left, top - 0.03, words, fontsize=8.5, color=ink, va="bottom", linespacing=0.95)
+    ax.set(xlim=(0, len(tiles) * step_x - 0.14), ylim=(rows * step_y - 0.2, 1 - step_y), aspect="equal")
+    ax.axis("off")
+    first = ", ".join(column[0].replace("\n", " ") for column in texts)
+    counts = f"{rows} pair{'s' if rows > 1 else ''} of images, {k} mix{'es' if k > 1 else ''} of each"
+    return _describe(ax, f"{counts} by {mixed.plan.variant}. First row: {first}.")
+
+
+def plot_history(
+    records: Sequence["Record"], ax: Axes | None = None, *, ghost: Sequence["Record"] | None = None
+) -> Axes:
+    """Test accuracy (left axis, solid) and training loss (right axis, dotted) against epochs.
+
+    Args:
+        records: what `fit` gave, at least one.
+        ax: where to draw; by default a figure of its own.
+        ghost: records of an earlier run, drawn pale and dashed behind.
+    """
+    records, earlier = list(records), list(ghost or [])
+    if not records:
+        raise ValueError("records must hold at least one record, got none")
+    ax, ink = _axes(ax, (6.0, 3.6))
+    loss_ax = ax.twinx()
+    _colour(loss_ax, ink)
+    for run, colours, styles, name in (
+        (earlier, ("#9DB7C9", "#D9B59C"), ("--", (0, (1, 4))), "previous run"),
+        (records, (BLUE, VERMILION), ("-", ":"), "this run"),
+    ):
+        if run:
+            epochs = [record.epoch for record in run]
+            accuracy, loss = [100 * record.test_accuracy for record in run], [record.train_loss for record in run]
+            for where, values, what, colour, style, marker in zip(
+                (ax, loss_ax), (accuracy, loss), ("accuracy", "loss"), colours, styles, "os", strict=True
+            ):
+                label = f"{what}, {name}"
+                where.plot(epochs, values, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
+    ax.set(xlabel="epoch", ylabel="test accuracy (%)")
+    ax.set_xlim(left=0)
+    loss_ax.set_ylim(bottom=0)
+    loss_ax.set_ylabel("training loss (nats)", color=ink)
+    lines = [*ax.get_lines(), *loss_ax.get_lines()]
+    below = (0.5, -0.16)
+    legend = {"ncols": len(lines) // 2, "fontsize": 9.5, "labelcolor": INK, "facecolor": PAPER}
+    ax.legend(handles=lines, loc="upper center", bbox_to_anchor=below, **legend)
+    last = records[-1]
+    reached = f"Test accuracy {last.test_accuracy:.1%}, training loss {last.train_loss:.2f}, after epoch {last.epoch:g}"
+    before = f"The previous run ended at {earlier[-1].test_accuracy:.1%}" if earlier else ""
+    ax.set_title(f"{reached}\n{before}".strip(), loc="left", fontsize=10.5, color=ink)
+    return _describe(ax, f"{reached}. {before}{'.' if before else ''}".strip())
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]:
+    """`ax`, or the axes of a new figure that no dark theme can make unreadable; and the colour to write in."""
+    if ax is None:
+        figure = Figure(figsize=size, facecolor=PAPER)
+        FigureCanvasAgg(figure)
+        made: Axes = figure.add_subplot(axes_class=PictureAxes, facecolor=PAPER)
+        _colour(made, INK)
+        return made, INK
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes or None, got {_check.shown(ax)}")
+    return ax, ax.xaxis.label.get_color()
+
+
+def _colour(ax: Axes, ink: Any) -> None:
+    ax.tick_params(colors=ink, labelsize=10)
+    for spine in ax.spines.values():
+        spine.set_color(ink)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_color(ink)
+        axis.label.set_fontsize(10.5)
+
+
+def _describe(ax: Axes, alt: str) -> Axes:
+    ax.set_label(alt)  # matplotlib's place for an artist's name; nothing draws it
+    return ax
+
+
+def _percent(share: float) -> str:
+    if 0.001 <= share <= 0.999:
+        return f"{share:.1%}"
+    return "less than 0.1%" if share < 0.5 else "more than 99.9%"
+
+
+def _verdict(bins: ReliabilityBins) -> str:
+    """Over- or under-confidence on the whole in words, if it is beyond what chance gives (two standard errors)."""
+    total = float(bins.count.sum())
+    conf = float((bins.count * bins.confidence).nansum()) / total
+    accuracy = float((bins.count * bins.accuracy).nansum()) / total
+    says = f"says {conf:.1%}, is right in {accuracy:.1%}"
+    if abs(conf - accuracy) <= 2 * (conf * (1 - conf) / total) ** 0.5:
+        return f"As confident as right, on the whole: {says}"
+    return f"{'Over' if conf > accuracy else 'Under'}-confident: {says}"
+
+
+def _wilson(share: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Wilson's 95% interval of a share (Wilson 1927)."""
+    z2 = 1.959964**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
+    return centre - reach, centre + reach
+
+
+def _name(label: int, classes: Sequence[str] | None) -> str:
+    return str(classes[label]) if classes is not None else f"class {label}"
+
+
+def _soft_label(mixed: Mixed, row: int, classes: Sequence[str] | None) -> str:
+    lam, a, b = float(mixed.lam[row]), int(mixed.y_a[row]), int(mixed.y_b[row])
+    if classes is None:
+        return f"λ = {lam:.2f}"
+    return f"{lam:.2f} {classes[a]} + {1 - lam:.2f} {classes[b]}" if a != b else f"1.00 {classes[a]}"
+
+
+def _displayable(tiles: list[Tensor], normalise: tuple[Sequence[float], Sequence[float]] | None) -> list[list[Any]]:
+    """Images [H, W, 3] or [H, W] from 0 to 1, for imshow; all on one scale."""
+    if tiles[0].dtype == torch.uint8:
+        images = [tile.double() / 255 for tile in tiles]
+    else:
+        images = [tile.double() for tile in tiles]
+        if normalise is not None:
+            mean, std = (torch.as_tensor(part, dtype=torch.float64).view(-1, 1, 1) for part in normalise)
+            images = [image * std + mean for image in images]
+        else:
+            low = min(float(image.min()) for image in images)
+            high = max(float(image.max()) for image in images)
+            images = [(image - low) / ((high - low) or 1.0) for image in images]
+    return [[image.clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy() for image in batch] for batch in images]

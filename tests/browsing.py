@@ -1,0 +1,107 @@
+"""What browser tests and benchmarks of the panels share: mounting a panel, opening a notebook, measuring a drag."""
+
+import base64
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from playwright.sync_api import Locator, Page
+
+LOAD = """async (source) => {
+  window.panel = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+}"""
+# A model as a widget's view sees it, without a kernel: what is saved is kept in `saved`, one entry for each release.
+MOUNT = """([state, images, css]) => {
+  document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
+  const bytes = Uint8Array.from(atob(images), (letter) => letter.charCodeAt(0));
+  const values = { ...state, _images: new DataView(bytes.buffer) };
+  const listeners = {};
+  window.saved = [];
+  window.model = {
+    get: (name) => values[name],
+    set: (name, value) => {
+      if (values[name] === value) return;
+      values[name] = value;
+      for (const listener of listeners[`change:${name}`] ?? []) listener();
+    },
+    save_changes: () => window.saved.push({ ...values, _images: null }),
+    on: (event, listener) => (listeners[event] ??= []).push(listener),
+    off: (event, listener) => { listeners[event] = listeners[event].filter((other) => other !== listener); },
+    count: () => Object.values(listeners).flat().length,
+  };
+  const el = document.body.appendChild(document.createElement("div"));
+  window.takeDown = window.panel.default.render({ model: window.model, el });
+}"""
+
+
+class Laboratory(Protocol):
+    """The running JupyterLab of conftest.py."""
+
+    def write_notebook(self, name: str, cells: Sequence[str]) -> str: ...
+
+
+def load_module(page: Page, panel: Any) -> None:
+    """Import a panel's module in the page, as `window.panel`."""
+    page.evaluate(LOAD, str(panel._esm))
+
+
+def mount(page: Page, panel: Any) -> Locator:
+    """Show a panel in the page without Jupyter; `window.saved` holds what it sends to Python."""
+    load_module(page, panel)
+    state = {name: value for name, value in panel.get_state().items() if name not in ("_esm", "_images", "layout")}
+    images = base64.b64encode(getattr(panel, "_images", b"")).decode()
+    page.evaluate(MOUNT, [state, images, panel._css])
+    root = page.locator(".mixlab-panel")
+    page.wait_for_function("document.querySelector('.mixlab-panel').dataset.draws > 0")
+    return root
+
+
+def open_notebook(page: Page, lab: Laboratory, name: str, cells: Sequence[str]) -> None:
+    """Open a notebook with these cells in JupyterLab and run them all."""
+    page.goto(lab.write_notebook(name, cells))
+    # Run before the kernel is there, and JupyterLab asks which kernel to take.
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+
+def choose_theme(page: Page, name: str) -> None:
+    """Switch JupyterLab to a theme by its menu, and wait until it is in force."""
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_text("Theme", exact=True).first.hover()
+    page.get_by_text(name, exact=True).click()
+    page.locator(f"body[data-jp-theme-name='{name}']").wait_for()
+
+
+def drag_to(page: Page, slider: Locator, share: float, *, release: bool = True) -> None:
+    """Take a slider's handle to a share of its width with the mouse."""
+    box = _box(slider)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2, steps=8)
+    if release:
+        page.mouse.up()
+
+
+def updates_per_second(page: Page, root: Locator, handle: Locator, seconds: float = 2.0) -> float:
+    """Drawings a second while a 60 Hz mouse drags `handle` to and fro at a constant speed, at most one a frame."""
+    box = _box(handle)
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    before = int(root.get_attribute("data-draws") or 0)
+    start = time.perf_counter()
+    ticks = 0
+    while (now := time.perf_counter() - start) < seconds:
+        page.mouse.move(box["x"] + box["width"] * (0.1 + 0.8 * abs((now + 0.5) % 2 - 1)), middle)
+        ticks += 1
+        time.sleep(max(0.0, start + ticks / 60 - time.perf_counter()))
+    drawn = int(root.get_attribute("data-draws") or 0) - before
+    elapsed = time.perf_counter() - start
+    page.mouse.up()
+    return drawn / elapsed
+
+
+def _box(locator: Locator) -> Any:
+    locator.scroll_into_view_if_needed()
+    return locator.bounding_box()

@@ -1,0 +1,483 @@
+"""Reliability against a plain float64 loop, a bootstrap of the rows themselves, netcal and torchmetrics."""
+
+import copy
+import math
+import re
+from functools import partial
+
+import netcal.metrics
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from mixlab import calibration
+from mixlab.calibration import METRICS, Reliability
+
+
+def oracle(probs: np.ndarray, labels: np.ndarray, n_bins: int) -> dict[str, float]:
+    """Every metric by the textbook, row by row in float64; the edges are in the dtype of `probs`."""
+    edges = np.array([i / n_bins for i in range(n_bins + 1)]).astype(probs.dtype)
+    in_bin: list[list[tuple[float, bool]]] = [[] for _ in range(n_bins)]
+    nll = brier = 0.0
+    for row, label in zip(probs, labels, strict=True):
+        answer = max(range(len(row)), key=lambda c: row[c])  # the first of equals
+        i = next((i for i in range(n_bins) if row[answer] <= edges[i + 1]), n_bins - 1)
+        in_bin[i].append((float(row[answer]), answer == label))
+        nll += -math.log(row[label]) if row[label] > 0 else math.inf
+        brier += sum((float(p) - (c == label)) ** 2 for c, p in enumerate(row))
+    n = len(labels)
+    result = dict.fromkeys(METRICS, 0.0) | {"nll": nll / n, "brier": brier / n}
+    for rows in filter(None, in_bin):
+        conf = sum(c for c, _ in rows) / len(rows)
+        acc = sum(right for _, right in rows) / len(rows)
+        share = len(rows) / n
+        result["accuracy"] += share * acc
+        result["ece"] += share * abs(acc - conf)
+        result["mce"] = max(result["mce"], abs(acc - conf))
+        result["overconfidence"] += share * conf * max(conf - acc, 0)
+        result["underconfidence"] += share * conf * max(acc - conf, 0)
+    return result
+
+
+def read(rel: Reliability) -> dict[str, float]:
+    return {metric: getattr(rel, metric)() for metric in METRICS}
+
+
+def sample(n: int, classes: int, sharpness: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Probabilities whose labels are drawn at sharpness 1: sharper ones are over-confident, others under-confident."""
+    g = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(n, classes, generator=g, dtype=torch.float64)
+    return (sharpness * logits).softmax(1), torch.multinomial(logits.softmax(1), 1, generator=g)[:, 0]
+
+
+def two_class(conf: list[float], right: list[int], dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Rows of many classes, the first of which has the given confidence; label 0 is right."""
+    rest = 20  # so many others that even confidence 0.05 is the largest
+    top = torch.tensor(conf, dtype=dtype)[:, None]
+    return torch.cat([top, (1 - top).expand(-1, rest) / rest], 1), 1 - torch.tensor(right)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    n=st.integers(1, 40),
+    classes=st.sampled_from([2, 3, 10, 1000]),
+    n_bins=st.integers(1, 30),
+    sharpness=st.sampled_from([0.0, 0.3, 1.0, 5.0, 400.0]),  # 0 ties all classes, 400 gives exact ones
+    seed=st.integers(0, 2**32),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    cut=st.floats(0, 1),
+)
+def test_metrics_agree_with_a_loop_over_rows(n, classes, n_bins, sharpness, seed, dtype, cut):
+    probs, labels = sample(n, classes, sharpness, seed)
+    probs = probs.to(dtype)
+    first = int(cut * n)
+    rel = Reliability(n_bins).update(probs[:first], labels[:first])
+    rel.merge(Reliability(n_bins).update(probs[first:], labels[first:]))
+    assert read(rel) == pytest.approx(oracle(probs.numpy(), labels.numpy(), n_bins), rel=1e-9, abs=1e-12)
+    assert rel.count == n
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_bins", [1, 2, 3, 5, 7, 10, 15, 20, 30])
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below(n_bins, dtype):
+    for i in range(1, n_bins + 1):
+        edge = torch.tensor(i / n_bins, dtype=dtype)
+        above = torch.nextafter(edge, torch.tensor(2.0, dtype=dtype))
+        for value, expected in ((edge, i - 1), (above, min(i, n_bins - 1))):
+            probs, labels = two_class([float(value)], [1], dtype)
+            if value <= 1 and probs[0].argmax() == 0:
+                assert Reliability(n_bins).update(probs, labels).bins().count.argmax() == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_edges_are_those_of_the_dtype(dtype):
+    probs = torch.tensor([[0.2] * 5, [0.6, 0.4, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=dtype)
+    bins = Reliability(5).update(probs, torch.tensor([0, 0, 0])).bins()
+    assert bins.count.tolist() == [1, 0, 1, 0, 1]
+
+
+def test_zero_confidence_cannot_be_but_its_bin_is_the_first():
+    edges = torch.arange(1, 5, dtype=torch.float64) / 5
+    assert torch.bucketize(torch.zeros(1, dtype=torch.float64), edges) == 0
+
+
+def test_bins_are_numbers_with_nan_where_empty():
+    bins = Reliability(4).update(*two_class([0.3, 0.5, 0.9, 1.0], [1, 0, 1, 1])).bins()
+    assert bins.edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert bins.count.tolist() == [0, 2, 0, 2]
+    assert bins.count.dtype == torch.int64
+    np.testing.assert_allclose(bins.confidence, [np.nan, 0.4, np.nan, 0.95])
+    np.testing.assert_allclose(bins.accuracy, [np.nan, 0.5, np.nan, 1.0])
+
+
+def test_ties_take_the_first_class():
+    tie = torch.tensor([[0.5, 0.5]])
+    assert Reliability().update(tie, torch.tensor([0])).accuracy() == 1
+    assert Reliability().update(tie, torch.tensor([1])).accuracy() == 0
+
+
+def test_known_values():
+    rel = Reliability(10).update(*two_class([0.95, 0.95, 0.55, 0.55], [1, 0, 1, 1]))
+    assert rel.ece() == pytest.approx((0.45 + 0.45) / 2)
+    assert rel.overconfidence() == pytest.approx(0.5 * 0.95 * 0.45)
+    assert rel.underconfidence() == pytest.approx(0.5 * 0.55 * 0.45)
+    assert rel.mce() == pytest.approx(0.45)
+
+
+def test_nll_is_infinite_where_the_truth_had_probability_zero():
+    rel = Reliability().update(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([1, 0]))
+    assert rel.nll() == math.inf
+    assert rel.interval("nll") == (math.inf, math.inf)
+    assert rel.brier() == pytest.approx((2 + 0.5) / 2)
+
+
+def test_agrees_with_netcal_and_torchmetrics_away_from_edges():
+    for n_bins, sharpness in ((10, 1.0), (15, 2.0), (15, 0.5)):
+        probs, labels = sample(3000, 10, sharpness, seed=n_bins)
+        ours = Reliability(n_bins).update(probs, labels)
+        assert ours.ece() == pytest.approx(netcal.metrics.ECE(n_bins).measure(probs.numpy(), labels.numpy()), abs=1e-9)
+        assert ours.mce() == pytest.approx(netcal.metrics.MCE(n_bins).measure(probs.numpy(), labels.numpy()), abs=1e-9)
+        for norm, value in (("l1", ours.ece()), ("max", ours.mce())):
+            theirs = multiclass_calibration_error(probs, labels, 10, n_bins=n_bins, norm=norm)
+            assert value == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_torchmetrics_puts_confidence_one_in_a_bin_of_its_own():
+    probs, labels = torch.tensor([[0.05, 0.95], [0.0, 1.0]]), torch.tensor([1, 0])
+    assert Reliability(10).update(probs, labels).ece() == pytest.approx(0.475)
+    assert netcal.metrics.ECE(10).measure(probs.numpy(), labels.numpy()) == pytest.approx(0.475)
+    assert float(multiclass_calibration_error(probs, labels, 2, n_bins=10)) == pytest.approx(0.525)
+
+
+def test_merging_leaves_the_other_alone_and_checks_the_bins():
+    probs, labels = sample(50, 3, 1.0, 0)
+    one, other = Reliability(7).update(probs, labels), Reliability(7).update(probs[:20], labels[:20])
+    before = read(other)
+    assert one.merge(other).count == 70
+    assert read(other) == before
+    assert other.count == 20
+    assert read(Reliability(7).merge(other)) == before
+    assert read(copy.deepcopy(other).merge(Reliability(7))) == before
+    with pytest.raises(ValueError, match=r"^other must have 7 bins like this Reliability, got 15$"):
+        one.merge(Reliability())
+    with pytest.raises(TypeError, match=r"^other must be a Reliability, got 3$"):
+        one.merge(3)
+
+
+def test_an_empty_merge_shares_no_memory():
+    probs, labels = sample(10, 3, 1.0, 0)
+    source = Reliability().update(probs, labels)
+    merged = Reliability().merge(source).update(probs, labels)
+    assert (source.count, merged.count) == (10, 20)
+
+
+def test_inputs_and_gradients_are_left_alone():
+    probs, labels = sample(10, 3, 1.0, 0)
+    probs.requires_grad_()
+    before = probs.detach().clone()
+    rel = Reliability().update(probs, labels)
+    assert torch.equal(probs, before)
+    assert not rel._state.requires_grad
+
+
+LOGITS = "probs must hold probabilities, in rows that sum to 1; for logits call .softmax(-1) first; got "
+WANTED = "probs must be a floating-point tensor of probabilities with shape [batch, classes]"
+BINARY = "; for the probability p of class 1 out of two give torch.stack([1 - p, p], -1)"
+GOOD, TRUTH = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1])
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "error", "message"),
+    [
+        (GOOD.log(), TRUTH, ValueError, LOGITS + "2 wrong rows: 2 with a negative number"),
+        (torch.tensor([[2.0, 0.1], [0.9, 0.1]]), TRUTH, ValueError, LOGITS + "1 wrong rows: 1 with another sum"),
+        (torch.tensor([[NAN, 0.5], [0.9, 0.1]]), TRUTH, ValueError, LOGITS + "1 wrong rows: 1 with NaN or infinity"),
+        (
+            torch.tensor([[INF, 0.0], [-0.5, 1.5]]),
+            TRUTH,
+            ValueError,
+            LOGITS + "2 wrong rows: 1 with NaN or infinity, 1 with a negative number",
+        ),
+        (GOOD, torch.tensor([0, 2]), ValueError, "labels must hold class labels from 0 to 1, got labels from 0 to 2"),
+        (GOOD, torch.tensor([-1, 0]), ValueError, "labels must hold class labels from 0 to 1, got labels from -1 to 0"),
+        (
+            GOOD,
+            torch.tensor([0]),
+            ValueError,
+            "labels must hold one label for each of the 2 examples, got 1 labels",
+        ),
+        (
+            GOOD,
+            TRUTH.float(),
+            TypeError,
+            "labels must be a tensor of int64 class labels with shape [batch], got a float32 tensor of shape [2]",
+        ),
+        (GOOD[:, 0], TRUTH, ValueError, WANTED + " and at least 2 classes, got a float32 tensor of shape [2]" + BINARY),
+        (
+            GOOD[:, :1],
+            TRUTH,
+            ValueError,
+            WANTED + " and at least 2 classes, got a float32 tensor of shape [2, 1]" + BINARY,
+        ),
+        (TRUTH[:, None], TRUTH, TypeError, WANTED + ", got an int64 tensor of shape [2, 1]"),
+        ([[0.5, 0.5]], TRUTH, TypeError, WANTED + ", got [[0.5, 0.5]]"),
+    ],
+)
+def test_wrong_input_raises_and_adds_nothing(probs, labels, error, message):
+    rel = Reliability().update(GOOD, TRUTH)
+    before = read(rel)
+    with pytest.raises(error) as caught:
+        rel.update(probs, labels)
+    assert str(caught.value) == message
+    assert read(rel) == before
+    assert rel.count == 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slack", "allowed"),
+    [
+        (torch.float64, 0.9e-4, True),
+        (torch.float32, 1.5e-4, False),
+        (torch.float16, 1.5e-3, True),
+        (torch.float16, 4e-3, False),
+        (torch.bfloat16, 1.2e-2, True),
+        (torch.bfloat16, 3e-2, False),
+    ],
+)
+def test_rounding_of_the_dtype_is_allowed_and_no_more(dtype, slack, allowed):
+    probs = torch.tensor([[0.5, 0.5 + slack]], dtype=dtype)
+    update = partial(Reliability().update, probs, torch.tensor([0]))
+    if allowed:
+        assert update().count == 1
+    else:
+        with pytest.raises(ValueError, match="with another sum"):
+            update()
+
+
+def test_softmax_in_every_dtype_is_taken_for_probabilities():
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        for scale in (0.01, 1.0, 10.0):
+            logits = scale * torch.randn(500, 1000, generator=torch.Generator().manual_seed(0))
+            assert Reliability().update(logits.softmax(1).to(dtype), torch.zeros(500, dtype=torch.int64)).count == 500
+
+
+def test_faults_that_could_not_be_looked_at_raise_when_read():
+    """As on CUDA: there the fault counts are added to the state unread."""
+    rel = Reliability().update(GOOD, TRUTH)
+    rel._state = rel._state + calibration._summarise(torch.tensor([[NAN, 0.5], [0.9, 0.1]]), torch.tensor([0, 1]), 15)
+    with pytest.raises(ValueError, match=r"got 1 wrong rows: 1 with NaN or infinity$"):
+        rel.ece()
+    assert repr(rel) == "Reliability(n=4, unreadable: some rows were no probabilities or had no valid label)"
+    rel = Reliability()
+    rel._state = calibration._summarise(GOOD, torch.tensor([-1, 7]), 15)
+    with pytest.raises(ValueError, match=r"^labels must hold class labels from 0 to classes - 1, got 2 outside$"):
+        rel.accuracy()
+
+
+def test_devices_are_not_mixed():
+    rel = Reliability(device="meta")
+    with pytest.raises(ValueError, match=r"^probs must live on meta like this Reliability, got probs on cpu$"):
+        rel.update(GOOD, TRUTH)
+    with pytest.raises(ValueError, match=r"^labels must live on cpu like probs, got labels on meta$"):
+        Reliability().update(GOOD, TRUTH.to("meta"))
+
+
+@pytest.mark.parametrize("reader", [Reliability.ece, Reliability.bins, lambda rel: rel.interval("ece")])
+@pytest.mark.parametrize("empty", [Reliability(), Reliability(device="cpu"), Reliability().update(GOOD[:0], TRUTH[:0])])
+def test_nothing_to_read(reader, empty):
+    message = "this Reliability is empty: there is nothing to read before update(probs, labels)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        reader(empty)
+    assert empty.count == 0
+    assert repr(empty) == "Reliability(n_bins=15, empty)"
+
+
+def test_repr_tells_the_headline():
+    assert repr(Reliability().update(GOOD, TRUTH)) == "Reliability(n=2, accuracy 0.500, ECE 0.700)"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Reliability(0), ValueError, "n_bins must be an integer from 1 to 10000, got 0"),
+        (lambda: Reliability(2.5), TypeError, "n_bins must be an integer from 1 to 10000, got 2.5"),
+        (
+            lambda: Reliability().interval("ecce"),
+            ValueError,
+            (
+                "metric must be one of 'accuracy', 'ece', 'mce', 'overconfidence', 'underconfidence', 'nll', 'brier', "
+                "got 'ecce'; did you mean 'ece'?"
+            ),
+        ),
+        (lambda: Reliability().interval("ece", n=9), ValueError, "n must be an integer from 100 to 1000000, got 9"),
+        (
+            lambda: Reliability().interval("ece", level=95),
+            ValueError,
+            "level must be a number from 0.5 to 0.999, got 95",
+        ),
+        (
+            lambda: Reliability().interval("ece", generator=0),
+            TypeError,
+            "generator must be a torch.Generator or None, got 0",
+        ),
+    ],
+)
+def test_wrong_settings(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    ("n", "sharpness", "n_bins"), [(500, 1.0, 15), (2000, 2.0, 10), (4000, 0.5, 15), (1000, 1.5, 1)]
+)
+def test_resamples_agree_with_resampling_the_rows(n, sharpness, n_bins):
+    """Quantiles of every binned metric, within 5 standard errors of 2,000 + 8,000 resamples."""
+    probs, labels = sample(n, 5, sharpness, seed=n)
+    top, answer = probs.max(1)
+    edges = torch.arange(1, n_bins, dtype=torch.float64) / n_bins
+    rows = torch.stack([torch.ones(n, dtype=torch.float64), top, (answer == labels).double()], 1)
+    indicator = torch.nn.functional.one_hot(torch.bucketize(top, edges), n_bins).double()
+    g = torch.Generator().manual_seed(1)
+    # how often each row is drawn: bootstrap weights
+    drawn = torch.from_numpy(np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=2000)).double()
+    by_row = [drawn @ (indicator * rows[:, i : i + 1]) for i in range(3)]  # each [2000, n_bins]
+    cells, _ = Reliability(n_bins).update(probs, labels)._read()
+    sampler = calibration._Resampler(cells, 8000, g)
+    ours = sampler.answers(sampler.share[None])
+    for metric in ("accuracy", "ece", "mce", "overconfidence", "underconfidence"):
+        a, b = calibration._binned(metric, *by_row), calibration._binned(metric, *ours)[0]
+        spread = float(a.std())
+        for q in (0.025, 0.25, 0.5, 0.75, 0.975):
+            density = torch.distributions.Normal(0.0, 1.0).log_prob(torch.special.ndtri(torch.tensor(q))).exp()
+            error = spread * math.sqrt(q * (1 - q) * (1 / 2000 + 1 / 8000)) / float(density)
+            # a metric that is skewed or nearly discrete is less dense than the normal: allow for twice the error
+            assert float(a.quantile(q)) == pytest.approx(float(b.quantile(q)), abs=2 * 5 * error + 1e-9), (metric, q)
+        # standard error of a standard deviation, from the fourth moment: rare events make it large
+        fourth = float(((a - a.mean()) ** 4).mean()) / max(spread, 1e-12) ** 4
+        assert float(b.std()) == pytest.approx(spread, rel=5 * math.sqrt(fourth / 4 / 2000), abs=1e-9), metric
+
+
+@pytest.mark.parametrize("metric", ["nll", "brier"])
+def test_intervals_of_means_agree_with_resampling_the_rows(metric):
+    probs, labels = sample(3000, 5, 1.5, seed=0)
+    p_true = probs.gather(1, labels[:, None])[:, 0]
+    onehot = torch.nn.functional.one_hot(labels, 5)
+    values = -p_true.log() if metric == "nll" else (probs - onehot).square().sum(1)
+    g = torch.Generator().manual_seed(0)
+    draws = values[torch.randint(3000, (2000, 3000), generator=g)].mean(1)
+    expected = draws.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    # 5 standard errors of a 2.5% quantile of 2,000 draws are 0.3 of their standard deviation
+    np.testing.assert_allclose(
+        Reliability().update(probs, labels).interval(metric), expected, atol=0.3 * float(draws.std()), rtol=0
+    )
+
+
+def coverage(metric: str, n: int, shift: float, n_bins: int = 15, repeats: int = 120) -> float:
+    """Share of samples whose 95% interval holds the metric of the population; shift is confidence less accuracy."""
+    g = torch.Generator().manual_seed(n)
+    quantiles = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    edges = torch.arange(1, n_bins, dtype=torch.float64) / n_bins
+    tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
+
+    def draw(u: Tensor) -> tuple[Tensor, Tensor]:
+        conf = 1 - 0.9 * u**3
+        return conf, (conf - shift).clamp(0, 1)
+
+    def total(conf: Tensor, *columns: Tensor) -> list[Tensor]:
+        where = torch.bucketize(conf, edges)
+        return [torch.zeros(n_bins, dtype=torch.float64).index_add_(0, where, column) for column in columns]
+
+    conf, share = draw(quantiles)
+    truth = float(calibration._binned(metric, *total(conf, torch.ones_like(conf), conf, share)))
+    held = 0
+    for _ in range(repeats):
+        conf, share = draw(torch.rand(n, generator=g, dtype=torch.float64))
+        right = (torch.rand(n, generator=g, dtype=torch.float64) < share).double()
+        columns = [side * power for side in (1 - right, right) for power in (torch.ones_like(conf), conf, conf**2)]
+        cells = torch.stack(total(conf, *columns), 1).view(n_bins, 2, 3)
+        low, high = calibration._binned_interval(metric, cells, 200, tails, g)
+        held += low - 1e-9 <= truth <= high + 1e-9
+    return held / repeats
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "shift"),
+    [
+        ("ece", 500, 0.0),
+        ("ece", 2000, 0.0),
+        ("ece", 10_000, 0.0),
+        ("ece", 500, 0.1),
+        ("ece", 2000, 0.1),
+        ("ece", 10_000, 0.1),
+        ("ece", 2000, 0.02),
+        ("ece", 2000, -0.05),
+        ("mce", 2000, 0.0),
+        ("overconfidence", 2000, 0.1),
+        ("underconfidence", 2000, -0.05),
+        ("accuracy", 2000, 0.1),
+    ],
+)
+def test_intervals_cover_the_population(metric, n, shift):
+    """At least 0.95 less 4 standard errors of 120 repeats (0.02 each), as the docstring's table says."""
+    assert coverage(metric, n, shift) >= 0.95 - 4 * 0.02
+
+
+def test_one_bin_is_covered_too():
+    assert coverage("ece", 500, 0.02, n_bins=1) >= 0.95 - 4 * 0.02
+
+
+def test_intervals_hold_the_value_seen_and_repeat():
+    rel = Reliability().update(*sample(1000, 10, 1.5, 0))
+    for metric in METRICS:
+        low, high = rel.interval(metric)
+        assert 0 <= low <= getattr(rel, metric)() <= high
+        assert rel.interval(metric) == (low, high)
+        assert rel.interval(metric, level=0.5)[1] - rel.interval(metric, level=0.5)[0] < high - low
+    seeded = [rel.interval("ece", generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert seeded[0] == seeded[1] != seeded[2]
+
+
+def test_extreme_states_have_intervals():
+    perfect = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([0, 1]).repeat(5))
+    assert perfect.interval("ece") == (0, 0)
+    assert perfect.interval("accuracy") == (1, 1)
+    wrong = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([1, 0]).repeat(5))
+    assert wrong.interval("ece") == wrong.interval("mce")
+    low, high = wrong.interval("ece")
+    assert 0.6 < low < high == 1  # ten wrong answers are no proof of none right
+    certain_but_half_right = Reliability(1).update(torch.eye(2).repeat(50, 1), torch.zeros(100, dtype=torch.int64))
+    low, high = certain_but_half_right.interval("ece")
+    assert 0.35 < low < 0.5 < high < 0.65
+    single = Reliability().update(torch.tensor([[0.3, 0.7]]), torch.tensor([1]))
+    assert single.interval("ece")[0] == 0
+
+
+def test_drawing_leaves_the_global_generator_alone():
+    state = torch.random.get_rng_state()
+    Reliability().update(GOOD, TRUTH).interval("ece")
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_same_and_never_waits():
+    probs, labels = sample(5000, 10, 1.5, 0)
+    on_device, truth = probs.cuda(), labels.cuda()
+    Reliability().update(on_device, truth)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        rel = Reliability().update(on_device, truth).update(on_device, truth)
+        broken = Reliability().update(on_device * 3, truth + 100)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert read(rel) == pytest.approx(read(Reliability().update(probs, labels).update(probs, labels)), rel=1e-9)
+    with pytest.raises(ValueError, match="5,000 wrong rows: 5,000 with another sum"):
+        broken.ece()

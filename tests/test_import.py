@@ -1,0 +1,68 @@
+"""What `import mixlab` brings in, and what it offers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mixlab
+
+HEAVY = {"torchvision", "scipy", "matplotlib", "ipywidgets", "anywidget", "safetensors", "sklearn", "IPython", "tqdm"}
+ROOT = Path(mixlab.__file__).parent.parent
+
+
+def loaded_by(code: str) -> set[str]:
+    """Modules, and their packages, that a fresh interpreter with torch holds after `code` and did not hold before."""
+    script = f"import torch, sys, json; old = set(sys.modules)\n{code}\nprint(json.dumps(list(set(sys.modules) - old)))"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = set(json.loads(run.stdout))
+    return names | {name.split(".")[0] for name in names}
+
+
+def test_importing_mixlab_and_mixing_a_batch_loads_torch_and_little_else():
+    use = "x, y = torch.rand(4, 3, 8, 8), torch.arange(4); m = mixlab.Mixer('cutmix', k=2)(x, y); "
+    use += "mixlab.mixed_cross_entropy(torch.rand(8, 4), m.y_a, m.y_b, m.lam); mixlab.lambda_moments(0.4)"
+    loaded = loaded_by(f"import mixlab; {use}")
+    assert "mixlab.mixing" in loaded
+    assert not loaded & HEAVY
+    assert not {name for name in loaded if name.startswith(("mixlab.panels", "mixlab.plots", "mixlab.training"))}
+
+
+def isort_style(name: str) -> tuple[int, str]:
+    """CONSTANTS, then Classes, then functions and modules."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def test_all_is_sorted_and_names_nothing_twice():
+    assert mixlab.__all__ == sorted(mixlab.__all__, key=isort_style)
+    assert len(set(mixlab.__all__)) == len(mixlab.__all__)
+
+
+@pytest.mark.parametrize("name", mixlab.__all__)
+def test_every_public_name_is_there(name):
+    value = getattr(mixlab, name)
+    assert getattr(mixlab, name) is value
+    assert getattr(value, "__doc__", None)
+
+
+def test_dir_lists_the_public_names():
+    assert set(dir(mixlab)) == {*mixlab.__all__, "__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"^module 'mixlab' has no attribute 'mixer'$"):
+        _ = mixlab.mixer
+    with pytest.raises(ImportError, match="cannot import name 'mixer' from 'mixlab'"):
+        exec("from mixlab import mixer")
+
+
+def test_the_version_is_three_numbers():
+    assert [part.isdigit() for part in mixlab.__version__.split(".")] == [True] * 3

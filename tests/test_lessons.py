@@ -1,0 +1,173 @@
+"""The lessons as they are written: their structure, their cells, and that what they derive agrees with the package.
+
+That they run from top to bottom is nbval's to show: `make test` runs them all with MIXLAB_FAST=1.
+"""
+
+import re
+import statistics
+from itertools import pairwise
+from typing import Any
+
+import lessons
+import pytest
+import torch
+
+import mixlab as mx
+from mixlab.exercises import EXERCISES
+
+LONGEST_CELL, MEDIAN_CELL = 15, 4
+# American spellings that slip in most easily; code, links and formulas are left out of the search.
+AMERICAN = r"\b(behavior|cent(er|ers|ered)|colors?|favor\w*|gray|labeled|modeling|neighbors?|\w+iz(e|es|ed|ing))\b"
+BRITISH_ANYWAY = {"size", "sizes", "sized", "sizing", "resize", "resized", "prize", "prizes", "seize", "seized"}
+NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|\$\$.*?\$\$|\$[^$\n]+\$|<[^>]+>", re.DOTALL)
+TOLD = "# NBVAL_CHECK_OUTPUT"
+
+each_lesson = pytest.mark.parametrize("lesson", lessons.lesson_names())
+
+
+def headings(lesson: str) -> list[tuple[int, str]]:
+    text = re.sub(r"```.*?```", "", lessons.markdown(lesson), flags=re.DOTALL)
+    return [(len(marks), title) for marks, title in re.findall(r"^(#+) (.+)$", text, re.MULTILINE)]
+
+
+def lines_of(source: str) -> int:
+    """Lines of a cell, without the empty ones that the formatter sets between functions."""
+    return sum(1 for line in source.splitlines() if line.strip())
+
+
+def test_the_lessons_are_found() -> None:
+    assert lessons.lesson_names()[:3] == ["00_start_here.ipynb", "01_lambda.ipynb", "02_two_images_one_label.ipynb"]
+
+
+@each_lesson
+def test_the_file_is_a_clean_notebook(lesson: str) -> None:
+    notebook = lessons.read(lesson)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@each_lesson
+def test_one_title_and_no_level_left_out(lesson: str) -> None:
+    levels = [level for level, _ in headings(lesson)]
+    assert lessons.read(lesson).cells[0].cell_type == "markdown"
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@each_lesson
+def test_predict_move_measure_explain(lesson: str) -> None:
+    titles = [title for level, title in headings(lesson) if level == 2]
+    for word in ("Predict", "Move", "Measure", "Explain", "Exercises", "Summary"):
+        assert titles.count(word) == 1, word
+    assert titles.index("Predict") < titles.index("Measure") < titles.index("Explain") < titles.index("Exercises")
+    text = lessons.markdown(lesson)
+    for words in ("At the end you can say", "**Time**", "**You need**"):
+        assert words in text.split("## ")[0], words
+    assert re.search(r"minutes", text)
+    assert re.search(r"\*\*Next\*\*|^## Next", text, re.MULTILINE)
+
+
+@each_lesson
+def test_links_between_lessons_lead_somewhere(lesson: str) -> None:
+    targets = re.findall(r"\]\(([^)#]+\.ipynb)\)", lessons.markdown(lesson))
+    missing = [target for target in targets if not (lessons.NOTEBOOKS / target).exists()]
+    assert missing == []
+
+
+@each_lesson
+def test_cells_are_short(lesson: str) -> None:
+    lengths = [lines_of(cell.source) for cell in lessons.code_cells(lesson)]
+    assert max(lengths) <= LONGEST_CELL
+    assert statistics.median(lengths) <= MEDIAN_CELL
+
+
+@each_lesson
+def test_a_sentence_stands_before_each_code_cell(lesson: str) -> None:
+    cells = lessons.read(lesson).cells
+    alone = [
+        cell.id
+        for before, cell in zip([None, *cells], cells, strict=False)
+        if cell.cell_type == "code"
+        and not (before and before.cell_type == "markdown" and before.source.rstrip()[-1] in ".:?!|*$)")
+    ]
+    assert alone == []
+
+
+@each_lesson
+def test_nothing_is_stored_but_what_is_compared(lesson: str) -> None:
+    for cell in lessons.code_cells(lesson):
+        if cell.source.startswith(TOLD):
+            assert cell.execution_count is not None, f"{cell.id}: without a count nbval compares nothing"
+            assert all(output.output_type in ("stream", "execute_result") for output in cell.outputs), cell.id
+        else:
+            assert cell.outputs == [], cell.id
+            assert cell.execution_count is None, cell.id
+
+
+@each_lesson
+def test_no_picture_is_stored(lesson: str) -> None:
+    text = lessons.markdown(lesson)
+    assert "![" not in text
+    assert "<img" not in text
+    assert all("attachments" not in cell for cell in lessons.read(lesson).cells)
+
+
+@each_lesson
+def test_spelling_is_british(lesson: str) -> None:
+    prose = NOT_PROSE.sub(" ", lessons.markdown(lesson))
+    found = {match[0].lower() for match in re.finditer(AMERICAN, prose, re.IGNORECASE)}
+    assert found - BRITISH_ANYWAY == set()
+
+
+@each_lesson
+def test_it_has_a_fast_mode_and_exercises(lesson: str) -> None:
+    assert 'FAST = bool(os.environ.get("MIXLAB_FAST"))' in lessons.code_cells(lesson)[0].source
+    own = [name for name, exercise in lessons.exercises().items() if exercise.lesson == lesson]
+    assert len(own) >= 2
+
+
+def test_every_exercise_is_set_once_and_every_name_exists() -> None:
+    names = [
+        name
+        for lesson in lessons.lesson_names()
+        for cell in lessons.code_cells(lesson)
+        for name in lessons.checked(cell.source)
+    ]
+    assert sorted(names) == sorted(EXERCISES)
+
+
+def derived(lesson: str, cell: str) -> dict[str, Any]:
+    """The names that one cell of a lesson defines, on top of its first."""
+    names = lessons.run_first_cell(lesson)
+    exec(next(each.source for each in lessons.code_cells(lesson) if each.id == cell), names)
+    return names
+
+
+def test_the_larger_share_derived_in_01_is_the_package_s() -> None:
+    theta_bar = derived("01_lambda.ipynb", "theta-bar")["theta_bar"]
+    for alpha in (0.001, 0.05, 0.4, 1, 3, 50):
+        assert theta_bar(alpha) == pytest.approx(mx.lambda_moments(alpha).theta_bar, rel=1e-9)
+
+
+def test_the_sampler_derived_in_01_is_the_package_s() -> None:
+    draw = derived("01_lambda.ipynb", "inverse-draw")["draw"]
+    for alpha in (0.01, 0.2, 1.0, 30.0):
+        numbers = torch.rand(500, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+        ours = mx.sample_lambda(alpha, 500, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+        torch.testing.assert_close(ours, draw(alpha, numbers), rtol=1e-5, atol=1e-9)
+
+
+def test_the_box_derived_in_02_is_the_package_s() -> None:
+    cut = derived("02_two_images_one_label.ipynb", "cutmix-box")["cut"]
+    height, width = 20, 36
+    x = torch.zeros(24, 3, height, width)
+    plan = mx.Mixer("cutmix", alpha=1.0).plan(x, generator=torch.Generator().manual_seed(2))
+    assert plan.box is not None
+    for nominal, lam, box in zip(plan.nominal[0].tolist(), plan.lam[0].tolist(), plan.box[0].tolist(), strict=True):
+        centres = ((row, column) for row in range(height) for column in range(width))
+        boxes = {cut(nominal, row, column, height, width) for row, column in centres}
+        assert any(corners == tuple(box) and true_lam == pytest.approx(lam, abs=1e-7) for corners, true_lam in boxes)

@@ -1,0 +1,23 @@
+"""Open JupyterLab on the first lesson: run by `make lab` with the environment's own Python."""
+
+import os
+import sys
+
+LESSON = "notebooks/00_start_here.ipynb"
+
+
+def arguments(environment: dict[str, str], platform: str, root: bool) -> list[str]:
+    """What to tell JupyterLab. Where no browser can open on this screen, it prints the URL instead."""
+    remote = "SSH_CONNECTION" in environment or "SSH_TTY" in environment
+    blind = platform.startswith("linux") and not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+    told = ["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{LESSON}"]
+    if remote or blind:
+        told.append("--no-browser")
+    if root:
+        told.append("--allow-root")
+    return told
+
+
+if __name__ == "__main__":
+    command = [sys.executable, *arguments(dict(os.environ), sys.platform, os.geteuid() == 0), *sys.argv[1:]]
+    os.execv(sys.executable, command)
