@@ -60,7 +60,7 @@ def open_notebook(page: Page, lab: Laboratory, name: str, cells: Sequence[str]) 
     """Open a notebook with these cells in JupyterLab and run them all."""
     page.goto(lab.write_notebook(name, cells))
     # Run before the kernel is there, and JupyterLab asks which kernel to take.
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
 
@@ -70,7 +70,7 @@ def choose_theme(page: Page, name: str) -> None:
     page.get_by_role("menuitem", name="Settings", exact=True).click()
     page.get_by_text("Theme", exact=True).first.hover()
     page.get_by_text(name, exact=True).click()
-    page.locator(f"body[data-jp-theme-name='{name}']").wait_for()
+    page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
 
 
 def drag_to(page: Page, slider: Locator, share: float, *, release: bool = True) -> None:

@@ -177,16 +177,16 @@ LABELS = torch.tensor([0, 1, 1, 0])
             lambda: load("cifar10", source="/nowhere/at/all"),
             ValueError,
             (
-                "source must be the path of cifar-10-python.tar.gz, the folder cifar-10-batches-py, or a folder that holds "  # noqa: E501
-                "one of them, got '/nowhere/at/all'"
+                "source must be the path of cifar-10-python.tar.gz, the folder cifar-10-batches-py, or a folder that "
+                "holds one of them, got '/nowhere/at/all'"
             ),
         ),
         (
             lambda: load("cifar100", source=3),
             TypeError,
             (
-                "source must be the path of cifar-100-python.tar.gz, the folder cifar-100-python, or a folder that holds "  # noqa: E501
-                "one of them, got 3"
+                "source must be the path of cifar-100-python.tar.gz, the folder cifar-100-python, or a folder that "
+                "holds one of them, got 3"
             ),
         ),
         (lambda: load("cifar10", root=3), TypeError, "root must be a path, got 3"),
@@ -199,16 +199,16 @@ LABELS = torch.tensor([0, 1, 1, 0])
             lambda: Split(IMAGES.float(), LABELS),
             TypeError,
             (
-                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a float32 tensor of "  # noqa: E501
-                "shape [4, 3, 2, 2]"
+                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a float32 tensor "
+                "of shape [4, 3, 2, 2]"
             ),
         ),
         (
             lambda: Split(IMAGES[0], LABELS),
             TypeError,
             (
-                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a uint8 tensor of "  # noqa: E501
-                "shape [3, 2, 2]"
+                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a uint8 tensor "
+                "of shape [3, 2, 2]"
             ),
         ),
         (

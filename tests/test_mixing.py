@@ -48,7 +48,7 @@ def test_menus_name_what_there_is():
     distinct=st.booleans(),
     dtype=st.sampled_from([torch.float32, torch.uint8, torch.bfloat16]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_mixer_keeps_its_promises(seed, n, k, variant, partners, shared_lam, ordered, distinct, dtype):
     if distinct and partners == "reversed":
         n += n % 2
@@ -149,7 +149,7 @@ def test_an_ordered_cutmix_keeps_each_box_with_its_lambda():
 def test_random_partners_are_uniform():
     generator, mixer, x = seeded(), Mixer("mixup"), torch.empty(5, 1)
     seen = torch.zeros(5, 5)
-    for _ in range(4000):
+    for _ in range(1500):
         seen[torch.arange(5), mixer.plan(x, generator=generator).partner] += 1
     for row in seen:
         assert chi_square(row) > LEVEL
@@ -159,7 +159,7 @@ def test_random_partners_are_uniform():
 def test_distinct_partners_are_uniform_over_all_others(n):
     generator, mixer, x = seeded(), Mixer("mixup", distinct=True), torch.empty(n, 1)
     seen = torch.zeros(n, n)
-    for _ in range(3000):
+    for _ in range(1500):
         seen[torch.arange(n), mixer.plan(x, generator=generator).partner] += 1
     assert torch.all(seen.diagonal() == 0)
     for row, place in zip(seen, range(n), strict=True):
@@ -184,7 +184,7 @@ def official_box(lam: float, size: tuple[int, int], centre: tuple[int, int]) -> 
     size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     shared=st.booleans(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_each_box_is_one_of_the_official_rules_boxes_and_lambda_is_counted(seed, alpha, size, shared):
     n, k = 4, 2
     x = torch.arange(float(n)).view(n, 1, 1, 1).expand(n, 1, *size)

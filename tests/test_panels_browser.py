@@ -286,8 +286,9 @@ def test_the_panel_is_worked_by_keyboard(lambda_page: Page) -> None:
     lambda_page.get_by_label("K, mixes of each pair").focus()
     lambda_page.keyboard.press("Home")
     expect(known(lambda_page)).to_contain_text("'k': 1")
-    lambda_page.keyboard.press("ArrowRight")
-    expect(known(lambda_page)).to_contain_text("'k': 2")
+    for key, k in (("ArrowRight", 2), ("ArrowUp", 3), ("ArrowDown", 2), ("ArrowLeft", 1), ("End", 8)):
+        lambda_page.keyboard.press(key)  # not taken by JupyterLab, which has uses of its own for arrows
+        expect(known(lambda_page)).to_contain_text(f"'k': {k}")
     lambda_page.get_by_label("Variant").focus()
     lambda_page.keyboard.press("ArrowDown")
     expect(known(lambda_page)).to_contain_text("'variant': 'cutmix'")
@@ -336,7 +337,8 @@ def test_the_mixing_panel_in_jupyterlab(mixing_page: Page) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 0.5 / 32 * box["width"], box["y"] + 31.5 / 32 * box["height"], steps=4)
     page.mouse.up()
-    expect(known(page)).to_contain_text("'row': 31, 'column': 0")
+    expect(known(page)).to_contain_text("'row': 31")
+    expect(known(page)).to_contain_text("'column': 0")
     share = round(cut_box(0.6, (32, 32), 31, 0)[1], 2)
     expect(page.locator(".mx-soft").nth(2)).to_contain_text("0.60 ")
     expect(page.locator(".mx-soft").nth(3)).to_contain_text(f"{share:.2f} ")

@@ -98,7 +98,7 @@ def test_alpha_1_gives_the_uniform_numbers_themselves():
 
 
 @given(alpha=st.floats(math.log(1e-6), math.log(1e6)).map(math.exp), seed=st.integers(0, 2**31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_an_exact_mirror_of_the_uniforms_mirrors_every_lambda(alpha, seed):
     half = torch.randint(0, 2**52, (500,), generator=seeded(seed))
     half[:3] = torch.tensor([0, 1, 2**52 - 1])
@@ -127,15 +127,15 @@ def test_equal_generator_states_give_one_rank_order_at_every_alpha():
 
 
 def test_a_small_step_of_alpha_moves_each_lambda_a_little_and_away_from_one_half():
-    steps = torch.logspace(-2, 2, 200).tolist()
+    steps = torch.logspace(-1, 1, 50).tolist()
     lam = torch.stack([sample_lambda(alpha, 2000, dtype=torch.float64, generator=seeded()) for alpha in steps])
-    assert lam.diff(dim=0).abs().max() < 0.02
+    assert lam.diff(dim=0).abs().max() < 0.03
     # with growing α every quantile moves to 1/2 and never back
     assert torch.all((lam - 0.5).abs().diff(dim=0) <= 1e-6)
 
 
 @given(alpha=st.floats(math.log(1e-6), math.log(1e6)).map(math.exp))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_map_from_quantile_to_lambda_never_falls(alpha):
     u = torch.cat([torch.logspace(-15.9, -0.31, 4000, dtype=torch.float64), torch.linspace(0.49, 0.51, 1001)])
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -145,7 +145,7 @@ def test_the_map_from_quantile_to_lambda_never_falls(alpha):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.05, 0.4, 8, 1e6])
 def test_every_dtype_holds_the_rounded_float64_draw(alpha, dtype):
     exact, lam = draws(alpha, 50_000), draws(alpha, 50_000, dtype)
     assert lam.dtype == dtype

@@ -124,6 +124,11 @@ export function connect(model, root, state, { show, draw, sentence }) {
     settle();
   }]);
   for (const [event, hear] of listeners) model.on(event, hear);
+  // JupyterLab takes arrow keys and letters for its own while a slider has the focus; chords such as Ctrl+S stay its own.
+  root.addEventListener("keydown", (event) => {
+    const chord = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+    if (!chord) event.stopPropagation();
+  });
   const sizes = new ResizeObserver(restyle);
   sizes.observe(root);
   const themes = new MutationObserver(restyle);
