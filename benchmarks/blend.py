@@ -3,8 +3,10 @@
     make bench, or: python benchmarks/blend.py [--quick]
 
 The measure is `copy_` of the batch into a buffer that exists. `plan.apply(x, out=buffer)` is like it: nothing is
-allocated. The rows "mixer(x, y)" and all peers allocate their result, draw λ and make labels. timm changes its input
-in place. kornia's λ is uniform and not Beta. K = 5 is one call here and five calls of each peer.
+allocated. The rows "mixer(x, y)" and all peers but timm allocate their result; these and timm, which changes its input
+in place, draw λ and, the textbook formula apart, make labels. λ is uniform everywhere, which is Beta(1, 1): mixlab,
+kornia and the textbook draw one for each pair, torchvision and timm one for the batch. K = 5 is one call here and five
+calls of each peer.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 import mixlab as mx
+from mixlab.machine import torch_threads
 
 SHAPES = {(512, 3, 32, 32): 60, (256, 3, 224, 224): 9}
 CLASSES = 10
@@ -92,22 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, nothing saved")
     quick = parser.parse_args().quick
-    torch.set_num_threads(mx_threads())
+    torch.set_num_threads(torch_threads()[0])
     torch.manual_seed(0)
     rows = []
     for shape, repeats in SHAPES.items():
         for k in (1, 5):
             rows += measure(shape, k, 5 if quick else repeats)
     if not quick:
-        peers = harness.versions("mixlab", "torch", "torchvision", "timm", "kornia")
-        harness.save("blend", {"machine": harness.machine(), "versions": peers, "rows": rows})
-
-
-def mx_threads() -> int:
-    """The thread count that mixlab picks."""
-    from mixlab.machine import torch_threads
-
-    return torch_threads()[0]
+        harness.save("blend", ("mixlab", "torch", "torchvision", "timm", "kornia"), rows=rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,7 +68,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def versions(*packages: str) -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of what took part."""
     found = {}
     for package in packages:
@@ -79,8 +79,9 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def save(name: str, content: dict[str, Any]) -> None:
-    """Write benchmarks/NAME.json."""
+def save(name: str, packages: Iterable[str], **results: object) -> None:
+    """Write benchmarks/NAME.json: the machine, the versions of `packages`, and the results."""
     path = HERE / f"{name}.json"
+    content = {"machine": machine(), "versions": versions(packages), **results}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(f"\nwrote {path}")

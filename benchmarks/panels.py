@@ -27,7 +27,7 @@ def main() -> None:
     cases = [
         ("λ panel, mixup", mx.panels.lambda_panel(), "α, on a log scale"),
         ("λ panel, CutMix", mx.panels.lambda_panel(variant="cutmix"), "α, on a log scale"),
-        ("mixing panel", mx.panels.mixing_panel(data), "λ, the share of x"),
+        ("mixing panel", mx.panels.mixing_panel(data), "λ, share of x"),
         ("mixing panel", mx.panels.mixing_panel(data), "α, on a log scale"),
         ("mixing panel", mx.panels.mixing_panel(data), "box"),
     ]

@@ -1,107 +1,85 @@
 """Reliability beside netcal, torchmetrics and relplot: adding 10,000 predictions, reading the ECE, and its interval.
 
-    python benchmarks/reliability.py
+    make bench, or: python benchmarks/reliability.py
 
-All in one run, interleaved; medians, and ratios to mixlab. A peer that is not installed is left out by name. Writes
-reliability.json beside this file.
+All in one run, taking turns. A peer that is not installed is left out by name. "rows, NumPy" is the plain way to an
+interval: 1,000 resamples of the rows, percentiles of their ECEs.
 """
 
 import importlib.util
-import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+import harness
 import numpy as np
 import torch
 
 from mixlab.calibration import Reliability
+from mixlab.machine import torch_threads
 
-REPEATS, SLOW_REPEATS = 31, 3
 PEERS = ("netcal", "torchmetrics", "relplot")
+BINS = 15
+Tasks = dict[str, Callable[[], object]]
 
 
-def cases(probs: torch.Tensor, labels: torch.Tensor) -> dict[str, dict[str, Callable[[], object]]]:
-    """Task -> contestant -> one call."""
-    array, truth = probs.numpy(), labels.numpy()
-    rel = Reliability().update(probs, labels)
-    classes = probs.shape[1]
-    once: dict[str, Callable[[], object]] = {"mixlab": lambda: Reliability().update(probs, labels).ece()}
-    interval: dict[str, Callable[[], object]] = {"mixlab": lambda: rel.interval("ece", n=1000)}
+def ece_tasks(probs: torch.Tensor, labels: torch.Tensor) -> Tasks:
+    """Add all predictions to an empty state, and read the ECE."""
+    array, truth, classes = probs.numpy(), labels.numpy(), probs.shape[1]
+    tasks: Tasks = {"mixlab": lambda: Reliability(BINS).update(probs, labels).ece()}
+    if importlib.util.find_spec("netcal"):
+        from netcal.metrics import ECE
+
+        metric = ECE(BINS)
+        tasks["netcal"] = lambda: metric.measure(array, truth)
+    if importlib.util.find_spec("torchmetrics"):
+        from torchmetrics.functional.classification import multiclass_calibration_error
+
+        tasks["torchmetrics"] = lambda: multiclass_calibration_error(probs, labels, classes, n_bins=BINS)
+    return tasks
+
+
+def interval_tasks(probs: torch.Tensor, labels: torch.Tensor) -> Tasks:
+    """A 95% interval of the ECE; relplot's is part of the diagram that it prepares."""
+    state = Reliability(BINS).update(probs, labels)
+    conf, right = probs.amax(1).double().numpy(), (probs.argmax(1) == labels).numpy()
 
     def rows() -> object:
-        """1,000 resamples of the rows in NumPy, from confidences binned beforehand: the plain way to an interval."""
-        generator = np.random.default_rng(0)
-        top, right = array.max(1).astype(np.float64), array.argmax(1) == truth
-        gap, cell = top - right, np.ceil(top * 15).astype(int) - 1
-        draws = (generator.integers(len(top), size=len(top)) for _ in range(1000))
-        values = [np.abs(np.bincount(cell[draw], gap[draw], 15)).sum() / len(top) for draw in draws]
+        draw, count = np.random.default_rng(0), len(conf)
+        gap, cell = conf - right, np.ceil(conf * BINS).astype(int) - 1
+        resamples = (draw.integers(count, size=count) for _ in range(1000))
+        values = [np.abs(np.bincount(cell[chosen], gap[chosen], BINS)).sum() / count for chosen in resamples]
         return np.quantile(values, [0.025, 0.975])
 
-    interval["rows, NumPy"] = rows
-    if importlib.util.find_spec("netcal"):
-        metric = importlib.import_module("netcal.metrics").ECE(15)
-        once["netcal"] = lambda: metric.measure(array, truth)
-    if importlib.util.find_spec("torchmetrics"):
-        functional = importlib.import_module("torchmetrics.functional.classification")
-        once["torchmetrics"] = lambda: functional.multiclass_calibration_error(probs, labels, classes, n_bins=15)
+    tasks: Tasks = {"mixlab": lambda: state.interval("ece", n=1000), "rows, NumPy": rows}
     if importlib.util.find_spec("relplot"):
-        relplot = importlib.import_module("relplot")
-        top, right = array.max(1), (array.argmax(1) == truth).astype(float)
-        interval["relplot"] = lambda: relplot.prepare_rel_diagram(top, right)
-    return {"10,000 x 10: update and ECE": once, "10,000 x 10: 95% interval of ECE": interval}
+        import relplot
+
+        tasks["relplot"] = lambda: relplot.prepare_rel_diagram(conf, right.astype(float))
+    return tasks
 
 
-def measure(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median milliseconds of each, taking turns; what is slower than 0.2 s takes fewer turns."""
-    turns: dict[str, int] = {}
-    for name, call in contestants.items():
-        start = time.perf_counter()
-        call()
-        turns[name] = SLOW_REPEATS if time.perf_counter() - start > 0.2 else REPEATS
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(REPEATS):
-        for name, call in contestants.items():
-            if turn < turns[name]:
-                start = time.perf_counter()
-                call()
-                times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def installed(package: str) -> str:
-    """Version of `package`, or words that say it is absent."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+def measure(title: str, tasks: Tasks, rounds: int) -> list[dict[str, object]]:
+    """One table: median milliseconds of each task, and its ratio to mixlab."""
+    seconds = harness.interleaved(tasks, rounds)
+    print(f"\n{title}, {rounds} rounds, {torch.get_num_threads()} threads")
+    rows: list[dict[str, object]] = []
+    for name, times in seconds.items():
+        middle, low, high = (round(1e3 * part, 3) for part in harness.median_and_spread(times))
+        over = round(harness.ratio(times, seconds["mixlab"]), 2)
+        rows.append({"task": title, "by": name, "median_ms": middle, "quartiles_ms": [low, high], "over_mixlab": over})
+        print(f"  {name:14}{middle:10.2f} ms ({low:.2f} to {high:.2f}) {over:9.1f} x mixlab")
+    return rows
 
 
 def main() -> None:
-    """Measure, print a table, write the report."""
+    """Measure, print, save. The predictions are over-confident: labels follow the logits, confidences their double."""
+    torch.set_num_threads(torch_threads()[0])
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(10_000, 10, generator=generator)
     labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
-    results = {task: measure(contestants) for task, contestants in cases((2 * logits).softmax(1), labels).items()}
-    for task, medians in results.items():
-        print(task)
-        for name, value in medians.items():
-            print(f"  {name:14s}{value:10.2f} ms {value / medians['mixlab']:9.1f} x mixlab")
-    load = f"{os.getloadavg()[0]:.1f}"  # above the number of cores: the times are too long, the ratios rough
-    machine: dict[str, object] = {"load": load, "cores": os.cpu_count()}
-    machine |= {"processor": platform.machine(), "system": platform.system(), "threads": torch.get_num_threads()}
-    versions = {name: installed(name) for name in ("torch", "numpy", *PEERS)} | {"python": platform.python_version()}
-    report: dict[str, object] = {
-        "command": "python benchmarks/reliability.py",
-        "machine": machine,
-        "versions": versions,
-    }
-    report |= {"repeats": REPEATS, "slow_repeats": SLOW_REPEATS, "median_ms": results}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    probs = (2 * logits).softmax(1)
+    rows = measure("10,000 x 10: update and ECE", ece_tasks(probs, labels), 31)
+    rows += measure("10,000 x 10: 95% interval of the ECE", interval_tasks(probs, labels), 15)
+    harness.save("reliability", ("mixlab", "torch", "numpy", *PEERS), rows=rows)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     make bench, or: python benchmarks/train.py [--quick]
 
 "bare" repeats forward, backward and step on one fixed batch, with the same model, optimiser, layout and arithmetic:
-what a training loop cannot beat. "textbook" is DataLoader, torchvision transforms, float32, NCHW. All take turns, a
-few batches at a time. The accuracy runs are whole `mx.fit` calls with their defaults.
+what a training loop cannot beat. "textbook" is a DataLoader without worker processes, torchvision transforms, float32,
+NCHW. All take turns, a batch at a time. The accuracy runs are whole `mx.fit` calls with their defaults.
 """
 
 import argparse
@@ -21,18 +21,18 @@ import mixlab as mx
 from mixlab.data import Dataset
 
 MIXERS = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup"), "cutmix": mx.Mixer("cutmix")}
-BATCH = 256
 
 
 def bare(trainer: mx.Trainer) -> Callable[[], object]:
     """Forward, backward, step on one batch that is ready."""
     model, optimiser = trainer.model, trainer.optimiser
-    x = torch.randn(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    y = torch.randint(0, 10, (BATCH,))
+    batch, device = trainer.batch_size, trainer.device
+    x = torch.randn(batch, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    y = torch.randint(0, 10, (batch,), device=device)
     model.train()
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=trainer.dtype == torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=trainer.dtype == torch.bfloat16):
             logits = model(x)
         loss = functional.cross_entropy(logits.float(), y)
         optimiser.zero_grad(set_to_none=True)
@@ -42,7 +42,7 @@ def bare(trainer: mx.Trainer) -> Callable[[], object]:
     return step
 
 
-def textbook(data: Dataset, model: torch.nn.Module) -> Callable[[], object]:
+def textbook(data: Dataset, trainer: mx.Trainer) -> Callable[[], object]:
     """DataLoader with a transform for each image, float32, NCHW, no bfloat16."""
     mean, std = data.normalisation
     transform = v2.Compose(
@@ -63,14 +63,15 @@ def textbook(data: Dataset, model: torch.nn.Module) -> Callable[[], object]:
 
     def batches() -> Iterator[Any]:
         while True:
-            yield from torch.utils.data.DataLoader(Images(), batch_size=BATCH, shuffle=True, drop_last=True)
+            yield from torch.utils.data.DataLoader(Images(), trainer.batch_size, shuffle=True, drop_last=True)
 
+    model = mx.models.quick(10).to(trainer.device)
+    model.train()
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9, nesterov=True)
     source = batches()
-    model.train()
 
     def step() -> None:
-        x, y = next(source)
+        x, y = (part.to(trainer.device) for part in next(source))
         loss = functional.cross_entropy(model(x), y)
         optimiser.zero_grad()
         loss.backward()
@@ -81,24 +82,23 @@ def textbook(data: Dataset, model: torch.nn.Module) -> Callable[[], object]:
 
 def throughput(data: Dataset, rounds: int) -> list[dict[str, object]]:
     """Seconds a step, taking turns."""
-    trainers = {
-        name: mx.fit(mx.models.quick(10), data, mixer, epochs=1000, batch_size=BATCH) for name, mixer in MIXERS.items()
-    }
+    trainers = {name: mx.fit(mx.models.quick(10), data, mixer, epochs=1000) for name, mixer in MIXERS.items()}
+    batch = trainers["none"].batch_size
     tasks: dict[str, Callable[[], object]] = {
         "bare loop, one fixed batch": bare(mx.fit(mx.models.quick(10), data, epochs=1))
     }
     tasks |= {f"mx.fit, {name}": trainer.step for name, trainer in trainers.items()}
-    tasks["textbook loop"] = textbook(data, mx.models.quick(10))
+    tasks["textbook loop"] = textbook(data, trainers["none"])
     seconds = harness.interleaved(tasks, rounds)
     rows: list[dict[str, object]] = []
-    print(f"\nOne step of {BATCH} images, {rounds} rounds; {trainers['none'].picked}")
+    print(f"\nOne step of {batch} images, {rounds} rounds; {trainers['none'].picked}")
     for name, times in seconds.items():
         middle, low, high = harness.median_and_spread(times)
         rows.append(
             {
                 "task": name,
-                "images_per_second": round(BATCH / middle),
-                "quartiles": [round(BATCH / high), round(BATCH / low)],
+                "images_per_second": round(batch / middle),
+                "quartiles": [round(batch / high), round(batch / low)],
                 "of_bare": round(harness.ratio(seconds["bare loop, one fixed batch"], times), 3),
                 "step_over_unmixed": round(harness.ratio(times, seconds["mx.fit, none"]), 3),
             }
@@ -108,9 +108,9 @@ def throughput(data: Dataset, rounds: int) -> list[dict[str, object]]:
 
 
 def mixing_share(data: Dataset, rounds: int) -> float:
-    """Share of a step that planning, blending and the second label add: the mixing alone, timed beside a whole step."""
-    trainer = mx.fit(mx.models.quick(10), data, MIXERS["none"], epochs=1000, batch_size=BATCH)
-    images = data.train.images[:BATCH].contiguous(memory_format=torch.channels_last)
+    """Share of a step that mixup adds: plan and apply, less what they take for "none", beside a whole step."""
+    trainer = mx.fit(mx.models.quick(10), data, MIXERS["none"], epochs=1000)
+    images = data.train.images[: trainer.batch_size].to(trainer.device, memory_format=torch.channels_last)
     statistics = data.normalisation
 
     def prepare(mixer: mx.Mixer) -> Callable[[], object]:
@@ -159,10 +159,7 @@ def main() -> None:
     share = mixing_share(data, rounds)
     if not arguments.quick:
         runs = accuracy(data, 3, range(arguments.seeds))
-        content = {"steps": steps, "mixing_share": share, "runs": runs}
-        harness.save(
-            "train", {"machine": harness.machine(), "versions": harness.versions("mixlab", "torch"), **content}
-        )
+        harness.save("train", ("mixlab", "torch"), steps=steps, mixing_share=share, runs=runs)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mixlab import models, panels
     from mixlab.calibration import Reliability
     from mixlab.checking import check
-    from mixlab.data import load
+    from mixlab.data import Dataset, Split, load
     from mixlab.intervals import Interval, mean_interval
     from mixlab.plots import picture, plot_history, plot_lambda, plot_mixed, plot_reliability
     from mixlab.training import Record, Trainer, fit
@@ -21,7 +21,9 @@ __version__ = "0.1.0"
 
 # What needs more than torch is imported when it is first asked for (PEP 562).
 _LAZY = {
+    "Dataset": "data",
     "Reliability": "calibration",
+    "Split": "data",
     "check": "checking",
     "Interval": "intervals",
     "load": "data",
@@ -40,6 +42,7 @@ _LAZY_MODULES = ("models", "panels")
 __all__ = [
     "PARTNERS",
     "VARIANTS",
+    "Dataset",
     "Interval",
     "LambdaMoments",
     "MixPlan",
@@ -47,6 +50,7 @@ __all__ = [
     "Mixer",
     "Record",
     "Reliability",
+    "Split",
     "Trainer",
     "check",
     "fit",

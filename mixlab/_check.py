@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 CLASS_LABELS = "a tensor of int64 class labels with shape [batch]"
+SEED_MAX = 2**63 - 1  # torch takes 64 bits; one is left for a caller that makes two streams of a seed
 
 
 def shown(value: Any) -> str:

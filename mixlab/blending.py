@@ -36,8 +36,9 @@ def mix_into(
         shift: see scale.
     """
     weight = _weight(weight, x)
-    for rows, *pair in _pairs(x, partner, rolled):
-        own, other = (_values(half, weight, scale, shift) for half in pair)
+    for rows, mine, theirs in _pairs(x, partner, rolled):
+        own = _values(mine, weight, scale, shift)
+        other = own if theirs is mine else _values(theirs, weight, scale, shift)
         for k in range(len(out)):
             target = out[k, rows]
             direct = target if target.dtype == own.dtype else None
@@ -93,7 +94,8 @@ def _pairs(x: Tensor, partner: Tensor | None, rolled: bool) -> Iterator[tuple[sl
         first = 1
     for start in range(first, len(x), chunk):
         rows = slice(start, min(start + chunk, len(x)))
+        mine = x[rows]
         if partner is None:
-            yield rows, x[rows], x[rows]
+            yield rows, mine, mine
         else:
-            yield rows, x[rows], x[start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])
+            yield rows, mine, x[start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])

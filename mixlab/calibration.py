@@ -7,6 +7,7 @@ predictions as for a billion.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -299,12 +300,12 @@ class _Resampler:
         return torch.stack(drawn, 1)
 
     def answers(self, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Counts, sums of confidence and right answers, each [worlds, n, bins], where share is [worlds, bins]."""
-        shape = (len(share), *self.count.shape)
-        right = torch.binomial(self.count.expand(shape), share[:, None].expand(shape), generator=self.generator)
+        """Counts, sums of confidence and right answers, each [n, bins], where share is [bins]."""
+        right = torch.binomial(self.count, share.expand_as(self.count), generator=self.generator)
         wrong = self.count - right
-        spread = (right * self.var[:, 1] + wrong * self.var[:, 0]).sqrt()
-        return self.count.expand(shape), right * self.mean[:, 1] + wrong * self.mean[:, 0] + spread * self.normal, right
+        variance = right * self.var[:, 1] + wrong * self.var[:, 0]
+        spread = torch.from_numpy(np.sqrt(variance.numpy()))  # torch's own calls up other threads from 2,048 numbers on
+        return self.count, right * self.mean[:, 1] + wrong * self.mean[:, 0] + spread * self.normal, right
 
 
 def _binned_interval(
@@ -313,7 +314,7 @@ def _binned_interval(
     """The interval described in `Reliability.interval`."""
     sampler = _Resampler(cells, n, generator)
     if metric == "accuracy":
-        low, high = _binned(metric, *sampler.answers(sampler.share[None]))[0].quantile(tails).tolist()
+        low, high = _binned(metric, *sampler.answers(sampler.share)).quantile(tails).tolist()
         return low, high
     right, wrong = sampler.mean[:, 1], sampler.mean[:, 0]
     gap = wrong + sampler.share * (right - wrong) - sampler.share
@@ -325,7 +326,9 @@ def _binned_interval(
     share = (sampler.share + (1 - scale) * gap / slope).clamp(0, 1)
     conf = sampler.size * (wrong + share * (right - wrong))
     truth = _binned(metric, sampler.size.expand_as(conf), conf, sampler.size * share)  # [worlds]
-    draws = _binned(metric, *sampler.answers(share))  # [worlds, n]
+    # One world at a time stays below the size at which torch calls up other threads: while a training keeps the cores
+    # busy, waiting for these takes longer than all the rest.
+    draws = torch.stack([_binned(metric, *sampler.answers(world)) for world in share])  # [worlds, n]
     reach = draws.quantile(tails[1], dim=1).cummax(0).values
     estimate = float(truth[-1])
     high = min(1.0, estimate + float(reach[-1] - draws[-1].mean()))

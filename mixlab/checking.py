@@ -1,5 +1,6 @@
 """Exercises that say what is wrong: mx.check("lambda/theta_bar", answer)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -67,6 +68,8 @@ def near(answer: Any, truth: float, *, within: float, slips: dict[str, float] | 
     if isinstance(answer, bool) or not hasattr(answer, "__float__"):
         return f"the answer is a number, but you gave {_check.shown(answer)}."
     value = float(answer)
+    if math.isnan(value):
+        return "the answer is a number, but you gave nan."
     if abs(value - truth) <= within:
         return None
     for slip, number in (slips or {}).items():

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixlab import shapes
 from mixlab._cache import DataError, read_cache
-from mixlab._check import choice, class_labels, integer, number, shown, tensor
+from mixlab._check import SEED_MAX, choice, class_labels, integer, number, shown, tensor
 from mixlab._official import find_official
 from mixlab._sets import CIFAR10, SETS, SetSpec
 from mixlab.sources import fetch, say
@@ -102,6 +102,7 @@ def load(
     root: str | os.PathLike[str] | None = None,
     *,
     source: str | os.PathLike[str] | None = None,
+    test_size: int | None = None,
     difficulty: float | None = None,
     label_noise: float | None = None,
 ) -> Dataset:
@@ -114,6 +115,7 @@ def load(
 
     `train_size` takes a class-balanced part of the training set, chosen by `seed`: every class gets
     train_size // classes examples, some get one more, and a larger part holds the smaller ones of the same seed.
+    `test_size` does the same with the test set, whatever the `seed`, for lessons that measure often.
     Shapes draws as many as are asked for (10,000 unless told, at most 50,000), by the same rule, and 5,000 for the
     test; `seed` draws other training pictures, the test pictures are always the same. Only Shapes has `difficulty`
     (0 to 1, default 0.5) and `label_noise` (the chance that a training label is wrong, default 0; test labels are
@@ -127,7 +129,9 @@ def load(
     most = SETS[name].train_count if name in SETS else SHAPES_TRAIN_MOST
     if train_size is not None:
         train_size = integer("train_size", train_size, classes, most)
-    seed = integer("seed", seed, 0, 2**63 - 1)
+    if test_size is not None:
+        test_size = integer("test_size", test_size, classes, SETS[name].test_count if name in SETS else SHAPES_TEST)
+    seed = integer("seed", seed, 0, SEED_MAX)
     for option, given in (("difficulty", difficulty), ("label_noise", label_noise)):
         if given is not None and name != "shapes":
             raise ValueError(f"{option} is an option of 'shapes' alone, got {option}={shown(given)} with name={name!r}")
@@ -137,8 +141,12 @@ def load(
     if name == "auto":
         name = _choose(root)
     if name == "shapes":
-        return _draw(train_size or SHAPES_TRAIN, seed, difficulty, label_noise)
-    return _open(SETS[name], cache_path(name, root), place, train_size, seed)
+        return _draw(train_size or SHAPES_TRAIN, test_size or SHAPES_TEST, seed, difficulty, label_noise)
+    data = _open(SETS[name], cache_path(name, root), place, train_size, seed)
+    if test_size is None:
+        return data
+    test = data.test.subset(balanced(data.test.labels, test_size, classes, seed=0))
+    return Dataset(data.name, data.train, test, data.classes)
 
 
 def cache_path(name: str, root: str | os.PathLike[str] | None = None) -> Path:
@@ -226,7 +234,7 @@ def balanced(labels: Tensor, size: int, classes: int, seed: int) -> Tensor:
     return torch.cat(chosen).sort().values
 
 
-def _draw(train_size: int, seed: int, difficulty: float, label_noise: float) -> Dataset:
+def _draw(train_size: int, test_size: int, seed: int, difficulty: float, label_noise: float) -> Dataset:
     train = shapes.draw(train_size, seed=seed, difficulty=difficulty, label_noise=label_noise)
-    test = shapes.draw(SHAPES_TEST, seed=0, stream=shapes.TEST, difficulty=difficulty)
+    test = shapes.draw(test_size, seed=0, stream=shapes.TEST, difficulty=difficulty)
     return Dataset("shapes", Split(*train), Split(*test), shapes.CLASSES)

@@ -1,4 +1,4 @@
-"""A report of ten lines: what is installed, what torch will use here and why, which data sets are found."""
+"""A report of at most ten lines: what is installed, what torch will use here and why, which data sets are found."""
 
 import platform
 import sys

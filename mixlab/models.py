@@ -10,10 +10,10 @@ from mixlab import _check
 
 
 def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
-    """A net for two CPU cores: 0.3 million weights, wide only where the image is small.
+    """A net for two CPU cores: 0.2 million weights, wide only where the image is small.
 
-    The shape is airbench's (Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024) at an eighth of its width: a fixed
-    whitening of 2×2 patches, three stages that halve the image before they think, and a linear read-out.
+    The shape is airbench's (Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024) at about a third of its width: a fixed
+    whitening of 2×2 patches, three stages that halve the image after their first convolution, and a linear read-out.
 
     Args:
         num_classes: how many logits to give.
@@ -26,7 +26,7 @@ def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
 
 
 def resnet8(num_classes: int, *, seed: int = 0) -> nn.Module:
-    """ResNet of He et al. (2016), section 4.2, with n = 1: 78 thousand weights. Arguments as for `quick`."""
+    """ResNet of He et al. (2016), section 4.2, with n = 1: 75 thousand weights. Arguments as for `quick`."""
     return _seeded(seed, lambda: ResNet(_check.integer("num_classes", num_classes, 2), blocks=1))
 
 
@@ -53,7 +53,7 @@ class Quick(nn.Module):
         """Logits [B, num_classes] of normalised images [B, 3, H, W]."""
         x = functional.gelu(self.whiten(x))
         x = self.stage3(self.stage2(self.stage1(x)))
-        logits: Tensor = self.head(x.amax((2, 3))) / 9
+        logits: Tensor = self.head(x.amax((2, 3))) / 9  # airbench's scale of the logits
         return logits
 
 
@@ -62,7 +62,7 @@ def _quick_stage(before: int, after: int) -> nn.Sequential:
         nn.Conv2d(before, after, 3, padding=1, bias=False),
         nn.Conv2d(after, after, 3, padding=1, bias=False),
     )
-    for conv in (first, second):
+    for conv in (first, second):  # begin by passing the channels on, as airbench does
         nn.init.dirac_(conv.weight[: conv.in_channels])
     return nn.Sequential(
         first, nn.MaxPool2d(2), nn.BatchNorm2d(after), nn.GELU(), second, nn.BatchNorm2d(after), nn.GELU()
@@ -129,7 +129,7 @@ class _Block(nn.Module):
 
 def _seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
     """What `build` makes when the global CPU generator starts at `seed`; afterwards that generator is as before."""
-    seed = _check.integer("seed", seed, 0)
+    seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

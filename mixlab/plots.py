@@ -198,6 +198,7 @@ def plot_mixed(
     tiles = list(mixed.x.view(k, batch, *mixed.x.shape[1:])[:, :rows])
     texts = [[_soft_label(mixed, j * batch + row, classes) for row in range(rows)] for j in range(k)]
     if x is not None:
+        _check.tensor("x", x, "the batch that was mixed")
         if x.shape != (batch, *mixed.x.shape[1:]):
             raise ValueError(f"x must be the batch that was mixed, [{batch}, ...], got {_check.shown(x)}")
         tiles = [x[:rows], *tiles, x[mixed.plan.partner[:rows].to(x.device)]]

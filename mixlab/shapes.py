@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab._check import integer, number
+from mixlab._check import SEED_MAX, integer, number
 
 CLASSES = ("disc", "ring", "crescent", "square", "frame", "triangle", "pentagon", "star", "cross", "heart")
 SIDE = 32
@@ -39,7 +39,7 @@ def draw(
     Raises TypeError or ValueError for a count below 1, a negative seed, or a dial outside [0, 1].
     """
     count = integer("count", count, 1)
-    seed = integer("seed", seed, 0, 2**63 - 1)
+    seed = integer("seed", seed, 0, SEED_MAX)
     stream = integer("stream", stream, 0)
     difficulty = number("difficulty", difficulty, 0, 1)
     label_noise = number("label_noise", label_noise, 0, 1)

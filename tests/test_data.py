@@ -105,6 +105,22 @@ def test_a_part_of_the_real_set_does_not_keep_the_rest_alive(capsys):
 
 
 @REAL
+def test_a_part_of_the_real_test_set_is_balanced_and_the_same_for_every_seed():
+    one, two = (load("cifar10", train_size=20, seed=seed, test_size=303).test for seed in (0, 1))
+    assert torch.equal(one.images, two.images)
+    assert set(one.labels.bincount().tolist()) == {30, 31}
+    assert one.images.untyped_storage().nbytes() == 303 * 3_072
+    full = load("cifar10").test
+    assert torch.equal(one.images, full.images[balanced(full.labels, 303, 10, 0)])
+
+
+def test_a_smaller_test_set_of_shapes_is_the_beginning_of_a_larger_one():
+    small, large = (load("shapes", train_size=20, test_size=size).test for size in (30, 200))
+    assert torch.equal(small.images, large.images[:30])
+    assert torch.equal(small.labels, large.labels[:30])
+
+
+@REAL
 def test_writing_into_a_loaded_set_does_not_reach_the_cache():
     first = load("cifar10").test.images
     before = int(first[0, 0, 0, 0])
@@ -147,6 +163,11 @@ LABELS = torch.tensor([0, 1, 1, 0])
             lambda: load("auto", 50_001),
             ValueError,
             "train_size must be an integer from 10 to 50000, got 50001",
+        ),
+        (
+            lambda: load("shapes", test_size=501),
+            ValueError,
+            "test_size must be an integer from 10 to 500, got 501",
         ),
         (
             lambda: load("shapes", 100, seed=-1),

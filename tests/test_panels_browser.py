@@ -323,10 +323,10 @@ def test_the_mixing_panel_in_jupyterlab(mixing_page: Page) -> None:
     page = mixing_page
     assert violations(page) == []
 
-    page.get_by_label("λ, the share of x").focus()
+    page.get_by_label("λ, share of x").focus()
     page.keyboard.press("Home")
     expect(known(page)).to_contain_text("'lam': 0.0")
-    page.get_by_label("λ, the share of x").fill("0.6")
+    page.get_by_label("λ, share of x").fill("0.6")
     expect(known(page)).to_contain_text("'lam': 0.6")
     page.get_by_role("button", name="Next pair").press("Enter")
     expect(known(page)).to_contain_text("'pair': 1")

@@ -250,6 +250,7 @@ def test_history_draws_both_runs():
             ValueError,
             "x must be the batch that was mixed, [4, ...], got a float32 tensor of shape [3, 3, 8, 8]",
         ),
+        (lambda: plots.plot_mixed(mixed()[1], x=[1]), TypeError, "x must be the batch that was mixed, got [1]"),
         (lambda: plots.plot_history([]), ValueError, "records must hold at least one record, got none"),
     ],
 )

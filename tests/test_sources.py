@@ -45,7 +45,7 @@ def server(official):
         "Handler", (Server,), {"content": official.archive, "cuts": [], "log": [], "hang": threading.Event()}
     )
     http_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=http_server.serve_forever)
+    thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))  # looks for the end every 10 ms
     thread.start()
     handler.url = f"http://127.0.0.1:{http_server.server_address[1]}/cifar-10-python.tar.gz"
     yield handler

@@ -75,7 +75,7 @@ class LiveTrainer(Trainer):
         return float(self._loss_sum), self._loss_count
 
 
-class _Stopped(Exception):
+class _Stopped(Exception):  # noqa: N818  # nothing is wrong
     """Raised in the training thread to leave a batch or an evaluation."""
 
 

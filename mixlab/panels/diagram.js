@@ -1,8 +1,10 @@
 // Curves and reliability diagrams as SVG: numbers in, nodes out. Colours are classes of training.css.
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDE = 420;
-const TALL = 236;
+const TALL = 220;
+/** The width on the page, so that letters keep their size however narrow the panel is. */
+const widthOf = (svg) => Math.max(Math.round(svg.clientWidth), 200);
+
 const EDGE = { left: 40, right: 14, top: 12, bottom: 40 };
 
 function ink(tag, attributes = {}, ...children) {
@@ -31,19 +33,19 @@ function ticks(most, count) {
   return Array.from({ length: Math.floor(most / step + 1.001) }, (_, i) => Number((i * step).toPrecision(6)));
 }
 
-function frame(xs, ys, atX, atY, xName, bottom) {
-  const [left, right] = [EDGE.left, WIDE - EDGE.right];
+function frame(xs, ys, atX, atY, { wide, bottom, name }) {
+  const [left, right] = [EDGE.left, wide - EDGE.right];
   return [
     ...ys.map((y) => ink("line", { class: "mx-grid", x1: left, x2: right, y1: atY(y), y2: atY(y) })),
     ...ys.map((y) => text(left - 6, atY(y), String(y), "mx-tick", "end")),
     ...xs.map((x) => text(atX(x), bottom + 12, String(x), "mx-tick")),
-    text((left + right) / 2, bottom + 29, xName),
+    text((left + right) / 2, bottom + 29, name),
   ];
 }
 
 /** A horizontal line with its words above it. */
-function level(value, words, kind, atY, anchor) {
-  const [left, right] = [EDGE.left, WIDE - EDGE.right];
+function level(value, words, kind, anchor, atY, wide) {
+  const [left, right] = [EDGE.left, wide - EDGE.right];
   const y = atY(value);
   const place = anchor === "end" ? right - 4 : left + 6;
   return [
@@ -57,16 +59,16 @@ function level(value, words, kind, atY, anchor) {
  * Each curve is a list of [epoch, value]; levels are [value, words, class, anchor].
  */
 export function curves(svg, [current = [], earlier = []], { epochs, top, levels = [], dots }) {
-  const bottom = TALL - EDGE.bottom;
-  const atX = between(0, epochs, EDGE.left, WIDE - EDGE.right);
+  const [wide, bottom] = [widthOf(svg), TALL - EDGE.bottom];
+  const atX = between(0, epochs, EDGE.left, wide - EDGE.right);
   const atY = between(0, top, bottom, EDGE.top);
   const line = (points, kind) => points.length > 1 ? [ink("path", { class: kind, d: path(points, atX, atY) })] : [];
   const marks = (points, kind) =>
     dots || points.length === 1 ? points.map(([x, y]) => ink("circle", { class: kind, cx: atX(x), cy: atY(y), r: 3.2 })) : [];
-  svg.setAttribute("viewBox", `0 0 ${WIDE} ${TALL}`);
+  svg.setAttribute("viewBox", `0 0 ${wide} ${TALL}`);
   svg.replaceChildren(
-    ...frame(ticks(epochs, 6), ticks(top, 5), atX, atY, "epoch", bottom),
-    ...levels.flatMap(([value, words, kind, anchor]) => level(value, words, kind, atY, anchor)),
+    ...frame(ticks(epochs, wide / 70), ticks(top, 5), atX, atY, { wide, bottom, name: "epoch" }),
+    ...levels.flatMap(([value, words, kind, anchor]) => level(value, words, kind, anchor, atY, wide)),
     ...line(earlier, "mx-ghost"), ...marks(earlier, "mx-ghost-dot"),
     ...line(current, "mx-current"), ...marks(current, "mx-current-dot"),
   );
@@ -84,11 +86,11 @@ function hatch(kind, turn) {
 
 /** Share of right answers in each confidence bin, its gap to the confidence hatched, and the counts below. */
 export function reliability(svg, { bins, width }) {
-  const [high, strip] = [TALL + 64, 40];
+  const [wide, high, strip] = [widthOf(svg), TALL + 60, 36];
   const bottom = high - EDGE.bottom - strip - 8;
-  const atX = between(0, 1, EDGE.left, WIDE - EDGE.right);
+  const atX = between(0, 1, EDGE.left, wide - EDGE.right);
   const atY = between(0, 1, bottom, EDGE.top);
-  const most = Math.max(...bins.map(([, count]) => count));
+  const most = Math.max(...bins.map(([, count]) => count), 1);
   const tall = between(0, most, high - EDGE.bottom, high - EDGE.bottom - strip);
   const bar = (left, low, up, attributes) => ink("rect", {
     x: atX(left) + 0.5, width: atX(left + width) - atX(left) - 1, y: up, height: Math.max(low - up, 0), ...attributes,
@@ -106,10 +108,9 @@ export function reliability(svg, { bins, width }) {
     ];
   });
   const fifths = [0, 0.2, 0.4, 0.6, 0.8, 1];
-  svg.setAttribute("viewBox", `0 0 ${WIDE} ${high}`);
+  svg.setAttribute("viewBox", `0 0 ${wide} ${high}`);
   svg.replaceChildren(overInk, underInk,
-    ...frame(fifths, fifths, atX, atY, "", bottom + strip + 8),
-    text((EDGE.left + WIDE - EDGE.right) / 2, high - 11, "confidence"),
+    ...frame(fifths, fifths, atX, atY, { wide, bottom: bottom + strip + 8, name: "confidence" }),
     text(EDGE.left - 6, tall(most / 2), "count", "mx-tick", "end"),
     ...nodes,
     ink("line", { class: "mx-diagonal", x1: atX(0), y1: atY(0), x2: atX(1), y2: atY(1) }),

@@ -224,11 +224,11 @@ function showPanel({ model, el }) {
   });
   const plain = { min: 0, step: 1, toValue: Number, toPosition: Number, say: String };
   const sliders = {
-    lam: slider("λ, the share of x", { ...plain, max: 1, step: 0.01, say: (lam) => lam.toFixed(2) }, follow("lam"), release),
+    lam: slider("λ, share of x", { ...plain, max: 1, step: 0.01, say: (lam) => lam.toFixed(2) }, follow("lam"), release),
     alpha: slider("α, on a log scale", ALPHA_SCALE, follow("alpha"), release),
     k: slider("K, mixes of this pair", K_SCALE, follow("k"), release),
-    row: slider("Box centre, down", { ...plain, max: height - 1 }, follow("row"), release),
-    column: slider("Box centre, across", { ...plain, max: width - 1 }, follow("column"), release),
+    row: slider("Box, down", { ...plain, max: height - 1 }, follow("row"), release),
+    column: slider("Box, across", { ...plain, max: width - 1 }, follow("column"), release),
   };
   dragBox(four.cut.frame, size, (down, across) => set({ row: down, column: across }), release);
   const controls = (...nodes) => make("div", { class: "mx-controls" }, ...nodes);

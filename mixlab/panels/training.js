@@ -28,11 +28,11 @@ function sliders(limits, follow, release) {
   };
   const [low, high] = limits.epochs;
   return {
-    alpha: slider("α, on a log scale", ALPHA_SCALE, follow("alpha"), release),
-    k: slider("K, mixes of each pair", K_SCALE, follow("k"), release),
-    images: slider("Training images", { ...images, step: 0.01 }, follow("images"), release),
+    alpha: slider("α, log scale", ALPHA_SCALE, follow("alpha"), release),
+    k: slider("K, mixes a pair", K_SCALE, follow("k"), release),
+    images: slider("Images", { ...images, step: 0.01 }, follow("images"), release),
     epochs: slider("Epochs", { ...plain, min: low, max: high }, follow("epochs"), release),
-    prediction: slider("Your prediction: test accuracy",
+    prediction: slider("Predicted accuracy",
       { ...plain, min: 0, max: 1, step: 0.01, say: share, toPosition: (value) => value ?? 0.5 }, follow("prediction"), release),
   };
 }
@@ -69,19 +69,22 @@ function buttons(send) {
   return { node: make("div", { class: "mx-buttons", role: "group", "aria-label": "Training" }, ...Object.values(nodes)), show };
 }
 
-function figure(words) {
+function figure(words, ...below) {
   const svg = ink("svg", { role: "img", class: "mx-figure" });
-  const heading = make("div", { class: "mx-chart-name" }, words);
-  const note = make("div", { class: "mx-note" });
-  return { svg, note, node: make("div", { class: "mx-chart" }, heading, svg, note) };
+  const value = make("span", { class: "mx-reached" });
+  const heading = make("div", { class: "mx-chart-name" }, words, value);
+  return { svg, value, node: make("div", { class: "mx-chart" }, heading, svg, ...below) };
 }
 
 const RUNS = ["This run", "The run before"];
 
 function charts() {
-  const accuracy = figure("Accuracy on test images");
-  const loss = figure("Loss on training images, mixed (nats)");
-  const diagrams = RUNS.map((name) => figure(`Reliability: ${name.toLowerCase()}`));
+  const accuracy = figure("Test accuracy");
+  const loss = figure("Loss in nats");
+  const diagrams = RUNS.map((name) => {
+    const note = make("div", { class: "mx-note" });
+    return { note, ...figure(`Reliability: ${name.toLowerCase()}`, note) };
+  });
   const legend = make("p", { class: "mx-legend" });
   const swatches = ["mx-current", "mx-ghost"].map((kind) => {
     const sample = ink("svg", { class: "mx-sample", viewBox: "0 0 34 8", "aria-hidden": "true" });
@@ -102,14 +105,16 @@ function charts() {
     const losses = runs.flatMap((run) => run.loss.map(([, value]) => value));
     curves(loss.svg, runs.map((run) => run.loss), { epochs, top: 1.08 * Math.max(...losses, 0.5), dots: false });
     const last = (points) => (points.length ? points.at(-1)[1].toFixed(2) : "nothing yet");
-    const say = (what, pick) => `${what}. ` +
-      (runs.map((run, i) => `${RUNS[i]}, ${run.name}: ${last(pick(run))}`).join(". ") || "Nothing yet") + ".";
-    accuracy.svg.setAttribute("aria-label", say("Test accuracy by epoch", (run) => run.accuracy) +
-      levels.map(([, words]) => ` A line marks what ${words}.`).join(""));
-    loss.svg.setAttribute("aria-label", say("Training loss by epoch", (run) => run.loss));
-    diagrams.forEach(({ svg, note, node }, i) => {
+    for (const [{ svg, value }, what, pick] of [[accuracy, "Test accuracy", (run) => run.accuracy],
+      [loss, "Training loss", (run) => run.loss]]) {
+      const ends = runs.map((run) => last(pick(run)));
+      value.textContent = ends.length ? `: ${ends[0]}${ends.length > 1 ? `, before ${ends[1]}` : ""}` : "";
+      const words = runs.map((run, i) => `${RUNS[i]}, ${run.name}: ${ends[i]}`).join(". ") || "Nothing yet";
+      svg.setAttribute("aria-label", `${what} by epoch. ${words}.`);
+    }
+    for (const [, words] of levels) accuracy.svg.setAttribute("aria-label", `${accuracy.svg.getAttribute("aria-label")} A line: ${words}.`);
+    diagrams.forEach(({ svg, note }, i) => {
       const diagram = runs[i]?.diagram;
-      node.classList.toggle("mx-empty", !diagram);
       note.textContent = diagram ? `${runs[i].name}: ${diagram.words}` : `${RUNS[i]} will stand here.`;
       reliability(svg, diagram ?? { bins: [], width: 1 });
       svg.setAttribute("aria-label", `Reliability diagram of ${RUNS[i].toLowerCase()}: ${note.textContent}`);

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -10,8 +9,8 @@ from IPython.display import update_display
 from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
-from mixlab.calibration import Reliability
 from mixlab.data import Dataset, balanced, load
+from mixlab.panels._report import calibration, outcome, status, view
 from mixlab.panels._session import LiveTrainer, Result, Session, Settings
 from mixlab.panels.panel import Checked, Panel, alpha_trait, k_trait, seed_trait, sources
 from mixlab.training import Record
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 MODELS = ("quick", "resnet8", "resnet20")
 EPOCHS_HIGH = 50
-_POINTS = 300  # of the loss curve, sent to the browser
 _COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
 
 
@@ -49,6 +47,7 @@ class TrainingPanel(Panel):
         self._data, self._make_model = data, make_model
         self._session = Session(self._build, self._hear)
         self._sending, self._drawing = threading.RLock(), threading.Lock()
+        self._stale = False  # whether there is something to send
         self._trouble = ""  # a command that was refused
         self._shown_records: tuple[Record, ...] = ()  # those in the still picture
         limits = {"images": [len(data.classes), len(data.train)], "epochs": [1, EPOCHS_HIGH]}
@@ -120,7 +119,9 @@ class TrainingPanel(Panel):
 
     def close(self) -> None:
         """Stop the training and close the widget."""
-        self._session.stop()
+        # Garbage collection calls this too, in any thread, but only after the run has ended: then no lock may be taken.
+        if self.result is not None and self.result.active:
+            self._session.stop()
         super().close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
@@ -130,6 +131,7 @@ class TrainingPanel(Panel):
         self._publish()
 
     def describe(self) -> str:
+        """Where the run stands, what was predicted and reached, and the calibration of both runs."""
         if self.result is None:
             return "A panel to train a small net live; nothing has been trained yet."
         words = [
@@ -144,6 +146,7 @@ class TrainingPanel(Panel):
         return " ".join(word for word in words if word)
 
     def figure(self) -> "Figure":
+        """The curves and the reliability diagrams of both runs."""
         from matplotlib.figure import Figure
 
         from mixlab.plots import plot_history, plot_reliability
@@ -154,14 +157,16 @@ class TrainingPanel(Panel):
             figure.set_size_inches(8, 1)
             figure.text(0.5, 0.5, "Nothing has been trained yet.", ha="center", va="center")
             return figure
-        history = figure.add_axes((0.06, 0.67, 0.87, 0.27))
+        history = figure.add_axes((0.07, 0.67, 0.86, 0.27))
         plot_history(self.records, history, ghost=runs[1].records if len(runs) > 1 else None)
-        if runs[0].settings.prediction is not None:
-            history.axhline(100 * runs[0].settings.prediction, color="black", linestyle="-.", linewidth=1)
-            history.text(0, 100 * runs[0].settings.prediction, " your prediction", va="bottom")
-        for run, left, name in zip(runs, (0.06, 0.56), ("this run", "the run before"), strict=False):
-            axes = figure.add_axes((left, 0.14, 0.4, 0.36))
-            plot_reliability(run.records[-1].reliability, axes, label=f"{name}, {run.settings.mixing}")
+        history.set_ylim(0, 100)
+        said = runs[0].settings.prediction
+        if said is not None:
+            history.axhline(100 * said, color="black", linestyle="-.", linewidth=1)
+            history.text(0, 100 * said, f" you said {said:.2f}", va="bottom" if said < 0.9 else "top")
+        for run, left, name in zip(runs, (0.07, 0.57), ("This run", "The run before"), strict=False):
+            figure.text(left, 0.525, f"{name}: {run.settings.mixing}", weight="bold")
+            plot_reliability(run.records[-1].reliability, figure.add_axes((left, 0.13, 0.4, 0.34)))
         return figure
 
     def _settings(self) -> Settings:
@@ -195,9 +200,12 @@ class TrainingPanel(Panel):
             self._refresh()
 
     def _publish(self) -> None:
-        # Who holds the lock for long may be waiting for this very thread to end, and publishes when it is done.
-        if self._sending.acquire(timeout=1):
+        # Never waits: who holds the lock may be waiting for this very thread to end. It looks at the mark once more
+        # after it has let go, so that the last state is always sent.
+        self._stale = True
+        while self._stale and self._sending.acquire(blocking=False):
             try:
+                self._stale = False
                 self._view = view(self.result, self.previous, self._trouble)
             finally:
                 self._sending.release()
@@ -252,116 +260,8 @@ def training_panel(
     """
     if data is not None and not isinstance(data, Dataset):
         raise TypeError(f"data must be a data set from mixlab.load, got {_check.shown(data)}")
-    if not callable(model):
-        model = getattr(models, _check.choice("model", model, MODELS))
+    make_model = model if callable(model) else getattr(models, _check.choice("model", model, MODELS))
     state: dict[str, Any] = {"variant": variant, "alpha": alpha, "k": k, "epochs": epochs, "seed": seed}
     data = load() if data is None else data
     images = min(2000, len(data.train)) if images is None else images
-    return TrainingPanel(data, model, images=images, prediction=prediction, **state)
-
-
-def status(result: Result | None) -> str:
-    """Where a run stands, in one sentence."""
-    if result is None:
-        return "Say what you expect, choose, and press Start."
-    if result.phase == "preparing":
-        return "Preparing the images and the model."
-    of = f"epoch {result.epoch:.2f} of {result.settings.epochs}" if result.steps else "the first batch"
-    if result.phase == "training":
-        pace = (
-            f", {result.images_per_second:,.0f} images/s, {_duration(result.seconds_left)} left" if result.step else ""
-        )
-        return f"Training: {of}{pace}."
-    if result.phase == "paused":
-        return f"Paused after batch {result.step:,} of {result.steps:,}, {of}."
-    if result.phase == "finished":
-        seconds = result.records[-1].seconds
-        return f"Finished: {result.settings.epochs} epochs in {_duration(seconds)}, {result.images_per_second:,.0f} images/s."
-    end = "Stopped" if result.phase == "stopped" else "Failed"
-    return f"{end} at {of}; what was measured until then is kept."
-
-
-def outcome(result: Result) -> str:
-    """The learner's prediction beside the test accuracy that a run at rest reached."""
-    if result.active or not result.records:
-        return ""
-    record = result.records[-1]
-    (low, high), said = _interval(record.reliability, "accuracy"), result.settings.prediction
-    when = "" if result.phase == "finished" else f" by epoch {record.epoch:g}"
-    reached = f"it reached {record.test_accuracy:.2f}{when} (95% interval {low:.3f} to {high:.3f})"
-    if said is None:
-        return f"You made no prediction; {reached}."
-    gap = record.test_accuracy - said
-    if low <= said <= high:
-        return f"You said {said:.2f}, {reached}: as you said."
-    return f"You said {said:.2f}, {reached}: {abs(gap):.2f} {'higher' if gap > 0 else 'lower'} than you said."
-
-
-def calibration(rel: Reliability) -> str:
-    """Confidence beside accuracy, and the ECE with its interval, in words."""
-    low, high = _interval(rel, "ece")
-    says, right = _confidence(rel), rel.accuracy()
-    lean = "over-confident" if says > right else "under-confident"
-    return f"says {says:.2f}, is right in {right:.2f} ({lean}); ECE {rel.ece():.3f} ({low:.3f} to {high:.3f})."
-
-
-def view(result: Result | None, previous: Result | None, trouble: str = "") -> dict[str, Any]:
-    """All that the browser shows of a session, as JSON."""
-    words, verdict, news = status(result), outcome(result) if result else "", ""
-    if result is not None and result.phase == "training":
-        news = (
-            f"Epoch {result.records[-1].epoch:g}: test accuracy {result.records[-1].test_accuracy:.2f}."
-            if result.records
-            else ""
-        )
-    return {
-        "phase": result.phase if result else "idle",
-        "status": words,
-        "verdict": verdict,
-        "news": news or f"{words} {verdict}".strip(),
-        "alert": trouble or (result.error if result else ""),
-        "picked": f"Picked: {result.picked}" if result and result.picked else "",
-        "progress": result.step / result.steps if result and result.steps else 0,
-        "runs": [_curves(run) for run in (result, previous) if run],
-    }
-
-
-def _curves(run: Result) -> dict[str, Any]:
-    every = 1 + len(run.losses) // _POINTS
-    return {
-        "name": run.settings.mixing,
-        "size": f"{run.settings.images:,} images, seed {run.settings.seed}",
-        "epochs": run.settings.epochs,
-        "prediction": run.settings.prediction,
-        "accuracy": [[record.epoch, record.test_accuracy] for record in run.records],
-        "loss": [*run.losses[:-1:every], *run.losses[-1:]],
-        "diagram": _diagram(run.records[-1].reliability) if run.records else None,
-    }
-
-
-@lru_cache(maxsize=4)
-def _diagram(rel: Reliability) -> dict[str, Any]:
-    bins = rel.bins()
-    rows = zip(
-        bins.edges[:-1].tolist(), bins.count.tolist(), bins.confidence.tolist(), bins.accuracy.tolist(), strict=True
-    )
-    return {
-        "words": calibration(rel),
-        "count": rel.count,
-        "width": 1 / rel.n_bins,
-        "bins": [row for row in rows if row[1]],  # left edge, count, mean confidence, accuracy
-    }
-
-
-@lru_cache(maxsize=8)
-def _interval(rel: Reliability, metric: str) -> tuple[float, float]:
-    return rel.interval(metric)
-
-
-def _confidence(rel: Reliability) -> float:
-    bins = rel.bins()
-    return float((bins.count * bins.confidence).nansum() / bins.count.sum())
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return TrainingPanel(data, make_model, images=images, prediction=prediction, **state)
