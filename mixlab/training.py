@@ -160,6 +160,11 @@ class Trainer:
         return self.step_count >= self.steps
 
     @property
+    def loss_so_far(self) -> tuple[float, int]:
+        """Sum of the batches' losses since the last record, and the number of these batches."""
+        return float(self._loss_sum), self._loss_count
+
+    @property
     def epoch(self) -> float:
         """Passes over the training images so far."""
         return self.step_count / self.steps_per_epoch

@@ -17,7 +17,7 @@ import mixlab as mx
 from mixlab.data import Dataset, Split, balanced
 from mixlab.panels import _session, training
 from mixlab.panels import panel as shared
-from mixlab.panels.training import TrainingPanel
+from mixlab.panels.training import TRAINING, TrainingPanel
 
 
 class Counting(nn.Module):
@@ -107,7 +107,7 @@ def test_a_run_is_what_fit_does(make: Callable[..., TrainingPanel], data: Datase
     part = data.train.subset(balanced(data.train.labels, 300, 10, 3))
     mixer = mx.Mixer("cutmix", alpha=0.5, k=2)
     model = linear(10, seed=3)
-    expected = list(mx.fit(model, Dataset("few", part, data.test, data.classes), mixer, epochs=2, seed=3))
+    expected = list(mx.fit(model, Dataset("few", part, data.test, data.classes), mixer, epochs=2, seed=3, **TRAINING))
     assert [record.epoch for record in panel.records] == [0, 1, 2]
     for record, other in zip(panel.records[1:], expected, strict=True):
         assert (record.train_loss, record.test_accuracy, record.test_nll) == (

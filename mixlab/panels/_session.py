@@ -66,15 +66,6 @@ class Result:
         return self.phase in ("preparing", "training", "paused")
 
 
-class LiveTrainer(Trainer):
-    """A Trainer that can be asked for its loss between two evaluations."""
-
-    @property
-    def loss_so_far(self) -> tuple[float, int]:
-        """Sum of the batches' losses since the last record, and the number of these batches."""
-        return float(self._loss_sum), self._loss_count
-
-
 class _Stopped(Exception):  # noqa: N818  # nothing is wrong
     """Raised in the training thread to leave a batch or an evaluation."""
 
@@ -82,11 +73,9 @@ class _Stopped(Exception):  # noqa: N818  # nothing is wrong
 class _Job:
     """One run and its thread."""
 
-    def __init__(
-        self, settings: Settings, build: Callable[[Settings], LiveTrainer], changed: Callable[[], Any]
-    ) -> None:
+    def __init__(self, settings: Settings, build: Callable[[Settings], Trainer], changed: Callable[[], Any]) -> None:
         self.result = Result(settings)
-        self.trainer: LiveTrainer | None = None
+        self.trainer: Trainer | None = None
         self.exception: Exception | None = None
         self._build, self._changed = build, changed
         self._wake = threading.Condition()
@@ -167,7 +156,7 @@ class _Job:
         if self.result.phase == "paused":
             self._say(phase="training")
 
-    def _evaluate(self, trainer: LiveTrainer) -> None:
+    def _evaluate(self, trainer: Trainer) -> None:
         self._mark_loss(trainer)
         began = time.perf_counter()
         record = trainer.evaluate()
@@ -177,7 +166,7 @@ class _Job:
         if time.perf_counter() - self._said >= TICK:
             self._say(**self._progress(trainer))
 
-    def _mark_loss(self, trainer: LiveTrainer) -> None:
+    def _mark_loss(self, trainer: Trainer) -> None:
         """Add the mean loss since the last mark to the curve."""
         total, count = trainer.loss_so_far
         earlier, before = self._marked
@@ -186,7 +175,7 @@ class _Job:
             self.result = replace(self.result, losses=(*self.result.losses, point))
             self._marked = (total, count)
 
-    def _progress(self, trainer: LiveTrainer) -> dict[str, Any]:
+    def _progress(self, trainer: Trainer) -> dict[str, Any]:
         done, left = trainer.step_count, trainer.steps - trainer.step_count
         progress: dict[str, Any] = {"step": done, "epoch": trainer.epoch}
         if done:
@@ -218,7 +207,7 @@ class Session:
 
     _latest: ClassVar[_Job | None] = None  # the run that was started last, whichever session's it is
 
-    def __init__(self, build: Callable[[Settings], LiveTrainer], changed: Callable[[], Any] = lambda: None) -> None:
+    def __init__(self, build: Callable[[Settings], Trainer], changed: Callable[[], Any] = lambda: None) -> None:
         self._build, self._changed = build, changed
         self._job: _Job | None = None
         self.previous: Result | None = None
@@ -229,7 +218,7 @@ class Session:
         return None if self._job is None else self._job.result
 
     @property
-    def trainer(self) -> LiveTrainer | None:
+    def trainer(self) -> Trainer | None:
         """The trainer of the latest run, with its model."""
         return None if self._job is None else self._job.trainer
 

@@ -11,15 +11,17 @@ from torch import nn
 from mixlab import VARIANTS, Mixer, _check, models
 from mixlab.data import Dataset, balanced, load
 from mixlab.panels._report import calibration, outcome, status, view
-from mixlab.panels._session import LiveTrainer, Result, Session, Settings
+from mixlab.panels._session import Result, Session, Settings
 from mixlab.panels.panel import Checked, Panel, alpha_trait, k_trait, seed_trait, sources
-from mixlab.training import Record
+from mixlab.training import Record, Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODELS = ("quick", "resnet8", "resnet20")
 EPOCHS_HIGH = 50
+# Small batches give few images many steps; without augmentation a net learns them by heart, which is the lesson.
+TRAINING: dict[str, Any] = {"batch_size": 64, "augment": False}
 _COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
 
 
@@ -76,7 +78,7 @@ class TrainingPanel(Panel):
         return list(self.result.records) if self.result else []
 
     @property
-    def trainer(self) -> LiveTrainer | None:
+    def trainer(self) -> Trainer | None:
         """The trainer of the latest run; None before the first."""
         return self._session.trainer
 
@@ -172,7 +174,7 @@ class TrainingPanel(Panel):
     def _settings(self) -> Settings:
         return Settings(**self.state)
 
-    def _build(self, settings: Settings) -> LiveTrainer:
+    def _build(self, settings: Settings) -> Trainer:
         train = self._data.train
         if settings.images < len(train):
             train = train.subset(balanced(train.labels, settings.images, len(self._data.classes), settings.seed))
@@ -180,7 +182,7 @@ class TrainingPanel(Panel):
         none = settings.variant == "none"
         mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
         model = self._make_model(len(data.classes), seed=settings.seed)
-        return LiveTrainer(model, data, mixer, epochs=settings.epochs, seed=settings.seed)
+        return Trainer(model, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
 
     def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """A button: its command, and what the controls stood at when it was pressed."""
@@ -234,8 +236,9 @@ def training_panel(
 ) -> TrainingPanel:
     """A panel that trains a small net live, beside the run before, against the learner's own prediction.
 
-    A run is what `mixlab.fit` does with the same numbers: the model made with `seed`, on the class-balanced part of
-    the training images that `seed` chooses; measured on all test images, also before the first batch.
+    A run is what `mixlab.fit` does with the same numbers, in batches of 64 and without augmentation: the model made
+    with `seed`, on the class-balanced part of the training images that `seed` chooses; measured on all test images,
+    also before the first batch.
 
     Args:
         data: what `mixlab.load` returns (default: its "auto").
