@@ -33,3 +33,4 @@ bench:
 	$(BENCH) benchmarks/blend.py
 	$(BENCH) benchmarks/train.py
 	$(BENCH) benchmarks/reliability.py
+	$(RUN) benchmarks/panels.py

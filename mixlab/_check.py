@@ -23,8 +23,9 @@ def shown(value: Any) -> str:
 
 
 def number(name: str, value: Any, low: float, high: float, *, note: str = "") -> float:
-    """Return `value` as a float if it is a finite number in [low, high]."""
-    allowed = f"{name} must be a number from {low:g} to {high:g}{note}, got "
+    """Return `value` as a float if it is a finite number in [low, high]; the bounds may be infinite."""
+    span = "a finite number" if math.isinf(low) and math.isinf(high) else f"a number from {low:g} to {high:g}"
+    allowed = f"{name} must be {span}{note}, got "
     if isinstance(value, (bool, str, bytes)):
         raise TypeError(allowed + shown(value))
     try:

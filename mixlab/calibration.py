@@ -30,6 +30,19 @@ class ReliabilityBins:
     confidence: Tensor  # [n_bins] mean confidence
     accuracy: Tensor  # [n_bins] share of right answers
 
+    def mean_confidence_and_lean(self) -> tuple[float, str]:
+        """Mean confidence, and "over-confident" or "under-confident" if it leaves the accuracy by more than chance does.
+
+        Chance is two standard errors of the number of right answers, were every confidence true; within it the lean
+        is "as confident as right".
+        """
+        total = float(self.count.sum())
+        confidence = float((self.count * self.confidence).nansum()) / total
+        accuracy = float((self.count * self.accuracy).nansum()) / total
+        if abs(confidence - accuracy) <= 2 * (confidence * (1 - confidence) / total) ** 0.5:
+            return confidence, "as confident as right"
+        return confidence, "over-confident" if confidence > accuracy else "under-confident"
+
 
 class Reliability:
     """Streaming calibration metrics of top-1 predictions, in `n_bins` bins of equal width.

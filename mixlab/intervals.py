@@ -1,5 +1,6 @@
 """How sure a mean over a few seeds is."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
     Source: Student, "The probable error of a mean", Biometrika 1908.
     """
-    numbers = [_check.number("values", value, -1e300, 1e300) for value in values]
+    numbers = [_check.number("values", value, -math.inf, math.inf) for value in values]
     level = _check.number("level", level, 0.5, 0.999)
     if len(numbers) < 2:
         raise ValueError(f"values must hold at least two numbers, got {len(numbers)}")

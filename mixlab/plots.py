@@ -89,7 +89,7 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
         raise TypeError(f"rel must be a Reliability, got {_check.shown(rel)}")
     bins, (low, high) = rel.bins(), rel.interval("ece")
     headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {low:.3f} to {high:.3f})"
-    verdict = _verdict(bins)
+    verdict = _verdict(rel, bins)
     title = f"{label}: {verdict[0].lower()}{verdict[1:]}" if label else verdict
     ax, ink = _axes(ax, (5.6, 5.8))
 
@@ -214,7 +214,7 @@ def plot_mixed(
             left, top = column * step_x, row * step_y
             ax.imshow(image, extent=(left, left + 1, top + height / width, top), cmap="gray", vmin=0, vmax=1)
             words = texts[column][row].replace(" + ", "\n+ ") if len(texts[column][row]) > 17 else texts[column][row]
-            ax.text(left, top - 0.03, words, fontsize=8.5, color=ink, va="bottom", linespacing=0.95)
+            ax.text(left, top - 0.03, words, fontsize=8.5, color=ink, va="bottom", linespacing=1.1)
     ax.set(xlim=(0, len(tiles) * step_x - 0.14), ylim=(rows * step_y - 0.2, 1 - step_y), aspect="equal")
     ax.axis("off")
     first = ", ".join(column[0].replace("\n", " ") for column in texts)
@@ -298,15 +298,11 @@ def _percent(share: float) -> str:
     return "less than 0.1%" if share < 0.5 else "more than 99.9%"
 
 
-def _verdict(bins: ReliabilityBins) -> str:
-    """Over- or under-confidence on the whole in words, if it is beyond what chance gives (two standard errors)."""
-    total = float(bins.count.sum())
-    conf = float((bins.count * bins.confidence).nansum()) / total
-    accuracy = float((bins.count * bins.accuracy).nansum()) / total
-    says = f"says {conf:.1%}, is right in {accuracy:.1%}"
-    if abs(conf - accuracy) <= 2 * (conf * (1 - conf) / total) ** 0.5:
-        return f"As confident as right, on the whole: {says}"
-    return f"{'Over' if conf > accuracy else 'Under'}-confident: {says}"
+def _verdict(rel: Reliability, bins: ReliabilityBins) -> str:
+    """Over- or under-confidence on the whole, in words."""
+    confidence, lean = bins.mean_confidence_and_lean()
+    whole = ", on the whole" if lean.startswith("as") else ""
+    return f"{lean[0].upper()}{lean[1:]}{whole}: says {confidence:.1%}, is right in {rel.accuracy():.1%}"
 
 
 def _wilson(share: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:

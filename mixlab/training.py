@@ -58,7 +58,7 @@ class Trainer:
             print(record.epoch, record.test_accuracy)
 
     Layout (channels_last), thread count and bfloat16 are picked for this machine; `picked` says which and why. On one
-    machine, equal arguments and an equal model give bit-equal results.
+    machine's CPU, equal arguments and an equal model give bit-equal results.
 
     Args:
         model: from normalised float images [B, C, H, W] to logits [B, classes]; trained in place.

@@ -52,6 +52,14 @@ def test_shifts_are_uniform() -> None:
     assert chisquare(counts[1:4].numpy()).pvalue > 1e-4
 
 
+def test_half_of_the_images_are_flipped() -> None:
+    """Within 4.5 standard errors of 6,000."""
+    images = torch.zeros(6000, 1, 2, 4)
+    images[..., 0] = 1
+    flipped = crop_and_flip(images, 0, torch.Generator().manual_seed(0))[:, 0, 0, 3]
+    assert abs(flipped.mean() - 0.5) < 4.5 * (0.25 / 6000) ** 0.5
+
+
 def test_the_generator_decides() -> None:
     images = numbered()
     one, two = (crop_and_flip(images, 3, torch.Generator().manual_seed(9)) for _ in range(2))

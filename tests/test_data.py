@@ -60,6 +60,13 @@ def small(images, labels, classes=("a", "b")):
     return Dataset("small", split, split, classes)
 
 
+def test_the_seed_decides_which_classes_get_one_more():
+    labels = torch.arange(10).repeat(30)
+    counts = [torch.bincount(labels[balanced(labels, 13, 10, seed)], minlength=10).tolist() for seed in range(20)]
+    assert all(sorted(count) == [1] * 7 + [2] * 3 for count in counts)
+    assert len(set(map(tuple, counts))) > 10  # of 120
+
+
 def test_normalisation_is_that_of_numpy_and_computed_once():
     images = torch.randint(0, 256, (2_100, 2, 5, 3), dtype=torch.uint8)
     found = small(images, torch.zeros(2_100, dtype=torch.int64))

@@ -95,6 +95,23 @@ def test_intervals_of_means_agree_with_resampling_the_rows(metric):
     )
 
 
+def test_the_high_end_is_the_percentile_less_the_bias_of_resampling():
+    """The ECE of a calibrated model, against 2,000 resamples of its rows; their bias is far beyond what is allowed."""
+    n = 1000
+    probs, labels = sample(n, 5, 1.0, seed=0)
+    conf, right = probs.amax(1).numpy(), (probs.argmax(1) == labels).numpy()
+    gap, cell = conf - right, np.ceil(conf * 15).astype(int) - 1
+    draw = np.random.default_rng(0)
+    resamples = (draw.integers(n, size=n) for _ in range(2000))
+    values = np.array([np.abs(np.bincount(cell[rows], gap[rows], 15)).sum() / n for rows in resamples])
+    rel = Reliability(15).update(probs, labels)
+    allowed = 0.3 * values.std()  # 5 standard errors of a 2.5% quantile of 2,000 draws
+    assert values.mean() - rel.ece() > 2 * allowed
+    assert rel.interval("ece", n=8000)[1] == pytest.approx(
+        rel.ece() + np.quantile(values, 0.975) - values.mean(), abs=allowed
+    )
+
+
 def coverage(metric: str, n: int, shift: float, n_bins: int = 15, repeats: int = 120) -> float:
     """Share of samples whose 95% interval holds the metric of the population; shift is confidence less accuracy."""
     g = torch.Generator().manual_seed(n)

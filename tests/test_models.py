@@ -56,6 +56,16 @@ def test_whitening_whitens_the_model_of_a_photograph() -> None:
     assert not models.quick(10).whiten.weight.requires_grad
 
 
+def test_quick_begins_by_passing_the_channels_on() -> None:
+    model = models.quick(10)
+    stages = [model.get_submodule(point) for point in model.mixing_points[1:]]
+    convolutions = [module for stage in stages for module in stage if isinstance(module, torch.nn.Conv2d)]
+    assert len(convolutions) == 6
+    for conv in convolutions:
+        x = torch.rand(2, conv.in_channels, 5, 5)
+        assert torch.allclose(conv(x)[:, : conv.in_channels], x, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("classes", "message"),
     [

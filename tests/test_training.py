@@ -186,6 +186,25 @@ def test_the_learning_rate_is_a_triangle(data: Dataset) -> None:
         trainer.step()
 
 
+def test_each_epoch_takes_every_image_once_in_an_order_of_its_own(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixer, seen = mx.Mixer("none"), []
+    trainer = mx.fit(Linear(), data, mixer, epochs=2, batch_size=100, augment=False, dtype=torch.float32)
+    plan = mixer.plan
+    monkeypatch.setattr(mixer, "plan", lambda x, **settings: (seen.extend(x), plan(x, **settings))[1])
+    list(trainer)
+    first, second = ([image.numpy().tobytes() for image in part] for part in (seen[:300], seen[300:]))
+    assert sorted(first) == sorted(second) == sorted(image.numpy().tobytes() for image in data.train.images)
+    assert first != second
+
+
+def test_train_loss_is_the_mean_since_the_last_record(data: Dataset) -> None:
+    """Without learning the linear model stays at 0, and every batch costs log 10."""
+    records = list(mx.fit(Linear(), data, epochs=2, batch_size=100, learning_rate=0, dtype=torch.float32))
+    assert [record.train_loss for record in records] == pytest.approx([math.log(10)] * 2)
+
+
 def test_leaving_the_loop_stops_it(data: Dataset) -> None:
     trainer = mx.fit(mx.models.quick(10), data, epochs=50, batch_size=100)
     for record in trainer:
@@ -212,7 +231,7 @@ def test_picked_says_what_and_why(data: Dataset) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dtype_is_that_of_the_arithmetic_and_not_of_the_weights(data: Dataset, dtype: torch.dtype) -> None:
-    model, seen = Tiny(), set()
+    model, seen = Tiny().eval(), set()  # a step trains whatever mode it finds
     model.register_forward_hook(lambda module, _, logits: seen.add((module.training, logits.dtype)))
     (record,) = mx.fit(model, data, epochs=1, batch_size=64, learning_rate=0.1, dtype=dtype)
     assert {(True, dtype), (False, dtype)} <= seen

@@ -50,9 +50,8 @@ def outcome(result: Result) -> str:
 def calibration(rel: Reliability) -> str:
     """Confidence beside accuracy, and the ECE with its interval, in words."""
     low, high = _interval(rel, "ece")
-    says, right = _confidence(rel), rel.accuracy()
-    lean = "over-confident" if says > right else "under-confident"
-    return f"says {says:.2f}, is right in {right:.2f} ({lean}); ECE {rel.ece():.3f} ({low:.3f} to {high:.3f})."
+    says, lean = rel.bins().mean_confidence_and_lean()
+    return f"says {says:.2f}, is right in {rel.accuracy():.2f} ({lean}); ECE {rel.ece():.3f} ({low:.3f} to {high:.3f})."
 
 
 def view(result: Result | None, previous: Result | None, trouble: str = "") -> dict[str, Any]:
@@ -106,11 +105,6 @@ def _diagram(rel: Reliability) -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def _interval(rel: Reliability, metric: str) -> tuple[float, float]:
     return rel.interval(metric)
-
-
-def _confidence(rel: Reliability) -> float:
-    bins = rel.bins()
-    return float((bins.count * bins.confidence).nansum() / bins.count.sum())
 
 
 def _duration(seconds: float) -> str:
