@@ -31,7 +31,7 @@ class ReliabilityBins:
     accuracy: Tensor  # [n_bins] share of right answers
 
     def mean_confidence_and_lean(self) -> tuple[float, str]:
-        """Mean confidence, and "over-confident" or "under-confident" if it leaves the accuracy by more than chance does.
+        """Mean confidence, and "over-confident" or "under-confident" if it is off the accuracy by more than chance.
 
         Chance is two standard errors of the number of right answers, were every confidence true; within it the lean
         is "as confident as right".
