@@ -9,6 +9,7 @@ from typing import Any
 from mixlab import _check
 
 Verify = Callable[[Any], str | None]
+STILL_OPEN = "your function returns nothing yet: write its body, ending in return."
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def check(exercise: str, answer: Any) -> Verdict:
         wrong = verify(answer)
     except Exception as error:  # noqa: BLE001  # a learner's function may fail in any way; the verdict says how
         wrong = f"your answer raised {type(error).__name__}: {error}"
-    return Verdict(True, "well done.") if wrong is None else Verdict(False, wrong)
+    if wrong is None:
+        return Verdict(True, "well done.")
+    return Verdict(None if wrong == STILL_OPEN else False, wrong)
 
 
 def near(answer: Any, truth: float, *, within: float, slips: dict[str, float] | None = None) -> str | None:

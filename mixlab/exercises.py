@@ -10,11 +10,9 @@ from torch import Tensor
 
 from mixlab import _check
 from mixlab.calibration import Reliability
-from mixlab.checking import Verify, near
+from mixlab.checking import STILL_OPEN, Verify, near
 from mixlab.losses import mixed_cross_entropy
 from mixlab.sampling import ALPHA_MAX, ALPHA_MIN, lambda_moments
-
-_STILL_OPEN = "your function returns nothing yet: write its body, ending in return."
 
 
 def _theta_bar(answer: Any) -> str | None:
@@ -53,7 +51,7 @@ def _sampler(answer: Any) -> str | None:
 def _draws(draw: Callable[[float, int], Any], alpha: float, n: int) -> str | None:
     given = draw(alpha, n)
     if given is None or given is ...:
-        return _STILL_OPEN
+        return STILL_OPEN
     call = f"draw({alpha:g}, {n})"
     lam = torch.as_tensor(given, dtype=torch.float64)
     if lam.shape != (n,):
@@ -127,7 +125,7 @@ def _loss(answer: Any) -> str | None:
     lam = torch.rand(6, generator=g)
     given = answer(logits.clone(), y_a.clone(), y_b.clone(), lam.clone())
     if given is None or given is ...:
-        return _STILL_OPEN
+        return STILL_OPEN
     value = torch.as_tensor(given)
     if value.ndim != 0:
         return f"the loss is one number for the batch, but yours has shape {list(value.shape)}: take the mean."
@@ -168,7 +166,7 @@ def _confidence_gap(answer: Any) -> str | None:
     rel = Reliability().update(torch.stack([confidence, 1 - confidence], 1), labels)
     given = answer(rel)
     if given is None or given is ...:
-        return _STILL_OPEN
+        return STILL_OPEN
     if isinstance(given, Tensor) and given.isnan().any():
         return "yours is NaN: an empty bin has no confidence. Keep the bins with a count."
     truth = 0.89 - 0.7
@@ -206,7 +204,7 @@ def _slower(answer: Any) -> str | None:
         return f"the answer is a function slower_percent(plain, mixed), but you gave {_check.shown(answer)}."
     given = answer(SimpleNamespace(images_per_second=1000.0), SimpleNamespace(images_per_second=800.0))
     if given is None or given is ...:
-        return _STILL_OPEN
+        return STILL_OPEN
     slips = {
         "the loss of speed; the growth of time is wanted": 20.0,
         "turned round: slower is positive": -20.0,
@@ -214,7 +212,7 @@ def _slower(answer: Any) -> str | None:
         "a ratio of times; subtract 1 and give percent": 1.25,
     }
     wrong = near(given, 25.0, within=1e-6, slips=slips)
-    return wrong and f"from 1,000 down to 800 images a second, yours gives {wrong}"
+    return wrong and f"from 1,000 down to 800 images a second: {wrong}"
 
 
 EXERCISES: dict[str, Verify] = {

@@ -15,6 +15,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mixlab import _check
@@ -252,6 +253,7 @@ def plot_history(
                 where.plot(epochs, values, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
     ax.set(xlabel="epoch", ylabel="test accuracy (%)")
     ax.set_xlim(left=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     loss_ax.set_ylim(bottom=0)
     loss_ax.set_ylabel("training loss (nats)", color=ink)
     lines = [*ax.get_lines(), *loss_ax.get_lines()]

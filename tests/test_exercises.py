@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 import mixlab as mx
-from mixlab.checking import Verdict, near
+from mixlab.checking import STILL_OPEN, Verdict, near
 from mixlab.exercises import EXERCISES
 
-FROM_1000 = "from 1,000 down to 800 images a second, yours gives "
+FROM_1000 = "from 1,000 down to 800 images a second: "
 NOTHING_YET = "your function returns nothing yet: write its body, ending in return."
 
 
@@ -235,7 +235,7 @@ def test_an_exercise_is_open_until_it_is_answered(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "answer", "message"), ROWS)
 def test_a_wrong_answer_is_told_what_is_wrong(name: str, answer: Any, message: str) -> None:
-    assert mx.check(name, answer) == Verdict(False, message)
+    assert mx.check(name, answer) == Verdict(None if message == STILL_OPEN else False, message)
 
 
 def test_every_exercise_has_wrong_answers_here() -> None:
