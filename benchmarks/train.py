@@ -35,7 +35,7 @@ def bare(trainer: mx.Trainer) -> Callable[[], object]:
         with torch.autocast(device.type, torch.bfloat16, enabled=trainer.dtype == torch.bfloat16):
             logits = model(x)
         loss = functional.cross_entropy(logits.float(), y)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         loss.backward()
         optimiser.step()
 

@@ -13,6 +13,7 @@ from mixlab import _check
 from mixlab.augment import crop_and_flip, cutout
 from mixlab.calibration import Reliability
 from mixlab.data import Dataset, Split
+from mixlab.descent import Descent
 from mixlab.losses import mixed_cross_entropy
 from mixlab.machine import precision, torch_threads
 from mixlab.mixing import Mixer
@@ -127,10 +128,7 @@ class Trainer:
 
         self._train, self._test = data.train.to(self.device), data.test.to(self.device)
         self._normalise = data.normalisation
-        decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-        other = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": other, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.SGD(groups, lr=0.0, momentum=_MOMENTUM, nesterov=True)
+        self.optimiser = Descent(model.parameters(), momentum=_MOMENTUM, weight_decay=weight_decay)
 
         # Two streams, so that every mixer sees the same images in the same order with the same crops.
         self._order_stream = torch.Generator(self.device).manual_seed(2 * seed)
@@ -180,8 +178,7 @@ class Trainer:
             raise RuntimeError(f"step must not be called after the last of {self.steps:,} steps")
         began = time.perf_counter()
         self._began = began if self._began is None else self._began
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._peak * _triangle((self.step_count + 1) / (self.steps + 1))
+        self.optimiser.learning_rate = self._peak * _triangle((self.step_count + 1) / (self.steps + 1))
         self.model.train()
         images, labels = self._next_batch()
         plan = self.mixer.plan(images, generator=self._mixing_stream)
@@ -196,7 +193,7 @@ class Trainer:
             plan.lam.flatten(),
             label_smoothing=self._smoothing,
         )
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._loss_sum += loss.detach()

@@ -115,7 +115,7 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 
 # From the ground up. A module imports from the floors below it and from its own; `__init__` stands for `mixlab.NAME`.
 FLOORS = (
-    "_check _sets blending augment machine",
+    "_check _sets blending augment descent machine",
     "sampling losses calibration intervals models shapes _cache",
     "plans _download _hub _official",
     "mixing sources",
@@ -128,7 +128,18 @@ FLOORS = (
     "__main__",
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
-ON_TORCH_ALONE = ("_check", "blending", "sampling", "losses", "calibration", "plans", "mixing", "augment", "models")
+ON_TORCH_ALONE = (
+    "_check",
+    "blending",
+    "sampling",
+    "losses",
+    "calibration",
+    "plans",
+    "mixing",
+    "augment",
+    "descent",
+    "models",
+)
 
 
 def modules():

@@ -3,6 +3,8 @@
 import itertools
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import mixlab as mx
 from mixlab import training
 from mixlab.augment import crop_and_flip, cutout
 from mixlab.data import Dataset, Split
+from mixlab.descent import Descent
 from mixlab.training import predict
 
 
@@ -166,7 +169,7 @@ def test_one_step_by_hand(data: Dataset) -> None:
     soft = 0.8 * (lam * y + (1 - lam) * y[made.partner]).flatten(0, 1) + 0.2 / 10
     mixed = (lam * x.flatten(1) + (1 - lam) * x.flatten(1)[made.partner]).flatten(0, 1)
     gradient = (0.1 - soft).T @ mixed / 150  # softmax of zero logits is 1/10
-    peak = trainer.optimiser.param_groups[0]["lr"]
+    peak = trainer.optimiser.learning_rate
     expected = -peak * gradient * 1.9  # the first Nesterov step: gradient + 0.9 * gradient
     assert torch.allclose(model.weight.double(), expected, rtol=1e-4, atol=1e-7)
 
@@ -176,7 +179,7 @@ def test_the_learning_rate_is_a_triangle(data: Dataset) -> None:
     rates = []
     while not trainer.done:
         trainer.step()
-        rates.append(trainer.optimiser.param_groups[0]["lr"])
+        rates.append(trainer.optimiser.learning_rate)
     top = rates.index(max(rates))
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)
@@ -217,9 +220,43 @@ def test_leaving_the_loop_stops_it(data: Dataset) -> None:
 
 def test_biases_and_normalisation_are_not_decayed(data: Dataset) -> None:
     trainer = mx.fit(mx.models.resnet8(10), data, epochs=1, weight_decay=0.25)
-    for group in trainer.optimiser.param_groups:
-        assert group["weight_decay"] == (0.25 if group["params"][0].ndim > 1 else 0)
-        assert len({p.ndim > 1 for p in group["params"]}) == 1
+    (matrices, decay), (vectors, none) = trainer.optimiser.groups
+    assert (decay, none) == (0.25, 0.0)
+    assert all(p.ndim > 1 for p in matrices)
+    assert all(p.ndim == 1 for p in vectors)
+    assert len(matrices) + len(vectors) == len(list(trainer.model.parameters()))
+
+
+def test_descent_is_torchs_sgd_to_the_bit() -> None:
+    one, two = mx.models.quick(10), mx.models.quick(10)
+    ours = Descent(one.parameters(), momentum=0.9, weight_decay=0.01)
+    trained = [p for p in two.parameters() if p.requires_grad]
+    settings: dict[str, Any] = {"lr": 0.0, "momentum": 0.9, "nesterov": True}
+    matrices, vectors = ([p for p in trained if (p.ndim > 1) is many] for many in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    theirs = torch.optim.SGD(groups, **settings)
+    for step in range(5):
+        x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(step))
+        ours.learning_rate = 0.1 * (step + 1)
+        for group in theirs.param_groups:
+            group["lr"] = 0.1 * (step + 1)
+        for model, optimiser in ((one, ours), (two, theirs)):
+            optimiser.zero_grad()
+            model(x).square().mean().backward()
+            optimiser.step()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), mx.models.quick(10).parameters(), strict=True))
+
+
+def test_training_does_not_import_the_compiler() -> None:
+    """It would cost 150 MB of a small machine's memory."""
+    script = """if True:
+        import sys, torch, mixlab as mx
+        trainer = mx.fit(mx.models.quick(10), mx.load("shapes", 40, test_size=10), epochs=1, dtype=torch.float32)
+        list(trainer)
+        assert "torch._dynamo" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_picked_says_what_and_why(data: Dataset) -> None:
