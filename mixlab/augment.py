@@ -9,7 +9,7 @@ def crop_and_flip(images: Tensor, pad: int, generator: torch.Generator) -> Tenso
 
     Args:
         images: [B, C, H, W] of any dtype; not changed. `pad` is less than H and W.
-        pad: the largest shift, in pixels.
+        pad: the largest shift, in pixels; less than the height and the width.
         generator: source of randomness on the images' device.
 
     Returns:

@@ -158,7 +158,8 @@ class Reliability:
         largest), and the low end is the metric of the first world that reaches the value seen in (1 - level) / 2 of its
         resamples (in the manner of Hansen 1999, "The grid bootstrap"). The high end is the percentile one less the
         bootstrap's bias; the value seen is on average no lower than the truth, so this end errs to the safe side.
-        "accuracy" takes percentiles; "nll" and "brier" take the normal law that their bootstrap tends to.
+        "accuracy" takes Wilson's interval, right also where all or none are right; "nll" and "brier" take the normal
+        law that their bootstrap tends to.
 
         Measured coverage of the true ECE by 95% intervals, 15 bins, 400 samples each (percentile interval in brackets):
 
@@ -179,6 +180,9 @@ class Reliability:
         generator = _check.generator(generator, torch.device("cpu")) or torch.Generator().manual_seed(0)
         cells, totals = self._read()
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+        if metric == "accuracy":
+            ends = wilson(torch.tensor(self.accuracy(), dtype=torch.float64), cells[..., 0].sum(), level)
+            return float(ends[0]), float(ends[1])
         if metric in ("nll", "brier"):
             return _mean_interval(cells[..., 0].sum(), *_totals_of(metric, totals), tails)
         return _binned_interval(metric, cells, n, tails, generator)
@@ -282,6 +286,14 @@ def _mean_interval(count: Tensor, total: Tensor, squares: Tensor, tails: Tensor)
     return low, high
 
 
+def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Interval of a share of `count` (Wilson, "Probable inference, the law of succession", JASA 1927)."""
+    z2 = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)).square()
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
+    return (centre - reach).clamp(min=0), (centre + reach).clamp(max=1)
+
+
 class _Resampler:
     """Row bootstrap from cells: bin counts and right answers exactly, sums of confidence by their conditional normal.
 
@@ -326,9 +338,6 @@ def _binned_interval(
 ) -> tuple[float, float]:
     """The interval described in `Reliability.interval`."""
     sampler = _Resampler(cells, n, generator)
-    if metric == "accuracy":
-        low, high = _binned(metric, *sampler.answers(sampler.share)).quantile(tails).tolist()
-        return low, high
     right, wrong = sampler.mean[:, 1], sampler.mean[:, 0]
     gap = wrong + sampler.share * (right - wrong) - sampler.share
     scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)[:, None].expand(WORLDS, len(gap))

@@ -19,7 +19,7 @@ class Interval:
     level: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, n = {self.n})"
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:

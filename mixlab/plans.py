@@ -88,7 +88,8 @@ class MixPlan:
         """Mix `x` with its partners by this plan; `x` is not changed, and gradients flow back to it.
 
         Images and feature maps [B, C, H, W] and masks [B, H, W] are blended, or get the box, scaled to their own
-        height and width. Targets [B] and [B, T] are always blended by λ. float32 and float64 are mixed in their own
+        height and width. Targets [B] and [B, T] are always blended by λ; flatten
+        targets of more axes, which CutMix would take for masks. float32 and float64 are mixed in their own
         precision, other types in float32 and rounded once, so uint8 stays within half a grey level. "none" repeats
         any tensor as it is.
 

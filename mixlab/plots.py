@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration import Reliability, ReliabilityBins
+from mixlab.calibration import Reliability, ReliabilityBins, wilson
 from mixlab.mixing import Mixed
 from mixlab.sampling import lambda_moments, lambda_pdf
 
@@ -112,7 +112,7 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
             for shape in shapes:
                 shape.set(hatch=hatch, linewidth=1.2, alpha=strength)
     ax.plot([0, 1], [0, 1], color=ink, linestyle="--", linewidth=1.2, label="as right as confident")
-    lower, upper = _wilson(bins.accuracy[filled], bins.count[filled])
+    lower, upper = wilson(bins.accuracy[filled], bins.count[filled])
     whiskers = (bins.accuracy[filled] - lower, upper - bins.accuracy[filled])
     reach = torch.stack(whiskers).clamp(min=0).numpy()
     ax.errorbar(left + width / 2, accuracy, reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
@@ -202,6 +202,8 @@ def plot_mixed(
         _check.tensor("x", x, "the batch that was mixed")
         if x.shape != (batch, *mixed.x.shape[1:]):
             raise ValueError(f"x must be the batch that was mixed, [{batch}, ...], got {_check.shown(x)}")
+        if (x.dtype == torch.uint8) != (mixed.x.dtype == torch.uint8):
+            raise ValueError(f"x must be on the scale of mixed.x, {_check.shown(mixed.x)}, got {_check.shown(x)}")
         tiles = [x[:rows], *tiles, x[mixed.plan.partner[:rows].to(x.device)]]
         a, b = mixed.y_a[:rows].tolist(), mixed.y_b[:rows].tolist()
         texts = [[f"x: {_name(i, classes)}" for i in a], *texts, [f"x′: {_name(i, classes)}" for i in b]]
@@ -305,14 +307,6 @@ def _verdict(rel: Reliability, bins: ReliabilityBins) -> str:
     confidence, lean = bins.mean_confidence_and_lean()
     whole = ", on the whole" if lean.startswith("as") else ""
     return f"{lean[0].upper()}{lean[1:]}{whole}: says {confidence:.1%}, is right in {rel.accuracy():.1%}"
-
-
-def _wilson(share: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Wilson's 95% interval of a share (Wilson 1927)."""
-    z2 = 1.959964**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
-    return centre - reach, centre + reach
 
 
 def _name(label: int, classes: Sequence[str] | None) -> str:

@@ -59,7 +59,8 @@ class Trainer:
             print(record.epoch, record.test_accuracy)
 
     Layout (channels_last), thread count and bfloat16 are picked for this machine; `picked` says which and why. On one
-    machine's CPU, equal arguments and an equal model give bit-equal results.
+    machine's CPU, equal arguments and an equal model give bit-equal results, unless the model itself draws at random
+    (dropout): it does so from torch's global generator, which is the caller's to seed.
 
     Args:
         model: from normalised float images [B, C, H, W] to logits [B, classes]; trained in place.
@@ -242,7 +243,8 @@ class Trainer:
         chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
         images = self._train.images.index_select(0, chosen)
         if self._augment:
-            images = crop_and_flip(images, _PAD, self._order_stream)
+            pad = min(_PAD, min(images.shape[-2:]) - 1)  # a border can be mirrored once
+            images = crop_and_flip(images, pad, self._order_stream)
         if self._cutout:
             images = cutout(images, self._cutout, self._order_stream)
         return images.contiguous(memory_format=torch.channels_last), self._train.labels.index_select(0, chosen)
@@ -308,6 +310,11 @@ def _check_data(data: Dataset) -> Dataset:
         raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
     if len(data.train) < 2 or len(data.test) == 0:
         raise ValueError(f"data must hold at least 2 training images and 1 test image, got {data!r}")
+    if data.test.images.shape[1:] != data.train.images.shape[1:]:
+        sizes = [list(split.images.shape[1:]) for split in (data.train, data.test)]
+        raise ValueError(f"data must hold images of one size, got {sizes[0]} in train and {sizes[1]} in test")
+    if min(data.normalisation[1]) == 0:
+        raise ValueError(f"data must vary in every channel, got deviations {data.normalisation[1]} over train")
     present = torch.bincount(data.train.labels, minlength=len(data.classes)) > 0
     if not bool(present.all()):
         missing = [name for name, there in zip(data.classes, present.tolist(), strict=True) if not there]
@@ -328,12 +335,19 @@ def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mo
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with _evaluating(model):  # so that the look does not touch running statistics
-        logits = model(torch.zeros(2, *data.train.images.shape[1:], device=device))
+    shape = [2, *data.train.images.shape[1:]]
+    look = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
+    try:
+        with _evaluating(model):  # so that the look does not touch running statistics
+            logits = model(look)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"model must take float32 images {shape} in channels_last layout, got {error!r}") from error
     wanted = (2, len(data.classes))
     if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
         came = _check.shown(logits)
         raise ValueError(
             f"model must give {wanted[1]} logits, one for each class of {data.name}, got {came} for 2 images"
         )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("model must have parameters that require gradients, got none")
     return model

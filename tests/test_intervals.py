@@ -180,7 +180,11 @@ def test_intervals_hold_the_value_seen_and_repeat():
 def test_extreme_states_have_intervals():
     perfect = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([0, 1]).repeat(5))
     assert perfect.interval("ece") == (0, 0)
-    assert perfect.interval("accuracy") == (1, 1)
+    assert perfect.interval("accuracy") == pytest.approx(tuple(stats.binomtest(10, 10).proportion_ci(method="wilson")))
+    wrong = Reliability().update(torch.eye(2)[:1], torch.tensor([1]))
+    assert wrong.interval("accuracy", level=0.8) == pytest.approx(
+        tuple(stats.binomtest(0, 1).proportion_ci(0.8, method="wilson"))
+    )
     wrong = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([1, 0]).repeat(5))
     assert wrong.interval("ece") == wrong.interval("mce")
     low, high = wrong.interval("ece")

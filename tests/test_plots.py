@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.stats import beta, binomtest
 
 from mixlab import plots
-from mixlab.calibration import Reliability
+from mixlab.calibration import Reliability, wilson
 from mixlab.mixing import Mixer
 from mixlab.training import Record
 
@@ -145,7 +145,7 @@ def test_bins_of_few_are_pale_and_one_row_is_enough():
 @pytest.mark.parametrize(("right", "count"), [(0, 5), (5, 5), (3, 10), (700, 1000)])
 def test_whiskers_are_wilsons(right, count):
     expected = binomtest(right, count).proportion_ci(method="wilson")
-    low, high = plots._wilson(torch.tensor(right / count, dtype=torch.float64), torch.tensor(count))
+    low, high = wilson(torch.tensor(right / count, dtype=torch.float64), torch.tensor(count))
     assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
@@ -264,3 +264,12 @@ def test_picture_speaks_where_no_image_can():
     ax = plots.plot_lambda(1.0)
     assert isinstance(ax, Axes)
     assert repr(plots.picture(ax)) == "Picture: " + plots.picture(ax).alt
+
+
+def test_mixes_and_originals_on_different_scales_are_refused():
+    images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+    mixed = Mixer()(images / 255, torch.arange(4))
+    ours, theirs = (f"a {kind} tensor of shape [4, 3, 8, 8]" for kind in ("float32", "uint8"))
+    message = f"x must be on the scale of mixed.x, {ours}, got {theirs}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        plots.plot_mixed(mixed, x=images)

@@ -410,12 +410,51 @@ WRONG: list[tuple[str, Callable[[Dataset], object], type[Exception], str]] = [
         ),
     ),
     (
+        "frozen",
+        lambda d: mx.fit(Linear().requires_grad_(False), d, epochs=1),  # torch's own signature
+        ValueError,
+        "model must have parameters that require gradients, got none",
+    ),
+    (
+        "sizes",
+        lambda d: mx.fit(Linear(), replace(d, test=Split(d.test.images[..., 1:], d.test.labels)), epochs=1),
+        ValueError,
+        "data must hold images of one size, got [3, 32, 32] in train and [3, 32, 31] in test",
+    ),
+    (
         "no module",
         lambda d: mx.fit(print, d, epochs=1),  # type: ignore[arg-type]
         TypeError,
         "model must be a torch.nn.Module, got <built-in function print>",
     ),
 ]
+
+
+def test_a_model_that_cannot_take_the_images_is_told_so_at_the_call(data: Dataset) -> None:
+    message = r"^model must take float32 images \[2, 3, 32, 32\] in channels_last layout, got RuntimeError\(.+\)$"
+    with pytest.raises(ValueError, match=message):
+        mx.fit(nn.Sequential(nn.Flatten(), nn.Linear(7, 10)), data, epochs=1)
+
+
+def test_a_channel_that_never_varies_is_named_at_the_call(data: Dataset) -> None:
+    images = data.train.images.clone()
+    images[:, 1] = 7
+    flat = replace(data, train=Split(images, data.train.labels))
+    message = r"^data must vary in every channel, got deviations \(0\.\d+, 0\.0, 0\.\d+\) over train$"
+    with pytest.raises(ValueError, match=message):
+        mx.fit(Linear(), flat, epochs=1)
+
+
+def test_images_of_one_or_two_pixels_train() -> None:
+    for side in (1, 2):
+        generator = torch.Generator().manual_seed(side)
+        images = torch.randint(0, 256, (40, 3, side, side), dtype=torch.uint8, generator=generator)
+        split = Split(images, torch.arange(40) % 2)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * side * side, 2))
+        records = list(
+            mx.fit(model, Dataset("dots", split, split, ("a", "b")), epochs=2, batch_size=8, dtype=torch.float32)
+        )
+        assert math.isfinite(records[-1].train_loss)
 
 
 @pytest.mark.parametrize(("case", "error", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
