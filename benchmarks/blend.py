@@ -90,6 +90,21 @@ def measure(shape: tuple[int, ...], k: int, repeats: int) -> list[dict[str, obje
     return rows
 
 
+def memory(shape: tuple[int, ...]) -> list[dict[str, object]]:
+    """How many batches of this shape live at the most while a batch is mixed K times, itself included."""
+    x, y = torch.rand(shape), torch.randint(0, CLASSES, shape[:1])
+    model = mx.models.quick(CLASSES)
+    rows: list[dict[str, object]] = []
+    print(f"\nmost memory while mixing, in batches of {shape}, the batch itself included; 3 K would be K pairs kept apart")
+    for variant in mx.VARIANTS:
+        for k in (1, 2, 5, 8):
+            plan = mx.Mixer(variant, k=k).plan(x, y, model=model)
+            batches = round(1 + harness.peak_bytes(lambda plan=plan: plan.apply(x)) / x.nbytes, 2)
+            rows.append({"variant": variant, "shape": shape, "k": k, "batches": batches})
+            print(f"{variant:12} K = {k}: {batches:6.2f}   K + 2 = {k + 2}")
+    return rows
+
+
 def main() -> None:
     """Measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,8 +116,9 @@ def main() -> None:
     for shape, repeats in SHAPES.items():
         for k in (1, 5):
             rows += measure(shape, k, 5 if quick else repeats)
+    held = memory((128, 3, 32, 32))
     if not quick:
-        harness.save("blend", ("mixlab", "torch", "torchvision", "timm", "kornia"), rows=rows)
+        harness.save("blend", ("mixlab", "torch", "torchvision", "timm", "kornia"), rows=rows, memory=held)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import platform
 import statistics
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,6 +43,39 @@ def median_and_spread(seconds: list[float]) -> tuple[float, float, float]:
     """Median and the two quartiles."""
     low, middle, high = statistics.quantiles(seconds, n=4)
     return middle, low, high
+
+
+class _Live(TorchDispatchMode):
+    """Bytes of the tensors that operations make and that still live, and the most they ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+        result = func(*args, **(kwargs or {}))
+        held = {part.untyped_storage()._cdata for part in args if isinstance(part, Tensor)}
+        for part in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(part, Tensor) and part.untyped_storage()._cdata not in held | self._known:
+                storage = part.untyped_storage()
+                self._known.add(storage._cdata)
+                self.bytes += storage.nbytes()
+                self.peak = max(self.peak, self.bytes)
+                weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+        return result
+
+    def _forget(self, address: int, size: int) -> None:
+        self._known.discard(address)
+        self.bytes -= size
+
+
+def peak_bytes(task: Callable[[], object]) -> int:
+    """The most memory that tensors made by `task` take at once; what it does inside one operator is not seen."""
+    with _Live() as live:
+        kept = task()
+    del kept
+    return live.peak
 
 
 def ratio(seconds: list[float], base: list[float]) -> float:

@@ -3,25 +3,33 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mixlab.hidden import hidden_mixing, mixed_logits
 from mixlab.losses import mixed_cross_entropy
 from mixlab.mixing import PARTNERS, Mixed, Mixer
-from mixlab.plans import VARIANTS, MixPlan
+from mixlab.plans import MixPlan
+from mixlab.saliency import saliency
 from mixlab.sampling import LambdaMoments, lambda_moments, lambda_pdf, sample_lambda
+from mixlab.variants import VARIANTS
 
 if TYPE_CHECKING:
     from mixlab import models, panels
+    from mixlab.batches import MixCollate, MixTransform
     from mixlab.calibration import Reliability
     from mixlab.checking import check
     from mixlab.data import Dataset, Split, load
     from mixlab.intervals import Interval, mean_interval
     from mixlab.plots import picture, plot_history, plot_lambda, plot_mixed, plot_reliability
     from mixlab.training import Record, Trainer, fit
+    from mixlab.variance import GradientVariance, Scheme, gradient_variance
 
 __version__ = "0.1.0"
 
 # What needs more than torch is imported when it is first asked for (PEP 562).
 _LAZY = {
     "Dataset": "data",
+    "GradientVariance": "variance",
+    "MixCollate": "batches",
+    "MixTransform": "batches",
     "Reliability": "calibration",
     "Split": "data",
     "check": "checking",
@@ -34,8 +42,10 @@ _LAZY = {
     "plot_mixed": "plots",
     "plot_reliability": "plots",
     "Record": "training",
+    "Scheme": "variance",
     "Trainer": "training",
     "fit": "training",
+    "gradient_variance": "variance",
 }
 _LAZY_MODULES = ("models", "panels")
 
@@ -43,22 +53,29 @@ __all__ = [
     "PARTNERS",
     "VARIANTS",
     "Dataset",
+    "GradientVariance",
     "Interval",
     "LambdaMoments",
+    "MixCollate",
     "MixPlan",
+    "MixTransform",
     "Mixed",
     "Mixer",
     "Record",
     "Reliability",
+    "Scheme",
     "Split",
     "Trainer",
     "check",
     "fit",
+    "gradient_variance",
+    "hidden_mixing",
     "lambda_moments",
     "lambda_pdf",
     "load",
     "mean_interval",
     "mixed_cross_entropy",
+    "mixed_logits",
     "models",
     "panels",
     "picture",
@@ -66,6 +83,7 @@ __all__ = [
     "plot_lambda",
     "plot_mixed",
     "plot_reliability",
+    "saliency",
     "sample_lambda",
 ]
 

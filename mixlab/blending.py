@@ -37,14 +37,14 @@ def mix_into(
     """
     weight = _weight(weight, x)
     for rows, mine, theirs in _pairs(x, partner, rolled):
-        own = _values(mine, weight, scale, shift)
-        other = own if theirs is mine else _values(theirs, weight, scale, shift)
+        own = _taken(mine, weight, scale, shift)
+        other = own if theirs is mine else _taken(theirs, weight, scale, shift)
         for k in range(len(out)):
             target = out[k, rows]
             direct = target if target.dtype == own.dtype else None
-            mixed = _mix(own, other, weight[k, rows], direct)
+            mixed = mix(own, other, weight[k, rows], direct)
             if direct is None:
-                target.copy_(mixed if target.is_floating_point() else mixed.round_())
+                store(mixed, target)
 
 
 def mix_for_autograd(
@@ -58,8 +58,36 @@ def mix_for_autograd(
 ) -> Tensor:
     """The same mixes as a new [K * B, ...] tensor of `dtype`, whose gradient flows back to x and to the partners."""
     weight = _weight(weight, x)
-    own, other = (_values(half, weight, scale, shift) for half in (x, x.index_select(0, partner)))
-    return torch.cat([_mix(own, other, weight_k) for weight_k in weight]).to(dtype)
+    own, other = (_taken(half, weight, scale, shift) for half in (x, x.index_select(0, partner)))
+    return torch.cat([mix(own, other, weight_k) for weight_k in weight]).to(dtype)
+
+
+def mix(own: Tensor, other: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+    """weight · own + (1 − weight) · other; a bool weight takes own where it is true."""
+    if weight.dtype == torch.bool:
+        return torch.where(weight, own, other, out=out)
+    return torch.lerp(other, own, weight.to(own.dtype), out=out)
+
+
+def values(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """x in the floating point it is mixed in, as x * scale + shift if these are given."""
+    x = x.to(_precision(x))
+    return x if scale is None or shift is None else torch.addcmul(shift, x, scale)
+
+
+def store(mixed: Tensor, target: Tensor) -> None:
+    """Copy; to the nearest grey level, 0 to 255, where the target is uint8 and the mix is not."""
+    fraction = mixed.is_floating_point() and not target.is_floating_point()
+    target.copy_(mixed.round().clamp_(0, 255) if fraction else mixed)  # noise may leave the range of grey
+
+
+def chunks(x: Tensor, first: int = 0) -> Iterator[slice]:
+    """Rows of the batch from `first` on, as many at a time as are worked on together."""
+    step = len(x)
+    if x.device.type == "cpu":
+        step = max(1, _CHUNK_BYTES // max(1, x[0].numel() * x.element_size()))
+    for start in range(first, len(x), step):
+        yield slice(start, min(start + step, len(x)))
 
 
 def _weight(weight: Tensor, x: Tensor) -> Tensor:
@@ -70,32 +98,18 @@ def _precision(x: Tensor) -> torch.dtype:
     return x.dtype if x.dtype in _NATIVE else torch.float32
 
 
-def _values(half: Tensor, weight: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+def _taken(half: Tensor, weight: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
     """What is mixed of one half of the pairs: pasted as it is, else in floating point and normalised."""
-    if weight.dtype != torch.bool or scale is not None:
-        half = half.to(_precision(half))
-    return half if scale is None or shift is None else torch.addcmul(shift, half, scale)
-
-
-def _mix(own: Tensor, other: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
-    if weight.dtype == torch.bool:
-        return torch.where(weight, own, other, out=out)
-    return torch.lerp(other, own, weight, out=out)
+    return half if weight.dtype == torch.bool and scale is None else values(half, scale, shift)
 
 
 def _pairs(x: Tensor, partner: Tensor | None, rolled: bool) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield (rows, examples, their partners), a chunk at a time."""
-    chunk = len(x)
-    if x.device.type == "cpu":
-        chunk = max(1, _CHUNK_BYTES // max(1, x[0].numel() * x.element_size()))
-    first = 0
     if rolled:
         yield slice(0, 1), x[:1], x[-1:]
-        first = 1
-    for start in range(first, len(x), chunk):
-        rows = slice(start, min(start + chunk, len(x)))
+    for rows in chunks(x, int(rolled)):
         mine = x[rows]
         if partner is None:
             yield rows, mine, mine
         else:
-            yield rows, mine, x[start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])
+            yield rows, mine, x[rows.start - 1 : rows.stop - 1] if rolled else x.index_select(0, partner[rows])

@@ -1,42 +1,56 @@
 """A plan for mixing one batch: who with whom, and by how much. It mixes any tensor, always the same way.
 
-A plan is drawn by a Mixer, applied to images, masks, features or targets, and travels as JSON.
+A plan is drawn by a Mixer, applied to images, masks, features or targets, and travels as JSON. How it mixes follows
+from what it holds: λs alone blend; boxes are pasted; masks blend block by block; moves carry blocks elsewhere first.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixlab import _check
-from mixlab.blending import mix_for_autograd, mix_into
-from mixlab.losses import check_lam
+from mixlab import _check, geometry
+from mixlab._plan_checks import (
+    Statistics,
+    check_fields,
+    check_normalised,
+    check_out,
+    dtype_name,
+    needs_gradient,
+    scale_and_shift,
+)
+from mixlab.blending import chunks, mix, mix_for_autograd, mix_into, store, values
 from mixlab.sampling import FLOATS
 
-VARIANTS = {
-    "none": "every example as it is",
-    "mixup": "all pixels blended: λ of the example, 1 − λ of its partner (Zhang et al., 2018)",
-    "cutmix": "a box of the partner pasted in; λ is the share of pixels kept (Yun et al., 2019)",
-}
-
-Statistics = Sequence[float] | Tensor
+_FLOAT_FIELDS = ("lam", "nominal", "mask", "noise")
+_INTEGER_FIELDS = ("partner", "box", "moves")
+_NOT_IN_JSON = ("clean_loss",)
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class MixPlan:
-    """One batch's mixing, decided: partners, λs and boxes. Apply it to any tensor whose first axis is the batch.
+    """One batch's mixing, decided: partners, λs, boxes, masks. Apply it to any tensor whose first axis is the batch.
 
     Attributes:
-        variant: a key of VARIANTS.
+        variant: the name of the variant that drew it; "none" leaves everything as it is.
         partner: [B] int64, whom each example is mixed with; the same for all K mixes.
-        lam: [K, B] float32, the weight of the example itself; for CutMix the true share of pixels it keeps.
-        nominal: [K, B] float32, λ as drawn; differs from `lam` where a CutMix box was clipped at the border.
-        box: [K, B, 4] int64 (top, left, bottom, right) in pixels for CutMix, else None.
+        lam: [K, B] float32, the weight of the example itself in the label: λ, or the true share of pixels it keeps.
+        nominal: [K, B] float32, λ as drawn; differs from `lam` where a box was clipped or a mask was solved for.
+        box: [K, B, 4] int64 (top, left, bottom, right) in pixels, where the partner is pasted in; or None.
         size: (height, width) that the boxes belong to, or None.
         rolled: partner[i] is (i − 1) mod B.
+        shrunk: the box shows the partner's whole image, shrunk, instead of what lay there (ResizeMix).
+        mask: [K, B, rows, columns] float32, the share of the example in each block of the image; or None.
+        moves: [2, K, B, t * t] int64 or None: block j of a t by t grid shows what was block moves[side, k, i, j]; side
+            0 is the example and 1 its partner, before they are mixed.
+        noise: [2, B, C, H, W] float32 or None, added to examples and to partners of this shape, in their units.
+        layer: None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
+        clean_loss: None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of JSON.
 
     Raises:
         TypeError, ValueError: a field of the wrong kind, shape or range. Values are looked at on CPU only.
@@ -49,23 +63,19 @@ class MixPlan:
     box: Tensor | None = None
     size: tuple[int, int] | None = None
     rolled: bool = False
+    shrunk: bool = False
+    mask: Tensor | None = None
+    moves: Tensor | None = None
+    noise: Tensor | None = None
+    layer: str | None = None
+    clean_loss: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check.choice("variant", self.variant, VARIANTS)
-        _check_partner(self.partner, rolled=self.rolled)
-        for name, lam in (("lam", self.lam), ("nominal", self.nominal)):
-            wanted = f"a float32 tensor of shape [K, {self.batch}]"
-            _check.tensor(name, lam, wanted)
-            if lam.dtype != torch.float32 or lam.ndim != 2 or len(lam) == 0:
-                raise ValueError(f"{name} must be {wanted}, got {_check.shown(lam)}")
-            check_lam(name, lam, (self.k, self.batch), self.partner.device)
-        if (self.box is None) != (self.variant != "cutmix") or (self.box is None) != (self.size is None):
-            raise ValueError(f"box and size must be given for 'cutmix' and for nothing else, got {self!r}")
-        if self.box is not None and self.size is not None:
-            _check_box(self.box, self.size, self.lam)
+        check_fields(self)
 
     def __repr__(self) -> str:
-        return f"MixPlan({self.variant!r}, k={self.k}, batch={self.batch})"
+        where = "" if self.layer is None else f", layer={self.layer!r}"
+        return f"MixPlan({self.variant!r}, k={self.k}, batch={self.batch}{where})"
 
     @property
     def k(self) -> int:
@@ -77,6 +87,15 @@ class MixPlan:
         """How many examples it was drawn for."""
         return len(self.partner)
 
+    def labels(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `mixed_cross_entropy` takes: y_a and y_b [K * B], the labels of both, and λ [K * B], the weight of y_a.
+
+        Args:
+            y: [B] int64 class labels on the plan's device.
+        """
+        _check.class_labels("y", y, batch=self.batch, device=self.partner.device)
+        return y.repeat(self.k), y.index_select(0, self.partner).repeat(self.k), self.lam.flatten()
+
     def apply(
         self,
         x: Tensor,
@@ -87,14 +106,14 @@ class MixPlan:
     ) -> Tensor:
         """Mix `x` with its partners by this plan; `x` is not changed, and gradients flow back to it.
 
-        Images and feature maps [B, C, H, W] and masks [B, H, W] are blended, or get the box, scaled to their own
-        height and width. Targets [B] and [B, T] are always blended by λ; flatten
-        targets of more axes, which CutMix would take for masks. float32 and float64 are mixed in their own
-        precision, other types in float32 and rounded once, so uint8 stays within half a grey level. "none" repeats
-        any tensor as it is.
+        Images and feature maps [B, C, H, W] and masks [B, H, W] are blended, or get the box or the mask, scaled to
+        their own height and width. Targets [B] and [B, T] are always blended by λ; flatten targets of more axes,
+        which boxes would take for masks. float32 and float64 are mixed in their own precision, other types in float32
+        and rounded once, so uint8 stays within half a grey level. "none" repeats any tensor as it is.
 
         Args:
-            x: [B, ...] on the plan's device; float of any kind, uint8 images, or any type of mask for CutMix.
+            x: [B, ...] on the plan's device; float of any kind, uint8 images, or any type of mask where nothing is
+                blended (boxes, and masks of zeros and ones).
             normalise: (mean, std), a number per channel in units where black is 0 and white is 1: mixes
                 (x/255 − mean)/std of uint8 images, or (x − mean)/std of float ones, in the same pass.
             dtype: type of the result (default: x's own; float32 if a uint8 x is normalised).
@@ -105,62 +124,80 @@ class MixPlan:
             [K * B, ...], k-major: .view(K, B, ...) separates the K mixes. The memory layout is x's own.
 
         Raises:
-            TypeError, ValueError: x of another batch size or device, class labels, or a kind that cannot be blended.
+            TypeError, ValueError: x of another batch size or device, class labels, a kind that cannot be blended, or
+            a height and width that the grid of moves does not divide.
         """
         self._check_input(x)
         result = self._result_dtype(x, normalise, dtype)
-        scale, shift = (None, None) if normalise is None else _scale_and_shift(x, normalise)
+        scale, shift = (None, None) if normalise is None else scale_and_shift(x, normalise)
         layout = torch.contiguous_format
         if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
             layout = torch.channels_last
         shape = (self.k * self.batch, *x.shape[1:])
         if out is not None:
-            _check_out(out, x, result, shape, layout)
+            check_out(out, x, result, shape, layout)
+        followed = needs_gradient(x)
+        if out is None and not followed:
+            out = torch.empty(shape, dtype=result, device=x.device, memory_format=layout)
+        if self._rearranges(x):
+            if out is None:
+                return torch.cat(list(self._mixes(x, scale, shift))).to(result).contiguous(memory_format=layout)
+            target = out.view(self.k, self.batch, *x.shape[1:])
+            for rows in chunks(x):
+                for k, mixed in enumerate(self._mixes(x, scale, shift, rows)):
+                    store(mixed, target[k, rows])
+            return out
 
         weight, source = self._weight(x), x.contiguous(memory_format=layout)
         if layout == torch.channels_last:  # the same bytes, seen in the order they lie in
             weight, source = weight.permute(0, 1, 3, 4, 2), source.permute(0, 2, 3, 1)
             scale, shift = (part if part is None else part.movedim(1, -1) for part in (scale, shift))
-        if _needs_gradient(x):
+        if out is None:
             mixes = mix_for_autograd(source, self.partner, weight, result, scale=scale, shift=shift)
             return mixes.permute(0, 3, 1, 2) if layout == torch.channels_last else mixes
-        if out is None:
-            out = torch.empty(shape, dtype=result, device=x.device, memory_format=layout)
         target = out.permute(0, 2, 3, 1) if layout == torch.channels_last else out
         target = target.view(self.k, self.batch, *target.shape[1:])
         partner = None if self.variant == "none" else self.partner
         mix_into(target, source, partner, weight, rolled=self.rolled, scale=scale, shift=shift)
         return out
 
+    def ordered(self) -> "MixPlan":
+        """The same mixes, those of each pair sorted by λ from the example to its partner."""
+        order = self.lam.argsort(dim=0, descending=True, stable=True)
+
+        def sort(part: Tensor, first: int = 0) -> Tensor:
+            places = order.view(*[1] * first, *order.shape, *[1] * (part.ndim - first - 2))
+            return part.gather(first, places.expand_as(part))
+
+        return replace(
+            self,
+            lam=sort(self.lam),
+            nominal=sort(self.nominal),
+            box=None if self.box is None else sort(self.box),
+            mask=None if self.mask is None else sort(self.mask),
+            moves=None if self.moves is None else sort(self.moves, 1),
+        )
+
     def to_json(self) -> str:
         """The plan as JSON; `from_json` gives it back bit for bit."""
-        fields = {
-            "variant": self.variant,
-            "partner": self.partner.tolist(),
-            "lam": self.lam.tolist(),
-            "nominal": self.nominal.tolist(),
-            "box": None if self.box is None else self.box.tolist(),
-            "size": self.size,
-            "rolled": self.rolled,
-        }
-        return json.dumps(fields)
+        held = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _NOT_IN_JSON}
+        return json.dumps({name: part.tolist() if isinstance(part, Tensor) else part for name, part in held.items()})
 
     @classmethod
     def from_json(cls, text: str, *, device: torch.device | str = "cpu") -> "MixPlan":
         """The plan that `to_json` wrote, on `device`. Anything else raises ValueError or TypeError."""
         try:
-            fields: dict[str, Any] = json.loads(text)
-            box, size = fields["box"], fields["size"]
-            partner = torch.tensor(fields["partner"], device=device)
-            lam = torch.tensor(fields["lam"], dtype=torch.float32, device=device)
-            nominal = torch.tensor(fields["nominal"], dtype=torch.float32, device=device)
-            box = None if box is None else torch.tensor(box, device=device)
-            size = None if size is None else tuple(size)
-            variant, rolled = fields["variant"], fields["rolled"]
+            held: dict[str, Any] = json.loads(text)
+            parts = {field.name: held[field.name] for field in fields(cls) if field.name not in _NOT_IN_JSON}
+            for name in (*_INTEGER_FIELDS, *_FLOAT_FIELDS):
+                if parts[name] is not None:
+                    kind = torch.float32 if name in _FLOAT_FIELDS else None
+                    parts[name] = torch.tensor(parts[name], dtype=kind, device=device)
+            parts["size"] = None if parts["size"] is None else tuple(parts["size"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             wanted = "JSON written by MixPlan.to_json"
             raise ValueError(f"text must be {wanted}, got {_check.shown(text)}: {error!r}") from None
-        return cls(variant, partner, lam, nominal, box, size, _check.flag("rolled", rolled))
+        return cls(**parts)
 
     def _check_input(self, x: Tensor) -> None:
         _check.tensor("x", x, "a tensor whose first axis is the batch")
@@ -168,125 +205,83 @@ class MixPlan:
             raise ValueError(f"x must hold the {self.batch} examples this plan was drawn for, got {_check.shown(x)}")
         if x.device != self.partner.device:
             raise ValueError(f"x must be on the plan's device, {self.partner.device}, got one on {x.device}")
-        pasted = self._pastes(x)
-        if not pasted and x.dtype not in FLOATS and not (x.dtype == torch.uint8 and x.ndim == 4):
+        if not self._pastes(x) and x.dtype not in FLOATS and not (x.dtype == torch.uint8 and x.ndim == 4):
             raise TypeError(
                 "x must be float values or uint8 images [batch, channels, height, width] to be blended, got "
                 f"{_check.shown(x)}; class labels are never blended: use the loss of both labels, or one-hot floats"
             )
+        if self.moves is not None and x.ndim >= 3 and not geometry.fits(self.moves, (x.shape[-2], x.shape[-1])):
+            side = round(self.moves.shape[-1] ** 0.5)
+            raise ValueError(
+                f"x must divide into {side} by {side} blocks, which this plan moves, got {_check.shown(x)}"
+            )
 
     def _result_dtype(self, x: Tensor, normalise: object, dtype: torch.dtype | None) -> torch.dtype:
-        if normalise is not None and (x.ndim != 4 or x.dtype not in (*FLOATS, torch.uint8)):
-            wanted = "float or uint8 images [batch, channels, height, width] to be normalised"
-            raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
+        if normalise is not None:
+            check_normalised(x)
         natural = torch.float32 if normalise is not None and x.dtype == torch.uint8 else x.dtype
         if dtype is None or dtype == natural:
             return natural
         if dtype not in FLOATS:
-            own = "" if natural in FLOATS else f"{_name(natural)} or "
+            own = "" if natural in FLOATS else f"{dtype_name(natural)} or "
             raise TypeError(f"dtype must be {own}a float type, got {_check.shown(dtype)}")
         return dtype
 
     def _pastes(self, x: Tensor) -> bool:
-        return self.variant == "none" or (self.box is not None and x.ndim >= 3)
+        """Whether every element of the result is taken from one of the two as it is."""
+        if self.variant == "none" or (self.box is not None and x.ndim >= 3):
+            return True
+        if self.mask is None or x.ndim < 3 or x.dtype in FLOATS or (x.dtype == torch.uint8 and x.ndim == 4):
+            return False  # what can be blended is: the same result, and values of the mask need not be looked at
+        return self._all_or_nothing
 
-    def _weight(self, x: Tensor) -> Tensor:
-        """λ, or where to keep the example's own pixels, shaped to broadcast over [K, B, ...]."""
+    @cached_property
+    def _all_or_nothing(self) -> bool:
+        """Whether the mask holds zeros and ones alone. On CUDA it is waited for, and only class masks need to know."""
+        if self.mask is None or self.mask.device.type == "meta":
+            return True
+        return bool(((self.mask == 0) | (self.mask == 1)).all())
+
+    def _rearranges(self, x: Tensor) -> bool:
+        """Whether each of the K mixes needs more than one weight and the two examples as they lie."""
+        apart = self.mask is not None or self.moves is not None or self.shrunk
+        return (apart and x.ndim >= 3) or self._noise_for(x) is not None
+
+    def _noise_for(self, x: Tensor) -> Tensor | None:
+        fits = self.noise is not None and self.noise.shape[1:] == x.shape
+        return self.noise if fits and x.dtype in (*FLOATS, torch.uint8) else None
+
+    def _weight(self, x: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
+        """λ, or where to keep the example's own pixels, for these mixes and examples; broadcasts over [K, B, ...]."""
+        lam = self.lam[mixes, rows]
         if self.variant == "none":
-            return torch.ones(*self.lam.shape, *[1] * (x.ndim - 1), dtype=torch.bool, device=x.device)
-        if not self._pastes(x) or self.box is None or self.size is None:
-            return self.lam.view(*self.lam.shape, *[1] * (x.ndim - 1))
-        height, width = x.shape[-2:]
-        edges = self.box.unbind(-1)
-        if (height, width) != self.size:
-            down, across = height / self.size[0], width / self.size[1]
-            ratios = (down, across, down, across)
-            edges = tuple((edge.double() * ratio).round().long() for edge, ratio in zip(edges, ratios, strict=True))
-        top, left, bottom, right = (edge[..., None] for edge in edges)
-        row, column = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-        rows = (row >= top) & (row < bottom)
-        columns = (column >= left) & (column < right)
-        keep = ~rows[..., :, None] | ~columns[..., None, :]
-        return keep.view(*keep.shape[:2], *[1] * (x.ndim - 3), height, width)
+            return torch.ones(*lam.shape, *[1] * (x.ndim - 1), dtype=torch.bool, device=x.device)
+        size = (x.shape[-2], x.shape[-1]) if x.ndim >= 3 else None
+        if size and self.box is not None and self.size is not None:
+            share = geometry.outside(self.box[mixes, rows], self.size, size)
+        elif size and self.mask is not None:
+            share = geometry.spread(self.mask[mixes, rows], size)
+            share = share > 0 if self._pastes(x) else share
+        else:
+            return lam.view(*lam.shape, *[1] * (x.ndim - 1))
+        return share.view(*share.shape[:2], *[1] * (x.ndim - 3), *share.shape[2:])
 
+    def _mixes(self, x: Tensor, scale: Tensor | None, shift: Tensor | None, rows: slice = _ALL) -> Iterator[Tensor]:
+        """The K mixes of these examples, [rows, ...] each, one after the other, so that no more than one is at work."""
+        partner, noise = self.partner[rows], self._noise_for(x)
+        own, other = x[rows], x.index_select(0, partner)
+        if noise is not None:
+            own, other = values(own) + noise[0, rows], values(other) + noise[1].index_select(0, partner)
+        if scale is not None or not self._pastes(x):
+            own, other = values(own, scale, shift), values(other, scale, shift)
+        for k in range(self.k):
+            weight = self._weight(x, slice(k, k + 1), rows)[0]
+            yield mix(self._moved(own, 0, k, rows), self._moved(other, 1, k, rows), weight)
 
-def _check_partner(partner: Tensor, *, rolled: bool) -> None:
-    wanted = "an int64 tensor of shape [batch]"
-    _check.tensor("partner", partner, wanted)
-    if partner.dtype != torch.int64 or partner.ndim != 1 or len(partner) == 0:
-        raise TypeError(f"partner must be {wanted}, got {_check.shown(partner)}")
-    if partner.device.type != "cpu":
-        return
-    low, high = (int(edge) for edge in torch.aminmax(partner))
-    if low < 0 or high >= len(partner):
-        raise ValueError(f"partner must hold places in the batch, 0 to {len(partner) - 1}, got {low} to {high}")
-    if rolled and not torch.equal(partner, torch.arange(len(partner), device="cpu").roll(1)):
-        came = _check.shown(partner.tolist())
-        raise ValueError(f"rolled must be False unless partner[i] is (i − 1) mod batch, got True with partner {came}")
-
-
-def _check_box(box: Tensor, size: tuple[int, int], lam: Tensor) -> None:
-    if not isinstance(size, tuple) or len(size) != 2:
-        raise TypeError(f"size must be (height, width), got {_check.shown(size)}")
-    height, width = (_check.integer(name, side, 1) for name, side in zip(("height", "width"), size, strict=True))
-    wanted = f"an int64 tensor of shape {[*lam.shape, 4]}"
-    _check.tensor("box", box, wanted)
-    if box.dtype != torch.int64 or box.shape != (*lam.shape, 4):
-        raise ValueError(f"box must be {wanted}, got {_check.shown(box)}")
-    _check.same_device("box", box, lam.device)
-    if box.device.type == "cpu":
-        top, left, bottom, right = box.unbind(-1)
-        inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width) & (top <= bottom) & (left <= right)
-        if not bool(inside.all()):
-            wrong = box[~inside][0].tolist()
-            raise ValueError(f"box must hold (top, left, bottom, right) inside {height} by {width} pixels, got {wrong}")
-
-
-def _check_out(out: Tensor, x: Tensor, dtype: torch.dtype, shape: tuple[int, ...], layout: torch.memory_format) -> None:
-    wanted = f"a {_name(dtype)} tensor of shape {list(shape)} on {x.device}"
-    _check.tensor("out", out, wanted)
-    if out.shape != shape or out.dtype != dtype or out.device != x.device:
-        raise ValueError(f"out must be {wanted}, got {_check.shown(out)} on {out.device}")
-    if not out.is_contiguous(memory_format=layout):
-        raise ValueError(f"out must be laid out like x ({_name(layout)}), got strides {list(out.stride())}")
-    if out.requires_grad or _needs_gradient(x):
-        raise ValueError("out must be None where x or out needs a gradient, got a tensor")
-    (first, last), (x_first, x_last) = _span(out), _span(x)
-    if x.device.type != "meta" and first < x_last and x_first < last:
-        raise ValueError("out must share no memory with x, which is not changed; got memory that overlaps")
-
-
-def _needs_gradient(x: Tensor) -> bool:
-    return torch.is_grad_enabled() and x.requires_grad
-
-
-def _span(x: Tensor) -> tuple[int, int]:
-    """Addresses of a tensor's first byte and of the one after its last."""
-    elements = 1 + sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
-    return x.data_ptr(), x.data_ptr() + elements * x.element_size()
-
-
-def _scale_and_shift(x: Tensor, normalise: tuple[Statistics, Statistics]) -> tuple[Tensor, Tensor]:
-    """(v/unit − mean)/std as v * scale + shift, each [1, C, 1, 1]."""
-    try:
-        mean, std = normalise
-        centre, spread = (torch.as_tensor(part, dtype=torch.float64).flatten().cpu() for part in (mean, std))
-    except (TypeError, ValueError, RuntimeError):
-        wanted = "(mean, std), each a number per channel"
-        raise TypeError(f"normalise must be {wanted}, got {_check.shown(normalise)}") from None
-    for name, part in (("mean", centre), ("std", spread)):
-        if len(part) not in (1, x.shape[1]) or not bool(part.isfinite().all()):
-            raise ValueError(
-                f"normalise must hold one finite {name} for each of the {x.shape[1]} channels, got {part.tolist()}"
-            )
-    if not bool((spread > 0).all()):
-        raise ValueError(f"normalise must hold positive standard deviations, got {spread.tolist()}")
-    unit = 255.0 if x.dtype == torch.uint8 else 1.0
-    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
-    scale, shift = 1 / (unit * spread), -centre / spread
-    scale, shift = (part.to(x.device, kind).expand(x.shape[1]).view(1, -1, 1, 1) for part in (scale, shift))
-    return scale, shift
-
-
-def _name(value: object) -> str:
-    return str(value).removeprefix("torch.")
+    def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
+        """One side of these examples as it enters mix k."""
+        if half.ndim < 3:
+            return half
+        if self.shrunk and side == 1 and self.box is not None and self.size is not None:
+            return geometry.shrunk(half, self.box[k, rows], self.size)
+        return half if self.moves is None else geometry.moved(half, self.moves[side, k, rows])

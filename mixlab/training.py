@@ -14,6 +14,7 @@ from mixlab.augment import crop_and_flip, cutout
 from mixlab.calibration import Reliability
 from mixlab.data import Dataset, Split
 from mixlab.descent import Descent
+from mixlab.hidden import find_layer, mixed_logits
 from mixlab.losses import mixed_cross_entropy
 from mixlab.machine import precision, torch_threads
 from mixlab.mixing import Mixer
@@ -119,6 +120,8 @@ class Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
         self.model = _check_model(model, self.device, data)
+        for layer in self.mixer.kind.layers:
+            find_layer(self.model, layer)
 
         threads, why_threads = torch_threads()
         torch.set_num_threads(threads)
@@ -182,18 +185,14 @@ class Trainer:
         self.optimiser.learning_rate = self._peak * _triangle((self.step_count + 1) / (self.steps + 1))
         self.model.train()
         images, labels = self._next_batch()
-        plan = self.mixer.plan(images, generator=self._mixing_stream)
-        inputs = plan.apply(images, normalise=self._normalise)
-        partners = labels.index_select(0, plan.partner)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            logits = self.model(inputs)
-        loss = mixed_cross_entropy(
-            logits,
-            labels.repeat(plan.k),
-            partners.repeat(plan.k),
-            plan.lam.flatten(),
-            label_smoothing=self._smoothing,
-        )
+            plan = self.mixer.plan(
+                images, labels, model=self.model, normalise=self._normalise, generator=self._mixing_stream
+            )
+            logits = mixed_logits(self.model, images, plan, normalise=self._normalise)
+        loss = mixed_cross_entropy(logits, *plan.labels(labels), label_smoothing=self._smoothing)
+        if plan.clean_loss is not None:
+            loss = loss + plan.clean_loss
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()

@@ -11,10 +11,11 @@ LOAD = """async (source) => {
   window.panel = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
 }"""
 # A model as a widget's view sees it, without a kernel: what is saved is kept in `saved`, one entry for each release.
-MOUNT = """([state, images, css]) => {
+MOUNT = """([state, bytes, css]) => {
   document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
-  const bytes = Uint8Array.from(atob(images), (letter) => letter.charCodeAt(0));
-  const values = { ...state, _images: new DataView(bytes.buffer) };
+  const unpack = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+  const values = { ...state };
+  for (const [name, text] of Object.entries(bytes)) values[name] = unpack(text);
   const listeners = {};
   window.saved = [];
   window.model = {
@@ -24,7 +25,7 @@ MOUNT = """([state, images, css]) => {
       values[name] = value;
       for (const listener of listeners[`change:${name}`] ?? []) listener();
     },
-    save_changes: () => window.saved.push({ ...values, _images: null }),
+    save_changes: () => window.saved.push({ ...values, ...bytes }),
     on: (event, listener) => (listeners[event] ??= []).push(listener),
     off: (event, listener) => { listeners[event] = listeners[event].filter((other) => other !== listener); },
     count: () => Object.values(listeners).flat().length,
@@ -48,9 +49,11 @@ def load_module(page: Page, panel: Any) -> None:
 def mount(page: Page, panel: Any) -> Locator:
     """Show a panel in the page without Jupyter; `window.saved` holds what it sends to Python."""
     load_module(page, panel)
-    state = {name: value for name, value in panel.get_state().items() if name not in ("_esm", "_images", "layout")}
-    images = base64.b64encode(getattr(panel, "_images", b"")).decode()
-    page.evaluate(MOUNT, [state, images, panel._css])
+    state = {name: value for name, value in panel.get_state().items() if name not in ("_esm", "layout")}
+    raw = {name: bytes(value) for name, value in state.items() if isinstance(value, (bytes, memoryview))}
+    packed = {name: base64.b64encode(value).decode() for name, value in raw.items()}
+    plain = {name: value for name, value in state.items() if name not in raw}
+    page.evaluate(MOUNT, [plain, packed, panel._css])
     root = page.locator(".mixlab-panel")
     page.wait_for_function("document.querySelector('.mixlab-panel').dataset.draws > 0")
     return root

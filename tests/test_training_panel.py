@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data import Dataset, Split, balanced
-from mixlab.panels import _session, training
+from mixlab.panels import _running, _session
 from mixlab.panels import panel as shared
 from mixlab.panels.training import TRAINING, TrainingPanel
 
@@ -458,7 +458,7 @@ def test_the_picture_is_drawn_when_a_run_ends(
 ) -> None:
     shown = SimpleNamespace(first=[], updates=[])
     monkeypatch.setattr(shared, "display", lambda data, **_: shown.first.append(data))
-    monkeypatch.setattr(training, "update_display", lambda data, **_: shown.updates.append(data))
+    monkeypatch.setattr(_running, "update_display", lambda data, **_: shown.updates.append(data))
     panel = make(prediction=0.5)
     panel.run()
     assert shown.updates == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlab import Mixer, MixPlan, lambda_moments, lambda_pdf, mixed_cross_entropy, sample_lambda
+from mixlab import VARIANTS, Mixer, MixPlan, lambda_moments, lambda_pdf, mixed_cross_entropy, sample_lambda
 
 X = torch.arange(4 * 3 * 6 * 5, dtype=torch.float32).view(4, 3, 6, 5)
 Y = torch.tensor([0, 1, 2, 1])
@@ -18,9 +18,13 @@ LAM = torch.tensor([0.0, 0.25, 0.5, 1.0])
 ROLLED = torch.tensor([3, 0, 1, 2])
 PLAN = MixPlan("mixup", ROLLED, LAM[None], LAM[None], rolled=True)
 CUT = MixPlan("cutmix", ROLLED, LAM[None], LAM[None], torch.tensor([[[1, 1, 3, 4]] * 4]), (6, 5))
-SHARED = (X, Y, LOGITS, LAM, ROLLED, CUT.box)
+MASK = torch.tensor([0.0, 0.5, 1.0, 1.0]).view(1, 1, 2, 2).expand(1, 4, 2, 2).contiguous()
+MOVES = torch.arange(4).expand(2, 1, 4, 4).contiguous()
+STILL = torch.zeros(2, 4, 3, 6, 5)
+PUZZLE = MixPlan("puzzle", ROLLED, LAM[None], LAM[None], mask=MASK, moves=MOVES)
+SHARED = (X, Y, LOGITS, LAM, ROLLED, CUT.box, MASK, MOVES, STILL)
 ALPHA = 'alpha must be a number from 1e-06 to 1e+06 (for no mixing use Mixer("none")), got '
-VARIANT = "variant must be one of 'none', 'mixup', 'cutmix', got "
+VARIANT = f"variant must be one of {', '.join(map(repr, VARIANTS))}, got "
 PAIRING = "partners must be one of 'random', 'roll', 'reversed', got "
 LABELS = "must be a tensor of int64 class labels with shape [batch]"
 FLOATS = " (mix float targets with plan.apply(y)), got "
@@ -30,6 +34,10 @@ NEVER = "; class labels are never blended: use the loss of both labels, or one-h
 LOGIT = "logits must be a float tensor of shape [examples, classes], both at least 1, got "
 JSON = "text must be JSON written by MixPlan.to_json, got "
 REDUCTION = "reduction must be one of 'mean', 'sum', 'none', got "
+INSIDE_MODEL = (
+    "variant must be one that mixes before the model, got 'manifold', which mixes hidden states: use plan = "
+    "mixer.plan(x), logits = mx.mixed_logits(model, x, plan) and plan.labels(y)"
+)
 INSIDE = "box must hold (top, left, bottom, right) inside "
 OUT = "out must be a float32 tensor of shape [4, 3, 6, 5] on cpu, got "
 FIRST = "x must be a tensor whose first axis is the batch, got "
@@ -54,7 +62,14 @@ DEVICE = " must be on the same device as the rest, cpu, got a tensor on meta"
 F32 = "a float32 tensor of shape "
 ROLL = "rolled must be False unless partner[i] is (i − 1) mod batch, got True with partner "
 GRID = "grid must hold values of λ in [0, 1], got "
-ONLY = "box and size must be given for 'cutmix' and for nothing else, got "
+TOGETHER = "box and size must be given together, got MixPlan('cutmix', k=1, batch=4) with one of them"
+MASKED = "mask must be a float32 tensor of shape [1, 4, rows, columns], got "
+MOVED = "moves must be an int64 tensor of shape [2, 1, 4, blocks], blocks a square number, got "
+NOISE = "noise must be a float32 tensor of shape [2, 4, channels, height, width], got "
+LAYER = "layer must be None, 'input' or the name of a module, got "
+LAYERS = "layers must be a list of 'input' and names of modules, at least one and none twice, got "
+LOSS = "clean_loss must be None or a tensor of no axes, got "
+NAME = "variant must be the name of what drew the plan, got "
 
 GENERATOR = torch.Generator().manual_seed(0)
 MIXED = Mixer()(X, Y, generator=torch.Generator().manual_seed(1))
@@ -72,6 +87,11 @@ def plan(*fields: Any, **options: Any) -> MixPlan:
 def cut(**changes: Any) -> MixPlan:
     fields = {"partner": ROLLED, "lam": LAM[None], "nominal": LAM[None], "box": CUT.box, "size": (6, 5)}
     return MixPlan("cutmix", **(fields | changes))
+
+
+def puzzle(**changes: Any) -> MixPlan:
+    fields = {"partner": ROLLED, "lam": LAM[None], "nominal": LAM[None], "mask": MASK, "moves": MOVES, "noise": STILL}
+    return MixPlan("puzzle", **(fields | changes))
 
 
 def mix(x: Any = X, y: Any = Y, variant: str = "mixup", **options: Any) -> Any:
@@ -121,7 +141,7 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     # settings of a mixer
     (lambda: Mixer("cutmx"), ValueError, f"{VARIANT}'cutmx'; did you mean 'cutmix'?"),
     (lambda: Mixer("MixUp"), ValueError, f"{VARIANT}'MixUp'; did you mean 'mixup'?"),
-    (lambda: Mixer("spline"), ValueError, f"{VARIANT}'spline'"),
+    (lambda: Mixer("xyz"), ValueError, f"{VARIANT}'xyz'"),
     (lambda: Mixer(0.2), ValueError, f"{VARIANT}0.2"),
     (lambda: Mixer(None), ValueError, f"{VARIANT}None; did you mean 'none'?"),
     (lambda: Mixer(alpha=-1), ValueError, f"{ALPHA}-1"),
@@ -139,7 +159,29 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Mixer(distinct=None), TypeError, "distinct must be True or False, got None"),
     (lambda: Mixer(partners="rol"), ValueError, f"{PAIRING}'rol'; did you mean 'roll'?"),
     (lambda: Mixer(partners=None), ValueError, f"{PAIRING}None"),
+    (lambda: Mixer("manifold", layers="stage1"), TypeError, f"{LAYERS}'stage1'"),
+    (lambda: Mixer("manifold", layers=None), TypeError, f"{LAYERS}None"),
+    (lambda: Mixer("manifold", layers=[]), ValueError, f"{LAYERS}[]"),
+    (lambda: Mixer("manifold", layers=["input", "input"]), ValueError, f"{LAYERS}['input', 'input']"),
+    (lambda: Mixer("manifold", layers=["input", 1]), TypeError, f"{LAYERS}['input', 1]"),
+    (lambda: Mixer("manifold", layers=["input", ""]), TypeError, f"{LAYERS}['input', '']"),
+    (
+        lambda: Mixer("manifold", layer=["input"]),
+        TypeError,
+        "settings of 'manifold' must be one of 'layers', got 'layer'; did you mean 'layers'?",
+    ),
+    (
+        lambda: Mixer("mixup", layers=["input"]),
+        TypeError,
+        "settings of 'mixup' must be none at all, got 'layers'",
+    ),
+    (
+        lambda: Mixer("cutmix", shared_lambda=True),
+        TypeError,
+        "settings of 'cutmix' must be none at all, got 'shared_lambda'; did you mean 'shared_lam'?",
+    ),
     # batches
+    (lambda: mix(variant="manifold"), TypeError, INSIDE_MODEL),
     (lambda: mix(X.numpy()), TypeError, f"{FIRST}array([[[[ 0., 1., 2., 3., 4.], [ 5., 6., 7., 8., 9.], [ ..."),
     (lambda: mix(None), TypeError, f"{FIRST}None"),
     (lambda: mix([1, 2]), TypeError, f"{FIRST}[1, 2]"),
@@ -172,11 +214,8 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: MIXED.targets(0), ValueError, "num_classes must be an integer of at least 1, got 0"),
     (lambda: MIXED.targets(2.5), TypeError, "num_classes must be an integer of at least 1, got 2.5"),
     # plans
-    (
-        lambda: MixPlan("cutmicks", ROLLED, LAM[None], LAM[None]),
-        ValueError,
-        f"{VARIANT}'cutmicks'; did you mean 'cutmix'?",
-    ),
+    (lambda: MixPlan(7, ROLLED, LAM[None], LAM[None]), TypeError, f"{NAME}7"),
+    (lambda: MixPlan("", ROLLED, LAM[None], LAM[None]), TypeError, f"{NAME}''"),
     (lambda: plan([3, 0, 1, 2], LAM[None], LAM[None]), TypeError, f"{PARTNER}[3, 0, 1, 2]"),
     (lambda: plan(ROLLED.int(), LAM[None], LAM[None]), TypeError, f"{PARTNER}an int32 tensor of shape [4]"),
     (lambda: plan(ROLLED + 1, LAM[None], LAM[None]), ValueError, f"{PLACES}1 to 4"),
@@ -192,9 +231,26 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         f"nominal must be a float tensor of shape [1, 4], got {F32}[1, 3]",
     ),
     (lambda: plan(ROLLED, LAM[None], LAM[None].to("meta")), ValueError, f"nominal{DEVICE}"),
-    (lambda: plan(ROLLED, LAM[None], LAM[None], CUT.box, (6, 5)), ValueError, f"{ONLY}MixPlan('mixup', k=1, batch=4)"),
-    (lambda: cut(box=None, size=None), ValueError, f"{ONLY}MixPlan('cutmix', k=1, batch=4)"),
-    (lambda: cut(box=None), ValueError, f"{ONLY}MixPlan('cutmix', k=1, batch=4)"),
+    (lambda: cut(box=None), ValueError, TOGETHER),
+    (lambda: cut(size=None), ValueError, TOGETHER),
+    (lambda: cut(rolled=1), TypeError, "rolled must be True or False, got 1"),
+    (lambda: cut(shrunk=1), TypeError, "shrunk must be True or False, got 1"),
+    (lambda: cut(shrunk="yes"), TypeError, "shrunk must be True or False, got 'yes'"),
+    (
+        lambda: cut(box=None, size=None, shrunk=True),
+        ValueError,
+        "shrunk must be False without a box to shrink into, got True in MixPlan('cutmix', k=1, batch=4)",
+    ),
+    (
+        lambda: cut(mask=MASK),
+        ValueError,
+        "mask and box must not be given together, got both in MixPlan('cutmix', k=1, batch=4)",
+    ),
+    (
+        lambda: cut(shrunk=True, moves=MOVES),
+        ValueError,
+        "moves and shrunk must not be given together, got both in MixPlan('cutmix', k=1, batch=4)",
+    ),
     (lambda: cut(size=6), TypeError, "size must be (height, width), got 6"),
     (lambda: cut(size=(6, 0)), ValueError, "width must be an integer of at least 1, got 0"),
     (lambda: cut(box=CUT.box.float()), ValueError, f"{BOXES}{F32}[1, 4, 4]"),
@@ -202,7 +258,67 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: cut(size=(2, 5)), ValueError, f"{INSIDE}2 by 5 pixels, got [1, 1, 3, 4]"),
     (lambda: cut(box=CUT.box.flip(-1)), ValueError, f"{INSIDE}6 by 5 pixels, got [4, 3, 1, 1]"),
     (lambda: cut(box=CUT.box - 2), ValueError, f"{INSIDE}6 by 5 pixels, got [-1, -1, 1, 2]"),
+    (lambda: cut(size=[6, 5]), TypeError, "size must be (height, width), got [6, 5]"),
+    (lambda: cut(size=(6, 5.0)), TypeError, "width must be an integer of at least 1, got 5.0"),
+    (lambda: cut(box=CUT.box.to("meta")), ValueError, f"box{DEVICE}"),
+    (lambda: puzzle(mask=0.5), TypeError, f"{MASKED}0.5"),
+    (lambda: puzzle(mask=MASK.double()), ValueError, f"{MASKED}a float64 tensor of shape [1, 4, 2, 2]"),
+    (lambda: puzzle(mask=MASK > 0), ValueError, f"{MASKED}a bool tensor of shape [1, 4, 2, 2]"),
+    (lambda: puzzle(mask=MASK[0]), ValueError, f"{MASKED}{F32}[4, 2, 2]"),
+    (lambda: puzzle(mask=MASK[:, :3]), ValueError, f"{MASKED}{F32}[1, 3, 2, 2]"),
+    (lambda: puzzle(mask=MASK[..., :0]), ValueError, f"{MASKED}{F32}[1, 4, 2, 0]"),
+    (lambda: puzzle(mask=MASK + 1), ValueError, f"mask{WEIGHTS}1 to 2"),
+    (lambda: puzzle(mask=MASK - 1), ValueError, f"mask{WEIGHTS}-1 to 0"),
+    (lambda: puzzle(mask=MASK * math.nan), ValueError, f"mask{WEIGHTS}nan to nan"),
+    (lambda: puzzle(mask=MASK.to("meta")), ValueError, f"mask{DEVICE}"),
+    (lambda: puzzle(moves=[0, 1, 2, 3]), TypeError, f"{MOVED}[0, 1, 2, 3]"),
+    (lambda: puzzle(moves=MOVES.int()), ValueError, f"{MOVED}an int32 tensor of shape [2, 1, 4, 4]"),
+    (lambda: puzzle(moves=MOVES.float()), ValueError, f"{MOVED}{F32}[2, 1, 4, 4]"),
+    (lambda: puzzle(moves=MOVES[:1]), ValueError, f"{MOVED}an int64 tensor of shape [1, 1, 4, 4]"),
+    (lambda: puzzle(moves=MOVES[:, 0]), ValueError, f"{MOVED}an int64 tensor of shape [2, 4, 4]"),
+    (lambda: puzzle(moves=MOVES[..., :3]), ValueError, f"{MOVED}an int64 tensor of shape [2, 1, 4, 3]"),
+    (lambda: puzzle(moves=MOVES[..., :0]), ValueError, f"{MOVED}an int64 tensor of shape [2, 1, 4, 0]"),
+    (lambda: puzzle(moves=MOVES + 1), ValueError, "moves must hold places from 0 to 3, got 1 to 4"),
+    (lambda: puzzle(moves=MOVES - 1), ValueError, "moves must hold places from 0 to 3, got -1 to 2"),
+    (lambda: puzzle(moves=MOVES.to("meta")), ValueError, f"moves{DEVICE}"),
+    (lambda: puzzle(noise=0.1), TypeError, f"{NOISE}0.1"),
+    (lambda: puzzle(noise=STILL.double()), ValueError, f"{NOISE}a float64 tensor of shape [2, 4, 3, 6, 5]"),
+    (lambda: puzzle(noise=STILL[0]), ValueError, f"{NOISE}{F32}[4, 3, 6, 5]"),
+    (lambda: puzzle(noise=STILL[:, :3]), ValueError, f"{NOISE}{F32}[2, 3, 3, 6, 5]"),
+    (lambda: puzzle(noise=STILL / 0), ValueError, "noise must hold finite numbers, got NaN or infinity"),
+    (lambda: puzzle(noise=STILL.to("meta")), ValueError, f"noise{DEVICE}"),
+    (lambda: puzzle(layer=3), TypeError, f"{LAYER}3"),
+    (lambda: puzzle(layer=""), TypeError, f"{LAYER}''"),
+    (lambda: puzzle(layer=["input"]), TypeError, f"{LAYER}['input']"),
+    (lambda: puzzle(clean_loss=0.5), TypeError, f"{LOSS}0.5"),
+    (lambda: puzzle(clean_loss=LAM), TypeError, f"{LOSS}{F32}[4]"),
+    (lambda: PLAN.labels([0, 1, 2, 1]), TypeError, f"y {LABELS}, got [0, 1, 2, 1]"),
+    (lambda: PLAN.labels(Y.float()), TypeError, f"y {LABELS}, got {F32}[4]"),
+    (lambda: PLAN.labels(Y[:3]), ValueError, "y must hold one label for each of the 4 examples, got 3 labels"),
+    (lambda: PLAN.labels(Y - 1), ValueError, "y must hold class labels of at least 0, got labels from -1 to 1"),
+    (lambda: PLAN.labels(META), ValueError, f"y{DEVICE}"),
     # applying a plan
+    (
+        lambda: PUZZLE.apply(X),
+        ValueError,
+        f"x must divide into 2 by 2 blocks, which this plan moves, got {F32}{[*X.shape]}",
+    ),
+    (
+        lambda: PUZZLE.apply(X[:, 0]),
+        ValueError,
+        f"x must divide into 2 by 2 blocks, which this plan moves, got {F32}[4, 6, 5]",
+    ),
+    (lambda: PUZZLE.apply(Y), TypeError, f"{BLEND}an int64 tensor of shape [4]{NEVER}"),
+    (
+        lambda: PUZZLE.apply(X[:, 0].long()),
+        TypeError,
+        f"{BLEND}an int64 tensor of shape [4, 6, 5]{NEVER}",
+    ),
+    (
+        lambda: PUZZLE.apply(X[..., :4], out=X[..., :4]),
+        ValueError,
+        "out must be laid out like x (contiguous_format), got strides [90, 30, 5, 1]",
+    ),
     (lambda: PLAN.apply(X[:3]), ValueError, f"{EXAMPLES}{F32}[3, 3, 6, 5]"),
     (lambda: PLAN.apply(torch.tensor(1.0)), ValueError, f"{EXAMPLES}{F32}[]"),
     (lambda: PLAN.apply([1.0] * 4), TypeError, f"{FIRST}[1.0, 1.0, 1.0, 1.0]"),
@@ -279,7 +395,7 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         f"{JSON}'[]': TypeError('list indices must be integers or slices, not str')",
     ),
-    (lambda: MixPlan.from_json("{}"), ValueError, f"{JSON}'{{}}': KeyError('box')"),
+    (lambda: MixPlan.from_json("{}"), ValueError, f"{JSON}'{{}}': KeyError('variant')"),
     (
         lambda: MixPlan.from_json(7),
         ValueError,
@@ -290,7 +406,11 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: MixPlan.from_json(cell(partner=[0, 1, 2, 9])), ValueError, f"{PLACES}0 to 9"),
     (lambda: MixPlan.from_json(cell(partner=[0.5, 1, 2, 3])), TypeError, f"{PARTNER}{F32}[4]"),
     (lambda: MixPlan.from_json(cell(partner=[], lam=[[]], nominal=[[]])), TypeError, f"{PARTNER}{F32}[0]"),
-    (lambda: MixPlan.from_json(cell(variant="warp")), ValueError, f"{VARIANT}'warp'"),
+    (lambda: MixPlan.from_json(cell(variant=None)), TypeError, f"{NAME}None"),
+    (lambda: MixPlan.from_json(cell(shrunk=1)), TypeError, "shrunk must be True or False, got 1"),
+    (lambda: MixPlan.from_json(cell(mask=[[[[0.5]]]])), ValueError, f"{MASKED}{F32}[1, 1, 1, 1]"),
+    (lambda: MixPlan.from_json(cell(moves=[0])), ValueError, f"{MOVED}an int64 tensor of shape [1]"),
+    (lambda: MixPlan.from_json(cell(layer=7)), TypeError, f"{LAYER}7"),
     (lambda: MixPlan.from_json(cell(rolled=1)), TypeError, "rolled must be True or False, got 1"),
     # the loss
     (lambda: loss(LOGITS.tolist()), TypeError, f"{LOGIT}[[-1.0, -0.8181818127632141, -0.6363636255264282], [-0.45..."),

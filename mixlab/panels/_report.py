@@ -1,24 +1,49 @@
 """What the training panel says of its runs: sentences, and the numbers that the browser draws."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from mixlab.calibration import Reliability
 from mixlab.panels._session import Result
+from mixlab.training import Record
 
 _POINTS = 300  # of the loss curve, sent to the browser
 
 
-def status(result: Result | None) -> str:
-    """Where a run stands, in one sentence."""
+@dataclass(frozen=True)
+class Settings:
+    """What a run is started with; `prediction` is the test accuracy that the learner expects, if any."""
+
+    variant: str
+    alpha: float
+    k: int
+    images: int
+    epochs: int
+    seed: int
+    prediction: float | None = None
+
+    @property
+    def mixing(self) -> str:
+        """The mixing in words: "mixup, α = 0.4, K = 1"."""
+        return "no mixing" if self.variant == "none" else f"{self.variant}, α = {self.alpha:.3g}, K = {self.k}"
+
+
+Run = Result[Settings, Record]
+
+
+def status(result: Result[Any, Any] | None, examples: str = "images") -> str:
+    """Where a run stands, in one sentence; `examples` is what it trains on."""
     if result is None:
         return "Say what you expect, choose, and press Start."
     if result.phase == "preparing":
-        return "Preparing the images and the model."
+        return f"Preparing the {examples} and the model."
     of = f"epoch {result.epoch:.2f} of {result.settings.epochs}" if result.steps else "the first batch"
     if result.phase == "training":
         pace = (
-            f", {result.images_per_second:,.0f} images/s, {_duration(result.seconds_left)} left" if result.step else ""
+            f", {result.images_per_second:,.0f} {examples}/s, {_duration(result.seconds_left)} left"
+            if result.step
+            else ""
         )
         return f"Training: {of}{pace}."
     if result.phase == "paused":
@@ -26,12 +51,12 @@ def status(result: Result | None) -> str:
     if result.phase == "finished":
         epochs = f"{result.settings.epochs} epoch{'s' if result.settings.epochs > 1 else ''}"
         seconds = _duration(result.records[-1].seconds)
-        return f"Finished: {epochs} in {seconds}, {result.images_per_second:,.0f} images/s."
+        return f"Finished: {epochs} in {seconds}, {result.images_per_second:,.0f} {examples}/s."
     end = "Stopped" if result.phase == "stopped" else "Failed"
     return f"{end} at {of}; what was measured until then is kept."
 
 
-def outcome(result: Result) -> str:
+def outcome(result: Run) -> str:
     """The learner's prediction beside the test accuracy that a run at rest reached."""
     if result.active or not result.records:
         return ""
@@ -54,7 +79,7 @@ def calibration(rel: Reliability) -> str:
     return f"says {says:.2f}, is right in {rel.accuracy():.2f} ({lean}); ECE {rel.ece():.3f} ({low:.3f} to {high:.3f})."
 
 
-def view(result: Result | None, previous: Result | None, trouble: str = "") -> dict[str, Any]:
+def view(result: Run | None, previous: Run | None, trouble: str = "") -> dict[str, Any]:
     """All that the browser shows of a session, as JSON."""
     words, verdict, news = status(result), outcome(result) if result else "", ""
     if result is not None and result.phase == "training":
@@ -75,7 +100,7 @@ def view(result: Result | None, previous: Result | None, trouble: str = "") -> d
     }
 
 
-def _curves(run: Result) -> dict[str, Any]:
+def _curves(run: Run) -> dict[str, Any]:
     every = 1 + len(run.losses) // _POINTS
     return {
         "name": run.settings.mixing,

@@ -5,35 +5,48 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from mixlab.training import Record, Trainer
+from torch import nn
 
 TICK = 0.25  # seconds between two reports of a run at work
 
 Phase = Literal["preparing", "training", "paused", "finished", "stopped", "failed"]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a run is started with; `prediction` is the test accuracy that the learner expects, if any."""
+S = TypeVar("S")  # what a run is started with
+R = TypeVar("R")  # what an evaluation gives
+R_co = TypeVar("R_co", covariant=True)
 
-    variant: str
-    alpha: float
-    k: int
-    images: int
-    epochs: int
-    seed: int
-    prediction: float | None = None
+
+class Training(Protocol[R_co]):
+    """What a run needs of its trainer; see `mixlab.Trainer`, which is one."""
+
+    picked: str
+    batch_size: int
+    steps: int
+    steps_per_epoch: int
+    step_count: int
 
     @property
-    def mixing(self) -> str:
-        """The mixing in words: "mixup, α = 0.4, K = 1"."""
-        return "no mixing" if self.variant == "none" else f"{self.variant}, α = {self.alpha:.3g}, K = {self.k}"
+    def model(self) -> nn.Module: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def epoch(self) -> float: ...
+
+    @property
+    def loss_so_far(self) -> tuple[float, int]: ...
+
+    def step(self) -> None: ...
+
+    def evaluate(self) -> R_co: ...
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Generic[S, R]):
     """Where a run stands: a snapshot that never changes.
 
     Attributes:
@@ -48,13 +61,13 @@ class Result:
         error: what went wrong, if it failed.
     """
 
-    settings: Settings
+    settings: S
     phase: Phase = "preparing"
     picked: str = ""
     step: int = 0
     steps: int = 0
     epoch: float = 0.0
-    records: tuple[Record, ...] = ()
+    records: tuple[R, ...] = ()
     losses: tuple[tuple[float, float], ...] = ()
     images_per_second: float = math.nan
     seconds_left: float = math.nan
@@ -70,12 +83,12 @@ class _Stopped(Exception):  # noqa: N818  # nothing is wrong
     """Raised in the training thread to leave a batch or an evaluation."""
 
 
-class _Job:
+class _Job(Generic[S, R]):
     """One run and its thread."""
 
-    def __init__(self, settings: Settings, build: Callable[[Settings], Trainer], changed: Callable[[], Any]) -> None:
-        self.result = Result(settings)
-        self.trainer: Trainer | None = None
+    def __init__(self, settings: S, build: Callable[[S], Training[R]], changed: Callable[[], Any]) -> None:
+        self.result: Result[S, R] = Result(settings)
+        self.trainer: Training[R] | None = None
         self.exception: Exception | None = None
         self._build, self._changed = build, changed
         self._wake = threading.Condition()
@@ -156,7 +169,7 @@ class _Job:
         if self.result.phase == "paused":
             self._say(phase="training")
 
-    def _evaluate(self, trainer: Trainer) -> None:
+    def _evaluate(self, trainer: Training[R]) -> None:
         self._mark_loss(trainer)
         began = time.perf_counter()
         record = trainer.evaluate()
@@ -166,7 +179,7 @@ class _Job:
         if time.perf_counter() - self._said >= TICK:
             self._say(**self._progress(trainer))
 
-    def _mark_loss(self, trainer: Trainer) -> None:
+    def _mark_loss(self, trainer: Training[R]) -> None:
         """Add the mean loss since the last mark to the curve."""
         total, count = trainer.loss_so_far
         earlier, before = self._marked
@@ -175,7 +188,7 @@ class _Job:
             self.result = replace(self.result, losses=(*self.result.losses, point))
             self._marked = (total, count)
 
-    def _progress(self, trainer: Trainer) -> dict[str, Any]:
+    def _progress(self, trainer: Training[R]) -> dict[str, Any]:
         done, left = trainer.step_count, trainer.steps - trainer.step_count
         progress: dict[str, Any] = {"step": done, "epoch": trainer.epoch}
         if done:
@@ -194,8 +207,8 @@ class _Job:
 _commands = threading.RLock()  # widget callbacks may come on any thread; one command at a time
 
 
-class Session:
-    """Start, pause, step, stop: the state machine behind the training panel.
+class Session(Generic[S, R]):
+    """Start, pause, step, stop: the state machine behind the panels that train.
 
     At most one run is at work in the process: a start stops and joins the one before, of whichever session.
 
@@ -205,24 +218,24 @@ class Session:
             at most every TICK seconds but for changes of phase.
     """
 
-    _latest: ClassVar[_Job | None] = None  # the run that was started last, whichever session's it is
+    _latest: ClassVar[_Job[Any, Any] | None] = None  # the run that was started last, whichever session's it is
 
-    def __init__(self, build: Callable[[Settings], Trainer], changed: Callable[[], Any] = lambda: None) -> None:
+    def __init__(self, build: Callable[[S], Training[R]], changed: Callable[[], Any] = lambda: None) -> None:
         self._build, self._changed = build, changed
-        self._job: _Job | None = None
-        self.previous: Result | None = None
+        self._job: _Job[S, R] | None = None
+        self.previous: Result[S, R] | None = None
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> Result[S, R] | None:
         """The latest run as it stands; None before the first."""
         return None if self._job is None else self._job.result
 
     @property
-    def trainer(self) -> Trainer | None:
+    def trainer(self) -> Training[R] | None:
         """The trainer of the latest run, with its model."""
         return None if self._job is None else self._job.trainer
 
-    def start(self, settings: Settings, *, batches: float = math.inf) -> None:
+    def start(self, settings: S, *, batches: float = math.inf) -> None:
         """Start a run, and pause it after so many batches. The run before, if it took a step, becomes `previous`."""
         with _commands:
             if Session._latest is not None:
@@ -240,7 +253,7 @@ class Session:
         """Go on after a pause."""
         self._allow(math.inf)
 
-    def step(self, settings: Settings) -> None:
+    def step(self, settings: S) -> None:
         """Take one batch of the paused run; where no run is at work, start one and take its first batch."""
         with _commands:
             if self.result is not None and self.result.active:
@@ -262,7 +275,7 @@ class Session:
             self._job = self.previous = None
         self._changed()
 
-    def run(self, settings: Settings) -> Result:
+    def run(self, settings: S) -> Result[S, R]:
         """Start a run and wait for its end. What it raised is raised again, with the partial result kept."""
         self.start(settings)
         job = self._job

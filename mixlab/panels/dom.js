@@ -143,3 +143,19 @@ export function connect(model, root, state, { show, draw, sentence }) {
   };
   return { ask, commit, takeDown };
 }
+
+/**
+ * Have Python draw what `names` of `state` stand at. A widget has one message under way at a time and the last of what is
+ * set meanwhile behind it, so a drag builds up no queue. Returns the function to call after each change.
+ */
+export function asker(model, state, names) {
+  let last = null;
+  return () => {
+    const wanted = Object.fromEntries(names.map((name) => [name, state[name]]));
+    const text = JSON.stringify(wanted);
+    if (text === (last ?? JSON.stringify(model.get("_answer").wanted))) return;
+    last = text;
+    model.set("_wanted", wanted);
+    model.save_changes();
+  };
+}

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 _DRAWS = 2000
 _BINS = 20
 _SIZE = (32, 32)  # the image on which CutMix's box is cut
+LAWS = {name: VARIANTS[name] for name in ("none", "mixup", "cutmix")}  # the rest draw λ by one of these laws, or not
 
 
 class LambdaPanel(Panel):
     """See `lambda_panel`. The traits alpha, k, variant and seed follow the controls, at release, and move them."""
 
     _esm = sources("law.js", "dom.js", "lambdas.js")
-    _variants = traitlets.Dict(VARIANTS).tag(sync=True)
+    _variants = traitlets.Dict(LAWS).tag(sync=True)
     alpha = alpha_trait()
     k = k_trait()
-    variant = Checked("mixup", lambda name, value: _check.choice(name, value, VARIANTS))
+    variant = Checked("mixup", lambda name, value: _check.choice(name, value, LAWS))
     seed = seed_trait()
 
     @property
@@ -89,7 +90,7 @@ def lambda_panel(alpha: float = 1.0, k: int = 5, variant: str = "mixup", seed: i
     Args:
         alpha: number from 0.01 to 100, on a log slider.
         k: mixes of each pair, 1 to 8.
-        variant: one of `mixlab.VARIANTS`. For "cutmix" the bars are the true λs on a 32 × 32 image.
+        variant: "none", "mixup" or "cutmix"; for "cutmix" the bars are the true λs on a 32 × 32 image.
         seed: which λs are drawn. Each keeps its quantile when α moves.
 
     Returns:

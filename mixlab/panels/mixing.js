@@ -1,8 +1,10 @@
-// The mixing panel: two images blended and pasted by hand, the label that goes with each, and K mixes in a row.
+// The mixing panel: two images blended and pasted by hand, the label that goes with each, and rows of K mixes, one of which
+// Python draws.
 
 const MOST = 8; // the strip has room for this many mixes
-const CHANNELS = 3;
-const STATE = ["pair", "lam", "alpha", "k", "seed", "row", "column"];
+const FONT = "13px system-ui, sans-serif"; // of the strip
+const STATE = ["pair", "lam", "alpha", "k", "seed", "row", "column", "variant"];
+const ASKS = ["pair", "alpha", "k", "seed", "variant"]; // what the third row depends on
 
 /** λ a + (1 - λ) b for bytes, rounded to the nearest, halves to even (that is how a clamped array stores numbers). */
 export function mixBytes(a, b, lam) {
@@ -37,47 +39,6 @@ export function stripOf({ alpha, seed, k }, height, width) {
   const boxes = mixes.map(({ lam, row, column }) => cutBox(lam, height, width, row, column));
   return [mixes, boxes].map((row) => row.sort((one, other) => other.lam - one.lam));
 }
-
-/** A soft label in words: "0.70 cat + 0.30 dog". */
-export function labelWords(lam, [first, second]) {
-  const share = Math.round(100 * lam);
-  if (first === second || share === 100) return `1.00 ${first}`;
-  if (share === 0) return `1.00 ${second}`;
-  return `${(share / 100).toFixed(2)} ${first} + ${((100 - share) / 100).toFixed(2)} ${second}`;
-}
-
-function paint(canvas, bytes) {
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(canvas.width, canvas.height);
-  for (let i = 0, j = 0; i < bytes.length; i += CHANNELS, j += 4) {
-    picture.data[j] = bytes[i];
-    picture.data[j + 1] = bytes[i + 1];
-    picture.data[j + 2] = bytes[i + 2];
-    picture.data[j + 3] = 255;
-  }
-  context.putImageData(picture, 0, 0);
-}
-
-/** One image with its heading; `below` holds what is said about it. */
-function tile(heading, [height, width], ...below) {
-  const canvas = make("canvas", { role: "img", width, height });
-  const frame = make("div", { class: "mx-frame" }, canvas);
-  return { canvas, frame, heading, node: make("div", { class: "mx-tile" }, heading, frame, ...below) };
-}
-
-/** A soft label: a bar of two parts, and the same in words. */
-function softLabel() {
-  const part = make("span");
-  const words = make("strong", { class: "mx-soft" });
-  const bar = make("div", { class: "mx-label-bar", "aria-hidden": "true" }, part);
-  const show = (lam, names) => {
-    part.style.width = `${100 * lam}%`;
-    words.textContent = labelWords(lam, names);
-  };
-  return { nodes: [bar, words], show };
-}
-
-const heading = (kind, ...words) => make("div", { class: "mx-heading" }, make("i", { class: `mx-key mx-${kind}` }), ...words);
 
 function tiles(size) {
   const [firstName, secondName] = [make("span"), make("span")];
@@ -121,31 +82,30 @@ function tiles(size) {
   return { node: make("div", { class: "mx-tiles" }, ...[first, second, mixed, cut].map(({ node }) => node)), cut, draw };
 }
 
-/** The K mixes between x and x′, by mixup above and by CutMix below, on one canvas. */
-function strip([height, width]) {
+/** The K mixes between x and x′, by mixup, by CutMix and by the variant that Python draws, on one canvas. */
+function strip([height, width], others) {
   const canvas = make("canvas", { role: "img", class: "mx-plot" });
   const scratch = make("canvas", { width, height });
-  const draw = (theme, a, b, names, state) => {
-    const [gap, margin] = [6, 62];
+  const draw = (theme, a, b, names, state, { variant, lams, images }) => {
+    const context = canvas.getContext("2d");
+    context.font = FONT;
+    const margin = 12 + Math.max(...["mixup", "CutMix", ...others].map((name) => context.measureText(name).width));
+    const gap = 6;
     const side = Math.min(Math.floor((canvas.clientWidth - margin) / (MOST + 2)) - gap, 80);
-    const tall = 2 * side + 56;
-    const { context: ink } = fitCanvas(canvas, tall);
+    const step = side + 32;
+    const { context: ink } = fitCanvas(canvas, 3 * step - 8);
     const [mixes, boxes] = stripOf(state, height, width);
     ink.imageSmoothingEnabled = false;
-    ink.font = "13px system-ui, sans-serif";
+    ink.font = FONT;
     ink.fillStyle = theme.ink;
     ink.textBaseline = "middle";
-    const place = (bytes, column, top) => {
-      paint(scratch, bytes);
-      ink.drawImage(scratch, margin + column * (side + gap), top, side, side);
-    };
-    const write = (words, column, y) => ink.fillText(words, margin + column * (side + gap) + side / 2, y);
-    const drawRow = (name, word, top, shares, mix) => {
+    const drawRow = (row, name, word, shares, mix) => {
+      const top = 20 + row * step;
       ink.textAlign = "left";
       ink.fillText(name, 0, top + side / 2);
       ink.fillText(word, 0, top - 11);
       ink.textAlign = "center";
-      const cells = [["x", a], ...shares.map((share) => [share.lam.toFixed(2), mix(share)]), ["x′", b]];
+      const cells = [["x", a], ...shares.map((share, i) => [share.lam.toFixed(2), mix(share, i)]), ["x′", b]];
       cells.forEach(([words, bytes], column) => {
         const left = margin + column * (side + gap);
         ink.fillText(words, left + side / 2, top - 11);
@@ -153,11 +113,13 @@ function strip([height, width]) {
         ink.drawImage(scratch, left, top, side, side);
       });
     };
-    drawRow("mixup", "λ", 20, mixes, ({ lam }) => mixBytes(a, b, lam));
-    drawRow("CutMix", "true λ", side + 52, boxes, (box) => pasteBytes(a, b, box, width));
-    const list = (shares) => shares.map(({ lam }) => lam.toFixed(2)).join(", ");
+    drawRow(0, "mixup", "λ", mixes, ({ lam }) => mixBytes(a, b, lam));
+    drawRow(1, "CutMix", "true λ", boxes, (box) => pasteBytes(a, b, box, width));
+    drawRow(2, variant, "λ", lams.map((lam) => ({ lam })), (_, i) => images.subarray(i * a.length, (i + 1) * a.length));
+    const list = (shares) => shares.map((lam) => lam.toFixed(2)).join(", ");
+    const [blended, cut] = [mixes, boxes].map((shares) => list(shares.map(({ lam }) => lam)));
     canvas.setAttribute("aria-label", `${state.k} mixes in order from ${names[0]} to ${names[1]}: by mixup with λ = ` +
-      `${list(mixes)}; by CutMix with true λ = ${list(boxes)}`);
+      `${blended}; by CutMix with true λ = ${cut}; by ${variant} ${lams.length ? `with λ = ${list(lams)}` : "none"}`);
   };
   return { node: canvas, draw };
 }
@@ -184,26 +146,31 @@ function showPanel({ model, el }) {
   const size = model.get("_size");
   const [height, width] = size;
   const names = model.get("_names");
-  const view = model.get("_images");
-  const pixels = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const others = model.get("_others");
+  const pixels = bytesOf(model.get("_images"));
   const length = height * width * CHANNELS;
   const image = (side) => pixels.subarray((2 * state.pair + side) * length, (2 * state.pair + side + 1) * length);
 
   const root = make("div", { class: "mixlab-panel", role: "group", "aria-label": "Two images, one label" });
   const four = tiles(size);
-  const row = strip(size);
+  const row = strip(size, Object.keys(others));
+  const words = make("p", { class: "mx-answer" });
   const look = (theme) => {
     const [a, b] = [image(0), image(1)];
     four.draw(a, b, names[state.pair], state);
-    row.draw(theme, a, b, names[state.pair], state);
+    const { variant, lams, words: said } = model.get("_answer");
+    row.draw(theme, a, b, names[state.pair], state, { variant, lams, images: bytesOf(model.get("_pictures")) });
+    if (words.textContent !== said) words.textContent = said;
   };
   const say = () => {
     const cutting = cutBox(state.lam, height, width, state.row, state.column);
-    return `mixup: ${labelWords(state.lam, names[state.pair])}. CutMix: ${labelWords(cutting.lam, names[state.pair])}.`;
+    return `mixup: ${labelWords(state.lam, names[state.pair])}. CutMix: ${labelWords(cutting.lam, names[state.pair])}. ` +
+      `Third row: ${state.variant}.`;
   };
   const set = (change) => {
     Object.assign(state, change);
     show();
+    tell();
     ask();
   };
   const follow = (name) => (value) => set({ [name]: value });
@@ -215,6 +182,8 @@ function showPanel({ model, el }) {
 
   const menu = make("select", {}, ...names.map(([a, b], i) => make("option", { value: i }, `${i + 1}: ${a} and ${b}`)));
   menu.addEventListener("change", () => settle({ pair: Number(menu.value) }));
+  const third = make("select", {}, ...Object.keys(others).map((name) => make("option", { value: name, title: others[name] }, name)));
+  third.addEventListener("change", () => settle({ variant: third.value }));
   const next = make("button", { type: "button" }, "Next pair");
   next.addEventListener("click", () => settle({ pair: (state.pair + 1) % names.length }));
   const again = make("button", { type: "button" }, "Draw λ and boxes");
@@ -235,16 +204,23 @@ function showPanel({ model, el }) {
   root.append(
     controls(field("Pair", menu), next, sliders.lam.node, sliders.row.node, sliders.column.node),
     four.node,
-    controls(sliders.alpha.node, sliders.k.node, again),
+    controls(sliders.alpha.node, sliders.k.node, field("Third row", third), again),
     row.node,
+    words,
   );
   el.append(root);
   const show = () => {
     menu.value = state.pair;
+    third.value = state.variant;
     for (const [name, { show: put }] of Object.entries(sliders)) put(state[name]);
   };
+  const tell = asker(model, state, ASKS);
   const { ask, commit, takeDown } = connect(model, root, state, { show, draw: look, sentence: say });
-  return takeDown;
+  model.on("change:_answer", ask);
+  return () => {
+    model.off("change:_answer", ask);
+    takeDown();
+  };
 }
 
 export default { render: showPanel };

@@ -1,19 +1,27 @@
-"""The mixing panel: pairs of images, λ by hand or drawn, mixup beside CutMix, and K mixes from x to x′."""
+"""The mixing panel: pairs of images, λ by hand or drawn, mixup beside CutMix, and K mixes by any variant."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import traitlets
+from torch import nn
 
-from mixlab import _check
-from mixlab.data import Dataset, Split
+from mixlab import Mixer, _check
+from mixlab.data import Dataset
+from mixlab.panels._pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels.law import K_HIGH, SEED_HIGH, cut_box, quantiles, uniforms
-from mixlab.panels.panel import Checked, Panel, alpha_trait, k_trait, seed_trait, sources
+from mixlab.panels.panel import AnsweringPanel, Checked, alpha_trait, k_trait, seed_trait, sources
+from mixlab.variants import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# mixup and CutMix are drawn by the browser and have rows of their own; "none" has nothing to show.
+OTHERS = {name: kind.about for name, kind in KINDS.items() if name not in ("none", "mixup", "cutmix")}
+_FIRST = min(OTHERS, key=lambda name: KINDS[name].mixes_inside)
 
 
 def mix_bytes(a: np.ndarray, b: np.ndarray, lam: float) -> np.ndarray:
@@ -27,16 +35,6 @@ def paste(a: np.ndarray, b: np.ndarray, box: tuple[int, int, int, int]) -> np.nd
     mixed: np.ndarray = a.copy()
     mixed[top:bottom, left:right] = b[top:bottom, left:right]
     return mixed
-
-
-def label_words(lam: float, names: tuple[str, str]) -> str:
-    """A soft label in words: "0.70 cat + 0.30 dog"."""
-    share = int(100 * lam + 0.5)
-    if names[0] == names[1] or share == 100:
-        return f"1.00 {names[0]}"
-    if share == 0:
-        return f"1.00 {names[1]}"
-    return f"{share / 100:.2f} {names[0]} + {(100 - share) / 100:.2f} {names[1]}"
 
 
 class Mix(NamedTuple):
@@ -55,10 +53,48 @@ def draw_mixes(alpha: float, seed: int, size: Sequence[int]) -> list[Mix]:
     return [Mix(float(lam), int(height * u), int(width * v)) for lam, (_, u, v) in zip(lams, numbers, strict=True)]
 
 
-class MixingPanel(Panel):
-    """See `mixing_panel`. The traits pair, lam, alpha, k, seed, row and column follow the controls, and move them."""
+class Row(NamedTuple):
+    """K mixes of a pair from x to x′: images uint8 [K, H, W, 3], their λs, and what is to be said of them."""
 
-    _esm = sources("law.js", "dom.js", "mixing.js")
+    images: np.ndarray
+    lams: list[float]
+    words: str
+
+
+def draw_row(pairs: Pairs, pair: int, alpha: float, k: int, seed: int, variant: str) -> Row:
+    """The mixes that `mixlab.Mixer` draws; where it cannot mix these images, none, and why."""
+    kind = KINDS[variant]
+    words = f"{variant}: {kind.about}."
+    if kind.needs_model:
+        words += f" Here: {pairs.whose}."
+    images, labels = pairs.images[pair], pairs.labels[pair]
+    mixer = Mixer(variant, alpha, k, ordered=True, partners="reversed")
+    try:
+        plan = mixer.plan(
+            images,
+            labels,
+            model=pairs.model,
+            normalise=pairs.normalise,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        mixes = plan.apply(images).view(k, *images.shape)[:, 0]
+    except (TypeError, ValueError, RuntimeError) as error:
+        return Row(
+            np.empty((0, *pairs.size, 3), np.uint8),
+            [],
+            f"{words} It cannot mix these images: {str(error).rstrip(chr(46))}.",
+        )
+    if kind.mixes_inside:
+        words += f" It mixes inside the net (this time at {plan.layer!r}); shown is what the same λs do to the images."
+    return Row(bytes_of(mixes), plan.lam[:, 0].tolist(), words)
+
+
+class MixingPanel(AnsweringPanel):
+    """See `mixing_panel`. Its traits follow the controls, and move them."""
+
+    _esm = sources("law.js", "dom.js", "pictures.js", "mixing.js")
+    asks = ("pair", "alpha", "k", "seed", "variant")
+    _others = traitlets.Dict(OTHERS).tag(sync=True)
     _images = traitlets.Bytes().tag(sync=True)  # [pairs, 2, H, W, 3]
     _size = traitlets.List(traitlets.Int()).tag(sync=True)  # H, W
     _names: traitlets.List[list[str]] = traitlets.List().tag(sync=True)  # for each pair, the classes of x and x′
@@ -69,11 +105,13 @@ class MixingPanel(Panel):
     seed = seed_trait()
     row = Checked(0, lambda name, value: _check.integer(name, value, 0))
     column = Checked(0, lambda name, value: _check.integer(name, value, 0))
+    variant = Checked(_FIRST, lambda name, value: _check.choice(name, value, OTHERS))
 
-    def __init__(self, images: np.ndarray, names: list[tuple[str, str]], **state: Any) -> None:
-        self.images = images  # [pairs, 2, H, W, 3] uint8
-        size = list(images.shape[2:4])
-        super().__init__(_images=images.tobytes(), _size=size, _names=[list(pair) for pair in names], **state)
+    def __init__(self, pairs: Pairs, **state: Any) -> None:
+        self._pairs = pairs
+        self.images = pairs.pixels  # [pairs, 2, H, W, 3] uint8
+        names = [list(pair) for pair in pairs.names]
+        super().__init__(_images=self.images.tobytes(), _size=list(pairs.size), _names=names, **state)
 
     @traitlets.validate("pair", "row", "column")
     def _within(self, proposal: Any) -> int:
@@ -99,23 +137,36 @@ class MixingPanel(Panel):
         by_lam = sorted(mixes, key=lambda mix: -mix.lam)
         return by_lam, sorted(mixes, key=lambda mix: -self._cut(*mix)[1])
 
+    @property
+    def third(self) -> Row:
+        """The row that Python draws: K mixes by `variant`."""
+        return draw_row(self._pairs, self.pair, self.alpha, self.k, self.seed, self.variant)
+
+    def answer(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The third row."""
+        row = draw_row(self._pairs, **wanted)
+        return {"variant": wanted["variant"], "lams": row.lams, "words": row.words}, row.images.tobytes()
+
     def _cut(self, lam: float, row: int, column: int) -> tuple[tuple[int, int, int, int], float]:
         return cut_box(lam, (self._size[0], self._size[1]), row, column)
 
     def describe(self) -> str:
         """The pair and its soft labels in words."""
+        third = self.third
+        lams = f" λ = {', '.join(f'{lam:.2f}' for lam in third.lams)}." if third.lams else ""
         return (
             f"x is of class {self.names[0]}, x′ of class {self.names[1]}. mixup: {label_words(self.lam, self.names)}. "
             f"CutMix: {label_words(self.true_lam, self.names)} (λ drawn {self.lam:.2f}, true λ {self.true_lam:.2f}). "
             f"K = {self.k} mixes at α = {self.alpha:.3g}: λ = {', '.join(f'{lam:.2f}' for lam, _, _ in self.strip[0])}."
+            f" {third.words}{lams}"
         )
 
     def figure(self) -> "Figure":
-        """Both images, both mixes, and the strip."""
+        """Both images, both mixes, and the strips."""
         from matplotlib.figure import Figure
 
         a, b = self.images[self.pair]
-        figure = Figure(figsize=(8, 5.2))
+        figure = Figure(figsize=(8, 6.5))
         axes = figure.add_axes((0, 0, 1, 1))
 
         def place(picture: np.ndarray, left: float, top: float, side: float, words: str) -> None:
@@ -133,53 +184,42 @@ class MixingPanel(Panel):
         for i, mix in enumerate(by_true_lam):
             box, true_lam = self._cut(*mix)
             place(paste(a, b, box), 0.1 + i, 4.1, 0.9, f"CutMix {true_lam:.2f}")
-        axes.set(xlim=(0, 8.1), ylim=(5.1, 0))
+        third = self.third
+        for i, (mixed, lam) in enumerate(zip(third.images, third.lams, strict=True)):
+            place(
+                mixed,
+                0.1 + i,
+                5.4,
+                0.9,
+                f"{self.variant}\n{lam:.2f}" if len(self.variant) > 8 else f"{self.variant} {lam:.2f}",
+            )
+        if not third.lams:
+            axes.text(0.1, 5.5, fill(third.words, 110), va="top", fontsize=9)
+        axes.set(xlim=(0, 8.1), ylim=(6.4, 0))
         axes.axis("off")
         return figure
 
 
-def _choose(split: Split, pairs: int, seed: int) -> list[tuple[int, int]]:
-    """Pairs of images, none twice, each of two classes where there are two."""
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed)).tolist()
-    first, rest = order[:pairs], order[pairs:]
-    chosen = []
-    for i in first:
-        partner = next((j for j in rest if split.labels[j] != split.labels[i]), rest[0])
-        rest.remove(partner)
-        chosen.append((i, partner))
-    return chosen
-
-
-def mixing_panel(data: Dataset, pairs: int = 8, seed: int = 0) -> MixingPanel:
-    """A panel in which two images and their labels are mixed, drawn in the browser.
+def mixing_panel(data: Dataset, pairs: int = 8, seed: int = 0, *, model: nn.Module | None = None) -> MixingPanel:
+    """A panel in which two images and their labels are mixed; mixup and CutMix follow the drag in the browser.
 
     Args:
         data: what `mixlab.load` returns; the pairs are training images, each of two classes where there are two.
         pairs: how many pairs are sent to the browser, 1 to 64.
         seed: which pairs, and which λs and boxes are drawn first.
+        model: the net that variants look at which go by saliency, from normalised images to logits (default: an
+            untrained `models.quick`, and the panel says so).
 
     Returns:
-        A widget. Its pair, lam, alpha, k, seed, row and column (the centre of CutMix's box) follow the controls;
-        `.names`, `.true_lam` and `.strip` give what is on show.
+        A widget. Its pair, lam, alpha, k, seed, row and column (the centre of CutMix's box), and variant (of the third
+        row of mixes, drawn by `mixlab.Mixer`) follow the controls; `.names`, `.true_lam`, `.strip` and `.third` give
+        what is on show.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, fewer than two images a pair, or images
             of neither 1 nor 3 channels; the message says which.
     """
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a data set from mixlab.load, got {_check.shown(data)}")
-    pairs = _check.integer("pairs", pairs, 1, 64)
     seed = _check.integer("seed", seed, 0, SEED_HIGH)
-    split = data.train
-    channels = split.images.shape[1]
-    if channels not in (1, 3):
-        raise ValueError(f"data must hold images of 1 or 3 channels, got {channels} channels")
-    if len(split) < 2 * pairs:
-        raise ValueError(
-            f"pairs must leave two images for each pair, got {pairs} pairs of {len(split)} training images"
-        )
-    chosen = _choose(split, pairs, seed)
-    images = split.images[torch.tensor(chosen)].expand(-1, -1, 3, -1, -1).permute(0, 1, 3, 4, 2)  # [pairs, 2, H, W, 3]
-    names = [(data.classes[split.labels[i]], data.classes[split.labels[j]]) for i, j in chosen]
-    _, row, column = draw_mixes(1.0, seed, images.shape[2:4])[0]
-    return MixingPanel(np.ascontiguousarray(images.numpy()), names, seed=seed, row=row, column=column)
+    chosen = choose_pairs(data, pairs, seed, model)
+    _, row, column = draw_mixes(1.0, seed, chosen.size)[0]
+    return MixingPanel(chosen, seed=seed, row=row, column=column)

@@ -6,7 +6,7 @@ import io
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 import anywidget
@@ -112,3 +112,35 @@ class Panel(anywidget.AnyWidget):
         display(data | words, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         display(self._picture(), raw=True, display_id=self._still)  # type: ignore[no-untyped-call]
         self._pictured = self.state
+
+
+class AnsweringPanel(Panel):
+    """A panel that has part of its pictures drawn by Python, under a drag too.
+
+    The browser says what it wants in `_wanted`, the controls named in `asks`, and Python answers with words and bytes.
+    No queue builds up: a widget has one message under way at a time, and sends only the last of what it sets meanwhile.
+    """
+
+    asks: ClassVar[tuple[str, ...]]
+    _wanted = traitlets.Dict().tag(sync=True)
+    _answer = traitlets.Dict().tag(sync=True)
+    _pictures = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(**state)
+        self._answered: dict[str, Any] | None = None
+        self.observe(lambda change: self._respond(change["new"]), names="_wanted")
+        self.observe(lambda _: self._respond(self.state), names=list(self.asks))
+        self._respond(self.state)
+
+    @abstractmethod
+    def answer(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The words and numbers (as JSON) and the pictures for these values of the controls in `asks`."""
+
+    def _respond(self, wanted: dict[str, Any]) -> None:
+        wanted = {name: self.traits()[name].validate(self, wanted[name]) for name in self.asks}
+        if wanted != self._answered:
+            self._answered = wanted
+            words, pictures = self.answer(wanted)
+            with self.hold_sync():  # one message
+                self._answer, self._pictures = words | {"wanted": wanted}, pictures

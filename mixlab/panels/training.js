@@ -1,7 +1,6 @@
 // The training panel: controls that stay alive while Python trains, and what Python says of the run, some times a second.
 
 const CONTROLS = ["variant", "alpha", "k", "images", "epochs", "seed", "prediction"];
-const LAST_SEED = 2 ** 31 - 1;
 const plain = { step: 1, toValue: Number, toPosition: Number, say: String };
 
 /** The number of images for a place on the log slider: two digits, and both ends exact. */
@@ -12,12 +11,6 @@ export function imagesAt(position, [low, high]) {
 
 const count = (value) => value.toLocaleString("en");
 const share = (value) => (value === null ? "none yet" : value.toFixed(2));
-
-/** Which buttons do something in a phase. */
-export function allowed(phase) {
-  const active = ["preparing", "training", "paused"].includes(phase);
-  return { start: true, pause: active, step: phase !== "training" && phase !== "preparing", stop: active, reset: true };
-}
 
 /** A slider of the panel; its release is the panel's. */
 function sliders(limits, follow, release) {
@@ -35,38 +28,6 @@ function sliders(limits, follow, release) {
     prediction: slider("Predicted accuracy",
       { ...plain, min: 0, max: 1, step: 0.01, say: share, toPosition: (value) => value ?? 0.5 }, follow("prediction"), release),
   };
-}
-
-function seedBox(settle) {
-  const box = make("input", { type: "number", min: 0, max: LAST_SEED, step: 1, class: "mx-number" });
-  box.addEventListener("change", () => {
-    settle({ seed: Math.min(Math.max(Math.round(Number(box.value)) || 0, 0), LAST_SEED) });
-  });
-  return box;
-}
-
-/** Buttons keep the focus when they cannot be used, so that the keyboard is not thrown off the page. */
-function buttons(send) {
-  const titles = {
-    start: ["Start", "Train with these settings; a run at work is replaced"],
-    pause: ["Pause", "Pause after this batch"],
-    step: ["Step", "Take one batch"],
-    stop: ["Stop", "End the run now; what was measured is kept"],
-    reset: ["Reset", "Forget both runs and put the controls back"],
-  };
-  const nodes = Object.fromEntries(Object.entries(titles).map(([name, [words, title]]) => [name,
-    make("button", { type: "button", title, class: `mx-${name}` }, words)]));
-  const show = (phase) => {
-    nodes.pause.textContent = phase === "paused" ? "Resume" : "Pause";
-    for (const [name, can] of Object.entries(allowed(phase))) nodes[name].setAttribute("aria-disabled", !can);
-  };
-  for (const [name, node] of Object.entries(nodes)) {
-    node.addEventListener("click", () => {
-      if (node.getAttribute("aria-disabled") === "true") return;
-      send(node.textContent === "Resume" ? "resume" : name);
-    });
-  }
-  return { node: make("div", { class: "mx-buttons", role: "group", "aria-label": "Training" }, ...Object.values(nodes)), show };
 }
 
 function figure(words, ...below) {

@@ -1,18 +1,16 @@
 """The training panel: predict, train live, compare with the run before; stop at any batch."""
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from IPython.display import update_display
 from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
 from mixlab.data import Dataset, balanced, load
-from mixlab.panels._report import calibration, outcome, status, view
-from mixlab.panels._session import Result, Session, Settings
-from mixlab.panels.panel import Checked, Panel, alpha_trait, k_trait, seed_trait, sources
+from mixlab.panels._report import Settings, calibration, outcome, status, view
+from mixlab.panels._running import RunPanel
+from mixlab.panels.panel import Checked, alpha_trait, k_trait, seed_trait, sources
 from mixlab.training import Record, Trainer
 
 if TYPE_CHECKING:
@@ -22,21 +20,19 @@ MODELS = ("quick", "resnet8", "resnet20")
 EPOCHS_HIGH = 50
 # Small batches give few images many steps; without augmentation a net learns them by heart, which is the lesson.
 TRAINING: dict[str, Any] = {"batch_size": 64, "augment": False}
-_COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
 
 
 def _prediction(name: str, value: Any) -> float | None:
     return None if value is None else _check.number(name, value, 0, 1, note=" or None")
 
 
-class TrainingPanel(Panel):
+class TrainingPanel(RunPanel[Settings, Record]):
     """See `training_panel`. The traits named there follow the controls, at release, and move them."""
 
-    _esm = sources("dom.js", "diagram.js", "training.js")
+    _esm = sources("dom.js", "diagram.js", "running.js", "training.js")
     _css = sources("panel.css", "training.css")
     _variants = traitlets.Dict(VARIANTS).tag(sync=True)
     _limits = traitlets.Dict().tag(sync=True)
-    _view = traitlets.Dict().tag(sync=True)  # what is shown; sent by Python alone
     variant = Checked("mixup", lambda name, value: _check.choice(name, value, VARIANTS))
     alpha = alpha_trait()
     k = k_trait()
@@ -47,90 +43,24 @@ class TrainingPanel(Panel):
 
     def __init__(self, data: Dataset, make_model: Callable[..., nn.Module], **state: Any) -> None:
         self._data, self._make_model = data, make_model
-        self._session = Session(self._build, self._hear)
-        self._sending, self._drawing = threading.RLock(), threading.Lock()
-        self._stale = False  # whether there is something to send
-        self._trouble = ""  # a command that was refused
-        self._shown_records: tuple[Record, ...] = ()  # those in the still picture
         limits = {"images": [len(data.classes), len(data.train)], "epochs": [1, EPOCHS_HIGH]}
         super().__init__(_limits=limits, **state)
-        self._initial = self.state
-        self.on_msg(self._obey)
-        self._publish()
 
     @traitlets.validate("images")
     def _within(self, proposal: Any) -> int:
         return _check.integer("images", proposal["value"], len(self._data.classes), len(self._data.train))
 
     @property
-    def result(self) -> Result | None:
-        """The latest run as it stands, a snapshot; None before the first."""
-        return self._session.result
-
-    @property
-    def previous(self) -> Result | None:
-        """The run before it, the ghost in the picture."""
-        return self._session.previous
-
-    @property
-    def records(self) -> list[Record]:
-        """The evaluations of the latest run, at epoch 0 and after each epoch."""
-        return list(self.result.records) if self.result else []
-
-    @property
     def trainer(self) -> Trainer | None:
         """The trainer of the latest run; None before the first."""
-        return self._session.trainer
+        trainer = self._session.trainer
+        assert trainer is None or isinstance(trainer, Trainer)
+        return trainer
 
     @property
     def model(self) -> nn.Module | None:
         """The model of the latest run, as far as it is trained; None before the first."""
         return self.trainer.model if self.trainer else None
-
-    def start(self) -> None:
-        """Train with what the controls stand at; a run at work is stopped first, within a batch."""
-        self._session.start(self._settings())
-
-    def pause(self) -> None:
-        """Pause after the batch at work."""
-        self._session.pause()
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._session.resume()
-
-    def step(self) -> None:
-        """Take one batch: of the paused run, else the first one of a new run."""
-        self._session.step(self._settings())
-
-    def stop(self) -> None:
-        """Stop within a batch, and wait for it; records, model and trainer stay."""
-        self._session.stop()
-        self._refresh()
-
-    def reset(self) -> None:
-        """Stop, forget both runs, and put the controls back."""
-        self._session.reset()
-        for name, value in self._initial.items():
-            setattr(self, name, value)
-        self._refresh()
-
-    def run(self) -> Result:
-        """Train to the end before returning, for scripts and tests; raises what the training raises."""
-        return self._session.run(self._settings())
-
-    def close(self) -> None:
-        """Stop the training and close the widget."""
-        # Garbage collection calls this too, in any thread, but only after the run has ended: then no lock may be taken.
-        if self.result is not None and self.result.active:
-            self._session.stop()
-        super().close()
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take the browser's values. The training thread sends nothing meanwhile, for traitlets has no lock."""
-        with self._sending:
-            super().set_state(sync_data)
-        self._publish()
 
     def describe(self) -> str:
         """Where the run stands, what was predicted and reached, and the calibration of both runs."""
@@ -184,42 +114,8 @@ class TrainingPanel(Panel):
         model = self._make_model(len(data.classes), seed=settings.seed)
         return Trainer(model, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
 
-    def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """A button: its command, and what the controls stood at when it was pressed."""
-        try:
-            command = _check.choice("command", content.get("command"), _COMMANDS)
-            for name, value in content.get("state", {}).items():
-                setattr(self, _check.choice("control", name, self.state), value)
-            self._trouble = ""
-            getattr(self, command)()
-        except (TypeError, ValueError) as error:
-            self._trouble = str(error)
-            self._publish()
-
-    def _hear(self) -> None:
-        self._publish()
-        if self.result is not None and self.result.phase in ("paused", "finished", "failed"):
-            self._refresh()
-
-    def _publish(self) -> None:
-        # Never waits: who holds the lock may be waiting for this very thread to end. It looks at the mark once more
-        # after it has let go, so that the last state is always sent.
-        self._stale = True
-        while self._stale and self._sending.acquire(blocking=False):
-            try:
-                self._stale = False
-                self._view = view(self.result, self.previous, self._trouble)
-            finally:
-                self._sending.release()
-
-    def _refresh(self) -> None:
-        """Draw the still picture anew if it is on a page and there is another evaluation to show."""
-        records = tuple(self.records)
-        at_work = self.result is not None and self.result.phase in ("preparing", "training")
-        with self._drawing:
-            if self._pictured is not None and not at_work and records != self._shown_records:
-                self._shown_records = records
-                update_display(self._picture(), raw=True, display_id=self._still)  # type: ignore[no-untyped-call]
+    def _say(self) -> None:
+        self._view = view(self.result, self.previous, self._trouble)
 
 
 def training_panel(

@@ -1,0 +1,251 @@
+"""Mixing hidden states: the output of one module of any network is mixed on its way through, by a plan.
+
+Verma et al., "Manifold Mixup: Better Representations by Interpolating Hidden States", ICML 2019, equation 1: where
+g_k is the network up to layer k and f_k the rest of it, the loss is that of f_k(λ g_k(x) + (1 − λ) g_k(x′)) against
+both labels. The layer is drawn for each batch; the official code draws from {input, layer1, layer2} of a ResNet.
+
+The network is not changed: a hook mixes, and goes when the block ends. BatchNorm before the layer sees clean batches of
+B, as without mixing; BatchNorm after it sees K * B mixes, and its running statistics describe those.
+"""
+
+import difflib
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mixlab import _check
+from mixlab._plan_checks import Statistics, check_normalised, scale_and_shift
+from mixlab.blending import values
+from mixlab.plans import MixPlan
+
+
+def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContextManager[None]:
+    """Mix one module's output in the forward that runs inside the block, as in equation 1 of "Manifold Mixup".
+
+        with hidden_mixing(model, "stage2", plan):
+            logits = model(x)
+
+    What the module gives, [B, ...], is replaced by `plan.apply` of it, [K * B, ...] and k-major, so the model returns
+    K * B rows; `plan.labels(y)` has their labels. Gradients flow through the mix to both examples. The block is for one
+    forward; the backward may come inside or after. A plan drawn for "manifold" says where in `plan.layer`;
+    `mixed_logits` does the whole of it in one call.
+
+    Compiled models: where the layer lies inside what was compiled, a hook would silently be left out, so the block
+    runs without compilation ("force_eager" of `torch.compiler.set_stance`, which holds for the whole process), and what
+    was compiled is used again afterwards. "input" of `torch.compile(model)`, and a layer that is itself
+    `torch.compile(part)`, are mixed outside of it and stay compiled.
+
+    Args:
+        model: any network; its mode and its weights stay as they are.
+        layer: "input", always for the model's first positional tensor, or a name from `model.named_modules()`, of a
+            module that runs once in a forward and returns a single float tensor. For K > 1 all of the signal must pass
+            it: past a convolution inside a residual block, the short cut brings B rows to the K * B, and torch raises.
+            Names of a compiled model may leave out "_orig_mod".
+        plan: how to mix. Boxes and masks are scaled to the height and width of the feature maps.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; a layer that the model does not have; in the forward, a
+            layer that returns anything but a tensor of the plan's batch size and device which can be blended.
+        RuntimeError: the layer is called twice, as also happens where activation checkpointing computes it again; or
+            it was not called when the block ends.
+
+    Warns:
+        UserWarning: at the end, if the plan has K > 1 and BatchNorm updated its running statistics from the mixes.
+    """
+    return _with_warning(_Mix(model, layer, plan))
+
+
+def mixed_logits(
+    model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: tuple[Statistics, Statistics] | None = None
+) -> Tensor:
+    """The logits of a batch mixed by any plan: before the model, or inside of it where `plan.layer` names a module.
+
+    This is what a training loop calls: `mixed_cross_entropy(mixed_logits(model, x, plan), *plan.labels(y))`. It does
+    not warn of BatchNorm, see `hidden_mixing`.
+
+    Args:
+        model: from images to logits.
+        x: [B, ...], uint8 images or what the model takes, on the plan's device; not changed, and its layout is kept.
+        plan: from `Mixer.plan`.
+        normalise: (mean, std) as in `MixPlan.apply`; uint8 images need it.
+
+    Returns:
+        [K * B, ...], k-major.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: see `hidden_mixing` and `MixPlan.apply`; uint8 images without `normalise`;
+            a model that does not return one tensor with a row for each mix.
+    """
+    _check_model_and_plan(model, plan)
+    _check.tensor("x", x, "a tensor whose first axis is the batch")
+    if x.ndim == 0 or len(x) != plan.batch:
+        raise ValueError(f"x must hold the {plan.batch} examples this plan was drawn for, got {_check.shown(x)}")
+    if x.dtype == torch.uint8 and normalise is None:
+        raise ValueError("normalise must be (mean, std) for uint8 images, got None")
+    if plan.layer is None or plan.layer == "input":
+        logits = model(plan.apply(x, normalise=normalise))
+    else:
+        _check.same_device("x", x, plan.partner.device)
+        mix = _Mix(model, plan.layer, plan)
+        clean = x if normalise is None else _normalised(x, normalise)
+        with _mixing(mix):
+            logits = model(clean)
+    rows = plan.k * plan.batch
+    wanted = f"model must return one tensor with a row of logits for each of the {rows} mixes, got "
+    if not isinstance(logits, Tensor):
+        raise TypeError(wanted + _kind(logits))
+    if logits.ndim == 0 or len(logits) != rows:
+        raise ValueError(wanted + _check.shown(logits))
+    return logits
+
+
+class _Mix:
+    """The mixing of one forward: where, by which plan, and what has happened so far."""
+
+    def __init__(self, model: nn.Module, layer: str, plan: MixPlan) -> None:
+        _check_model_and_plan(model, plan)
+        self.model, self.layer, self.plan = model, layer, plan
+        self.path = _path(model, layer)
+        self.called = False
+        self._counted: dict[_BatchNorm, int] = {}
+
+    def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Forward pre-hook of the model: its arguments, the first tensor mixed."""
+        for place, value in enumerate(args):
+            if isinstance(value, Tensor):
+                return (*args[:place], self._mixed(value), *args[place + 1 :])
+        raise TypeError(f"layer 'input' ({type(module).__name__}) must be given a tensor by position to be mixed")
+
+    def after(self, module: nn.Module, _args: object, output: object) -> Tensor:
+        """Forward hook of the layer: its output, mixed."""
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"layer {self.layer!r} ({type(module).__name__}) must return a single tensor to be mixed, "
+                f"got {_kind(output)}"
+            )
+        return self._mixed(output)
+
+    def batch_norms_after(self) -> int:
+        """How many BatchNorm modules have updated their running statistics since the mixing."""
+        return sum(_count(norm) > before for norm, before in self._counted.items())
+
+    def _mixed(self, value: Tensor) -> Tensor:
+        if self.called:
+            raise RuntimeError(
+                f"layer {self.layer!r} was called a second time inside the block, which would mix twice: run one "
+                "forward in each block, and choose a layer that runs once in it"
+            )
+        self.called = True
+        if self.plan.k > 1:
+            norms = (part for part in self.model.modules() if isinstance(part, _BatchNorm) and part.training)
+            self._counted = {norm: _count(norm) for norm in norms}
+        try:
+            return self.plan.apply(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"layer {self.layer!r} gives what this plan cannot mix: {error}") from None
+
+
+@contextmanager
+def _mixing(mix: _Mix) -> Iterator[None]:
+    """Mix inside the block, and raise at its end if nothing was mixed."""
+    target = mix.path[-1]
+    with torch.compiler.set_stance("force_eager") if _is_compiled_inside(mix.path) else nullcontext():
+        if mix.layer == "input":
+            hook = target.register_forward_pre_hook(mix.before)
+        else:
+            hook = target.register_forward_hook(mix.after)
+        try:
+            yield
+        finally:
+            hook.remove()
+    if not mix.called:
+        raise RuntimeError(
+            f"layer {mix.layer!r} was not called inside the block, so nothing was mixed: run one forward of the model "
+            "there, not compiled or scripted by an outer function, and choose a layer that it runs"
+        )
+
+
+@contextmanager
+def _with_warning(mix: _Mix) -> Iterator[None]:
+    with _mixing(mix):
+        yield
+    norms, plan = mix.batch_norms_after(), mix.plan
+    if norms:
+        warnings.warn(
+            f"plan has k={plan.k}: {norms} BatchNorm module{'s' if norms > 1 else ''} after layer {mix.layer!r} took "
+            f"running statistics from {plan.k * plan.batch} correlated mixes of {plan.batch} pairs, not from images; "
+            "compute them anew before evaluation, with torch.optim.swa_utils.update_bn",
+            stacklevel=3,  # past contextlib, to the caller's with statement
+        )
+
+
+def find_layer(model: nn.Module, layer: str) -> nn.Module:
+    """The module of this name, the model itself for "input"; ValueError with the nearest names if there is none."""
+    return _path(model, layer)[-1]
+
+
+def _check_model_and_plan(model: object, plan: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+    if not isinstance(plan, MixPlan):
+        raise TypeError(f"plan must be a MixPlan, as Mixer.plan draws it, got {_check.shown(plan)}")
+
+
+def _path(model: nn.Module, layer: object) -> list[nn.Module]:
+    """The modules from the model down to the layer; only the model for "input"."""
+    wanted = "layer must be 'input' or the name of a module of the model, got "
+    if not isinstance(layer, str):
+        raise TypeError(wanted + _check.shown(layer))
+    path = [model]
+    if layer == "input":
+        return path
+    for part in layer.split("."):
+        inner = getattr(path[-1], part, None)  # a compiled module passes the question on to the one it wraps
+        if not isinstance(inner, nn.Module):
+            raise ValueError(wanted + _check.shown(layer) + _nearest(model, layer))
+        path.append(inner)
+    return path
+
+
+def _nearest(model: nn.Module, layer: str) -> str:
+    """The end of an error message: the names most like `layer`, first among those that lie as deep."""
+    names = [".".join(part for part in name.split(".") if part != "_orig_mod") for name, _ in model.named_modules()]
+    names = ["input", *dict.fromkeys(name for name in names if name)]
+    as_deep = [name for name in names if name.count(".") == layer.count(".")]
+    near = difflib.get_close_matches(layer, as_deep) or difflib.get_close_matches(layer, names, cutoff=0.4)
+    if not near:
+        return "; model.named_modules() has them all"
+    *others, last = map(repr, near)
+    return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
+
+
+def _is_compiled_inside(path: list[nn.Module]) -> bool:
+    """Whether a hook on the last of these would lie inside something compiled, which may leave it out.
+
+    `module.compile()` takes in the module's own hooks; `torch.compile` of a module, or of its forward, only those of
+    the modules within. This reads attributes, as importing the compiler costs 150 MB where nothing is compiled.
+    """
+    whole = any(module._compiled_call_impl is not None for module in path)
+    return whole or any(hasattr(getattr(part, "forward", None), "_torchdynamo_orig_callable") for part in path[:-1])
+
+
+def _count(norm: _BatchNorm) -> int:
+    """A number that rises with each update of the running statistics, if any; reading it never waits for CUDA."""
+    return 0 if norm.num_batches_tracked is None else norm.num_batches_tracked._version
+
+
+def _normalised(x: Tensor, normalise: tuple[Statistics, Statistics]) -> Tensor:
+    """x without mixing, normalised and rounded as `MixPlan.apply` does it."""
+    check_normalised(x)
+    scale, shift = scale_and_shift(x, normalise)
+    return values(x, scale, shift).to(torch.float32 if x.dtype == torch.uint8 else x.dtype)
+
+
+def _kind(value: object) -> str:
+    """A value by its type alone: the repr of a tuple of activations would be long, and wait for CUDA."""
+    return "None" if value is None else f"a value of type {type(value).__name__}"

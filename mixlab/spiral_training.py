@@ -1,0 +1,204 @@
+"""Training on spirals, a batch at a time, with the decision field and the hidden states in every record."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mixlab import _check
+from mixlab.descent import Descent
+from mixlab.hidden import mixed_logits
+from mixlab.losses import mixed_cross_entropy
+from mixlab.mixing import Mixer
+from mixlab.spirals import SpiralNet, class_singular_values
+
+REACH = 1.2  # the plane is drawn from -REACH to REACH on both axes
+GRID = 80  # cells a side of the decision field
+_WARM_UP = 0.1  # share of the steps in which the learning rate climbs to its peak; it falls to 0 in the rest
+_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class SpiralRecord:
+    """Where a training on spirals stands.
+
+    Attributes:
+        epoch: passes over the training points so far.
+        step, steps: batches done, and batches in all.
+        train_loss: mean loss, in nats, of the batches since the last record, on what was trained on; NaN without any.
+        test_accuracy, test_nll, test_confidence: on the test points; confidence is the mean of the largest probability.
+        hidden: float32 [n, 2], the bottleneck's states of the training points, without mixing.
+        singular_values: float32 [classes, 2], see `class_singular_values`.
+        field: uint8 [classes, 80, 80], each class's probability over the plane, 255 for 1; the first row is at the
+            bottom (y = -1.2), the first column at the left (x = -1.2), each number at the middle of its cell.
+        seconds: since the training began, pauses included.
+    """
+
+    epoch: float
+    step: int
+    steps: int
+    train_loss: float
+    test_accuracy: float
+    test_nll: float
+    test_confidence: float
+    hidden: Tensor
+    singular_values: Tensor
+    field: Tensor
+    seconds: float
+
+
+class SpiralTrainer:
+    """Train a net on spirals, a batch at a time; iterate for a SpiralRecord after each epoch, and leave to stop.
+
+    SGD with Nesterov momentum 0.9 and no weight decay, on one core in some seconds. Equal arguments and equal nets give
+    bit-equal results on one machine.
+
+    Args:
+        model: a SpiralNet; trained in place.
+        train, test: points and labels, as `spirals` gives them.
+        mixer: "none", "mixup" or "manifold", which need no images (default: not at all).
+        epochs: passes over the training points, at least 1.
+        seed: of the order and the mixing; the order is the same for every mixer.
+        batch_size: points a step, at most all of them; a shorter last batch is left out.
+        learning_rate: peak of a triangle that starts and ends near 0.
+
+    Attributes:
+        step_count, steps: batches done, and batches in all; `done`, `epoch` and `steps_per_epoch` follow.
+        model, train, test, mixer: what is trained, on what and how.
+        picked: a line about the machine; empty, as there is nothing to pick.
+
+    Raises:
+        TypeError, ValueError: at the call; the message names the argument.
+        FloatingPointError: from `step`, when the loss is no longer finite.
+    """
+
+    picked = ""
+
+    def __init__(
+        self,
+        model: SpiralNet,
+        train: tuple[Tensor, Tensor],
+        test: tuple[Tensor, Tensor],
+        mixer: Mixer | None = None,
+        *,
+        epochs: int = 150,
+        seed: int = 0,
+        batch_size: int = 30,
+        learning_rate: float = 0.05,
+    ) -> None:
+        if not isinstance(model, SpiralNet):
+            raise TypeError(f"model must be a SpiralNet, got {_check.shown(model)}")
+        classes = model.head.out_features
+        self.model, self.train, self.test = model, _points("train", train, classes), _points("test", test, classes)
+        self.mixer = _without_images(mixer)
+        self.epochs = _check.integer("epochs", epochs, 1)
+        seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
+        self.batch_size = min(_check.integer("batch_size", batch_size, 2), len(self.train[0]))
+        self._peak = _check.number("learning_rate", learning_rate, 0, 1e6)
+        self._descent = Descent(model.parameters(), momentum=_MOMENTUM, weight_decay=0.0)
+        self._order_stream = torch.Generator().manual_seed(2 * seed)
+        self._mixing_stream = torch.Generator().manual_seed(2 * seed + 1)
+        self.steps_per_epoch = len(self.train[0]) // self.batch_size
+        self.steps = self.epochs * self.steps_per_epoch
+        self.step_count = 0
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._loss_sum, self._loss_count = 0.0, 0
+        self._began: float | None = None
+
+    def __iter__(self) -> Iterator[SpiralRecord]:
+        while not self.done:
+            self.step()
+            if self.step_count % self.steps_per_epoch == 0:
+                yield self.evaluate()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are taken."""
+        return self.step_count >= self.steps
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training points so far."""
+        return self.step_count / self.steps_per_epoch
+
+    @property
+    def loss_so_far(self) -> tuple[float, int]:
+        """Sum of the batches' losses since the last record, and the number of these batches."""
+        return self._loss_sum, self._loss_count
+
+    def step(self) -> None:
+        """Train on the next batch; RuntimeError when all steps are taken, FloatingPointError when the loss is lost."""
+        if self.done:
+            raise RuntimeError(f"step must not be called after the last of {self.steps:,} steps")
+        self._began = time.perf_counter() if self._began is None else self._began
+        progress = (self.step_count + 1) / (self.steps + 1)
+        self._descent.learning_rate = self._peak * min(progress / _WARM_UP, (1 - progress) / (1 - _WARM_UP))
+        place = self.step_count % self.steps_per_epoch
+        if place == 0:
+            self._order = torch.randperm(len(self.train[0]), generator=self._order_stream)
+        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        x, y = (part[chosen] for part in self.train)
+        plan = self.mixer.plan(x, generator=self._mixing_stream)
+        loss = mixed_cross_entropy(mixed_logits(self.model, x, plan), *plan.labels(y))
+        self._descent.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._descent.step()
+        self.step_count += 1
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is no longer finite at step {self.step_count:,} of {self.steps:,}")
+        self._loss_sum, self._loss_count = self._loss_sum + value, self._loss_count + 1
+
+    @torch.no_grad()
+    def evaluate(self) -> SpiralRecord:
+        """Measure the net as it is, and start a new mean of the training loss."""
+        (x, y), (test_x, test_y) = self.train, self.test
+        logits = self.model(test_x)
+        probabilities = logits.softmax(1)
+        states = self.model.hidden(x)
+        record = SpiralRecord(
+            epoch=self.epoch,
+            step=self.step_count,
+            steps=self.steps,
+            train_loss=self._loss_sum / self._loss_count if self._loss_count else math.nan,
+            test_accuracy=float((logits.argmax(1) == test_y).double().mean()),
+            test_nll=float(functional.cross_entropy(logits, test_y)),
+            test_confidence=float(probabilities.amax(1).mean()),
+            hidden=states,
+            singular_values=class_singular_values(states, y),
+            field=_field(self.model),
+            seconds=0.0 if self._began is None else time.perf_counter() - self._began,
+        )
+        self._loss_sum, self._loss_count = 0.0, 0
+        return record
+
+
+def _field(model: SpiralNet) -> Tensor:
+    """The probabilities over the plane, uint8 [classes, GRID, GRID]."""
+    middles = REACH * (2 * torch.arange(GRID) + 1 - GRID) / GRID
+    y, x = torch.meshgrid(middles, middles, indexing="ij")
+    probabilities: Tensor = model(torch.stack([x, y], -1).view(-1, 2)).softmax(1)
+    return (255 * probabilities).round().to(torch.uint8).T.reshape(-1, GRID, GRID)
+
+
+def _points(name: str, value: object, classes: int) -> tuple[Tensor, Tensor]:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"{name} must be (x, y), as mixlab.spirals.spirals gives them, got {_check.shown(value)}")
+    x = _check.tensor(f"the points of {name}", value[0], "float32 [n, 2]")
+    if x.dtype != torch.float32 or x.shape[1:] != (2,) or len(x) < 2:
+        raise TypeError(f"the points of {name} must be float32 [n, 2], at least two, got {_check.shown(x)}")
+    return x, _check.class_labels(f"the labels of {name}", value[1], batch=len(x), classes=classes, device=x.device)
+
+
+def _without_images(mixer: object) -> Mixer:
+    if mixer is None:
+        return Mixer("none")
+    if not isinstance(mixer, Mixer):
+        raise TypeError(f"mixer must be a mixlab Mixer or None, got {_check.shown(mixer)}")
+    if mixer.kind.takes_images:
+        raise ValueError(f"mixer must need no images, such as 'mixup' or 'manifold', got {mixer!r}")
+    return mixer

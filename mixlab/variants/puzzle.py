@@ -1,0 +1,197 @@
+"""Puzzle Mix: a mask that hides little of what matters, and blocks moved to where they are seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+from mixlab.plans import MixPlan
+from mixlab.puzzle import best_masks, block_saliency, seams, transport
+from mixlab.saliency import input_gradient, magnitude
+from mixlab.variants.variant import Request, Variant
+
+_STEP_BEYOND = 2 / 255  # by which the adversarial step outdoes the ball it is clipped to, as in the official code
+
+
+@dataclass(frozen=True)
+class Puzzle(Variant):
+    """Kim, Choo and Song, "Puzzle Mix", ICML 2020, with the defaults of its official code for CIFAR.
+
+    One pass of the model gives each image's saliency. For each pair and λ the mask of least energy is found, exactly up
+    to 8 by 8 blocks (`mixlab.gridcut`), then blocks are moved within each image so that salient ones are seen. λ of the
+    label is the mask's mean, of each pair; the official code draws one λ for the batch (`shared_lam=True`). K masks
+    cost one saliency pass, and (K + 2) batches of memory.
+
+    Args:
+        blocks: blocks on a side of the mask, or several to draw from for each batch; each divides the image's side.
+        levels: how many values m can have, 2 to 4: 3 for 0, ½ and 1.
+        beta: weight of smoothness; beta/(16 blocks) for each border where m changes.
+        gamma: weight of the seams in it. Above 1 some edges would come out negative; these are 0.
+        eta: weight of the prior that draws the mean of the mask to λ.
+        neighbour_size: pixels pooled before seams are measured, at most a block's; it divides the larger blocks' sides.
+        transport: move blocks.
+        transport_cost: of moving a block across the whole image.
+        transport_size: pixels of a block that is moved, at most the mask's; it divides the larger blocks' sides. None
+            moves the mask's own blocks. On a t by t grid time grows as t⁴ or t⁵: take 16 and more for large images.
+        clean: above 0, `plan.clean_loss` is clean × the mean cross entropy of the saliency pass, which is then made in
+            the modes the model is in, for the caller to add to the loss. (The official clean_lam scales a loss that is
+            about 2/classes of this one.)
+        adversarial: the probability, for each side and batch, that its images get one step of adversarial noise: random
+            start, a step of epsilon + 2/255 along the gradient's sign, clipped to epsilon, times U(0, 1).
+        epsilon: in pixels from 0 to 1. Pixels stay there if x is uint8 or comes with normalise; of other float images
+            the range is not known, and they are not clipped.
+        std: what float images were divided by, a number or one for each channel, so that seams and epsilon are in
+            pixels from 0 to 1. With the default, images normalised before have seams weighted higher by 1/std. uint8
+            images, and what comes with normalise=, need no std.
+
+    Raises:
+        TypeError, ValueError: a setting of the wrong kind or out of range.
+    """
+
+    blocks: int | Sequence[int] = (2, 4, 8, 16)
+    levels: int = 3
+    beta: float = 1.2
+    gamma: float = 0.5
+    eta: float = 0.2
+    neighbour_size: int = 4
+    transport: bool = True
+    transport_cost: float = 0.8
+    transport_size: int | None = 4
+    clean: float = 0.0
+    adversarial: float = 0.0
+    epsilon: float = 10 / 255
+    std: float | Sequence[float] = (1.0,)
+
+    name = "puzzle"
+    about = "blocks by saliency: the best mask, and blocks moved to be seen (Kim et al., 2020)"
+    needs_model = True
+
+    def __post_init__(self) -> None:
+        if not self._choices:
+            raise ValueError(f"blocks must be an integer of at least 2, or several of them, got {self.blocks}")
+        self._set("blocks", tuple(_check.integer("blocks", number, 2) for number in self._choices))
+        self._set("levels", _check.integer("levels", self.levels, 2, 4))
+        self._set("neighbour_size", _check.integer("neighbour_size", self.neighbour_size, 1))
+        if self.transport_size is not None:
+            self._set("transport_size", _check.integer("transport_size", self.transport_size, 1))
+        _check.flag("transport", self.transport)
+        for setting in ("beta", "gamma", "eta", "transport_cost", "clean"):
+            self._set(setting, _check.number(setting, getattr(self, setting), 0, 1e6))
+        for setting in ("adversarial", "epsilon"):
+            self._set(setting, _check.number(setting, getattr(self, setting), 0, 1))
+        each = self.std if isinstance(self.std, Sequence) and not isinstance(self.std, str) else (self.std,)
+        self._set("std", tuple(_check.number("std", part, 1e-6, 1e6) for part in each))
+
+    def _set(self, setting: str, value: object) -> None:
+        object.__setattr__(self, setting, value)
+
+    @property
+    def _choices(self) -> Sequence[int]:
+        return self.blocks if isinstance(self.blocks, Sequence) else (self.blocks,)
+
+    def draw(self, ask: Request) -> MixPlan:
+        """Saliency, masks and moves."""
+        assert ask.model is not None
+        assert ask.y is not None
+        side = self._check_images(ask.x)
+        lam = ask.lambdas()
+        blocks = self._choices[ask.pick(len(self._choices))]
+        sides = self._sides(ask)
+        pixels, unit, known = self._pixels(ask)
+        looked_at, start = ask.x, None
+        if any(sides):
+            start = _random_start(pixels, self.epsilon, ask.generator, known)
+            looked_at = ((pixels + start) * unit).to(ask.x.dtype if ask.x.is_floating_point() else torch.float32)
+        gradient, clean_loss = input_gradient(ask.model, looked_at, ask.y, normalise=ask.normalise, clean=self.clean)
+        size = magnitude(gradient)
+
+        own = block_saliency(size, blocks)
+        seam = seams(pixels, ask.partner, blocks, min(self.neighbour_size, side // blocks))
+        mask = best_masks(
+            own,
+            own.index_select(0, ask.partner),
+            seam,
+            lam,
+            levels=self.levels,
+            beta=self.beta,
+            gamma=self.gamma,
+            eta=self.eta,
+        )
+        noise = None
+        if start is not None:
+            strength = torch.rand((), device=pixels.device, generator=ask.generator)
+            shift = (start + (self.epsilon + _STEP_BEYOND) * gradient.sign().float()).clamp(-self.epsilon, self.epsilon)
+            shift = _within(pixels, strength * shift, known) * (255 if ask.x.dtype == torch.uint8 else unit)
+            noise = torch.stack([shift if chosen else torch.zeros_like(shift) for chosen in sides])
+        moves = self._moves(mask, size, ask.partner) if self.transport else None
+        return MixPlan(
+            self.name,
+            ask.partner,
+            mask.mean((2, 3)),
+            lam,
+            rolled=ask.rolled,
+            mask=mask,
+            moves=moves,
+            noise=noise,
+            clean_loss=clean_loss,
+        )
+
+    def _check_images(self, x: Tensor) -> int:
+        height, width = x.shape[2:]
+        if height != width:
+            raise ValueError(f"x must be square images for 'puzzle', got {_check.shown(x)}")
+        for blocks in self._choices:
+            if height % blocks:
+                raise ValueError(f"blocks must divide the side of the images, {height} pixels, got {blocks}")
+            block = height // blocks
+            sizes = {"neighbour_size": self.neighbour_size, "transport_size": self.transport_size or block}
+            for name, pixels in sizes.items():
+                if block % min(pixels, block):
+                    raise ValueError(
+                        f"{name} must divide the side of a block that is larger, got {pixels} for {blocks} by {blocks} "
+                        f"blocks of {block} pixels"
+                    )
+        if isinstance(self.std, Sequence) and len(self.std) not in (1, x.shape[1]):
+            raise ValueError(f"std must be one number for each of the {x.shape[1]} channels, got {self.std}")
+        return height
+
+    def _sides(self, ask: Request) -> list[bool]:
+        """Whether the examples, and the partners, get adversarial noise."""
+        if self.adversarial == 0:
+            return [False, False]
+        drawn: list[bool] = (torch.rand(2, device=ask.x.device, generator=ask.generator) < self.adversarial).tolist()
+        return drawn
+
+    def _pixels(self, ask: Request) -> tuple[Tensor, Tensor | float, bool]:
+        """Images in units where white is 1 above black, what brings them to the model's units, and if black is 0."""
+        x = ask.x
+        if x.dtype == torch.uint8:
+            return x.float() / 255, 1.0, True
+        if ask.normalise is not None:
+            return x.detach().float(), 1.0, True
+        std = torch.tensor(self.std, dtype=torch.float32, device=x.device).view(1, -1, 1, 1)
+        return x.detach().float() * std, 1 / std, False
+
+    def _moves(self, mask: Tensor, size: Tensor, partner: Tensor) -> Tensor:
+        """[2, K, B, t²], on the mask's blocks or a finer grid."""
+        blocks, side = mask.shape[-1], size.shape[-1]
+        finer = 1 if self.transport_size is None else max(1, side // blocks // self.transport_size)
+        mask = mask.repeat_interleave(finer, 2).repeat_interleave(finer, 3)
+        own = block_saliency(size, blocks * finer)
+        moves = []
+        for shown, value in ((mask, own), (1 - mask, own.index_select(0, partner))):
+            flat = transport(shown.flatten(0, 1), value.expand_as(shown).flatten(0, 1), self.transport_cost)
+            moves.append(flat.view(*mask.shape[:2], -1))
+        return torch.stack(moves)
+
+
+def _random_start(pixels: Tensor, epsilon: float, generator: torch.Generator | None, known: bool) -> Tensor:
+    noise = torch.rand(pixels.shape, device=pixels.device, generator=generator)
+    return _within(pixels, (2 * noise - 1) * epsilon, known)
+
+
+def _within(pixels: Tensor, noise: Tensor, known: bool) -> Tensor:
+    """Noise that leaves pixels from 0 to 1 where that is their range."""
+    return (pixels + noise).clamp(0, 1) - pixels if known else noise

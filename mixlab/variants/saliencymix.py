@@ -1,0 +1,36 @@
+"""SaliencyMix: CutMix's box, laid about the most salient pixel of the partner."""
+
+from dataclasses import dataclass
+
+import torch
+
+from mixlab.plans import MixPlan
+from mixlab.saliency import saliency
+from mixlab.variants.boxes import box_plan
+from mixlab.variants.variant import Request, Variant
+
+
+@dataclass(frozen=True)
+class SaliencyMix(Variant):
+    """Uddin et al., "SaliencyMix", ICLR 2021: so that what is pasted shows something of the label that comes with it.
+
+    Boxes have CutMix's sides and are clipped as there; the centre is the peak of each partner's own saliency. Saliency
+    is here the size of the loss's gradient, `mixlab.saliency`; the paper's is a detector from OpenCV that knows nothing
+    of the network. An image without any gradient peaks at its top left corner.
+    """
+
+    name = "saliencymix"
+    about = "CutMix's box about the partner's most salient pixel (Uddin et al., 2021)"
+    needs_model = True
+
+    def draw(self, ask: Request) -> MixPlan:
+        """Sides √(1 − λ) of the image's, about the peak of each partner's saliency."""
+        assert ask.model is not None
+        assert ask.y is not None
+        nominal = ask.lambdas()
+        seen = saliency(ask.model, ask.x, ask.y, normalise=ask.normalise)
+        height, width = seen.shape[1:]
+        peak = seen.flatten(1).argmax(1).index_select(0, ask.partner)
+        rows, columns = torch.div(peak, width, rounding_mode="floor"), peak % width
+        centre = torch.stack([(rows + 0.5).double() / height, (columns + 0.5).double() / width], dim=-1)
+        return box_plan(self.name, ask, nominal, torch.sqrt(1 - nominal.double()), centre.expand(ask.k, -1, -1))

@@ -1,0 +1,89 @@
+"""What every variant of mixing is: a name, a line about it, its own settings, and how it draws a plan for a batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mixlab._plan_checks import Statistics
+from mixlab.plans import MixPlan
+from mixlab.sampling import sample_lambda
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A batch to be mixed, as a Mixer hands it to its variant, checked.
+
+    Attributes:
+        x: [B, ...] the batch, on the device where everything is drawn.
+        y: [B] int64 class labels, or None where the caller gave none.
+        partner: [B] int64, whom each example is mixed with; itself if the variant has no pairs.
+        rolled: partner[i] is (i − 1) mod B.
+        alpha, k, shared_lam: the Mixer's settings.
+        generator: source of randomness on x's device, or None for the global one.
+        model: the network to be trained, for variants that look at it; else None.
+        normalise: (mean, std) that bring x to what the model takes; None where x is so already.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    partner: Tensor
+    rolled: bool
+    alpha: float
+    k: int
+    shared_lam: bool
+    generator: torch.Generator | None
+    model: nn.Module | None
+    normalise: tuple[Statistics, Statistics] | None
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """[K, B], or [K, 1] where the batch shares its draws."""
+        return self.k, 1 if self.shared_lam else len(self.x)
+
+    def lambdas(self) -> Tensor:
+        """λ ~ Beta(alpha, alpha), float32 [K, B]."""
+        lam = sample_lambda(self.alpha, self.places, device=self.x.device, generator=self.generator)
+        return lam.expand(self.k, len(self.x)).contiguous()
+
+    def uniform(self, *more: int) -> Tensor:
+        """Uniform numbers in [0, 1), float64 [K, B or 1, *more]."""
+        shape = (*self.places, *more)
+        return torch.rand(shape, dtype=torch.float64, device=self.x.device, generator=self.generator)
+
+    def pick(self, count: int) -> int:
+        """One of `count` places, uniformly, for the whole batch. Python needs the number, so CUDA is waited for."""
+        return int(torch.randint(count, (), device=self.x.device, generator=self.generator))
+
+
+@dataclass(frozen=True)
+class Variant(ABC):
+    """A way of mixing. Its dataclass fields are settings of its own, checked when it is made.
+
+    Attributes:
+        name: its key in VARIANTS.
+        about: one line for menus, with its paper.
+        pairs: it mixes each example with a partner.
+        takes_images: it needs [B, C, H, W]; otherwise any [B, ...] will do.
+        needs_model: it looks at the network, and at the labels, before it mixes.
+        mixes_inside: it mixes hidden states, so that a batch cannot be mixed before the network sees it.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    pairs: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
+    needs_model: ClassVar[bool] = False
+    mixes_inside: ClassVar[bool] = False
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """Where it mixes hidden states."""
+        return ()
+
+    @abstractmethod
+    def draw(self, ask: Request) -> MixPlan:
+        """Decide λs, and boxes or masks, for one batch."""

@@ -1,0 +1,65 @@
+"""Wrong answers to the exercises of lesson 05 and what they are told, for test_exercises.py."""
+
+from typing import Any
+
+from torch import Tensor
+
+FORM = "for hidden states [4, 5] "
+
+
+def along_the_width(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    weight = lam[:, None] if hidden.ndim == 2 else lam
+    return weight * hidden + (1 - weight) * hidden[partner]
+
+
+def by_mean(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    return lam.mean() * hidden + (1 - lam.mean()) * hidden[partner]
+
+
+def the_wrong_way_round(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    weight = lam.view(-1, *[1] * (hidden.ndim - 1))
+    return (1 - weight) * hidden + weight * hidden[partner]
+
+
+WRONG_05: dict[str, list[tuple[Any, str]]] = {
+    "manifold/mix": [
+        (0.5, "the answer is a function mix(hidden, partner, lam), but you gave 0.5."),
+        (lambda *_: None, "your function returns nothing yet: write its body, ending in return."),
+        (lambda hidden, *_: hidden[0], FORM + "the mix must have the same shape, but yours has [5]."),
+        (
+            lambda hidden, *_: hidden,
+            FORM + "yours is something else than λ · hidden + (1 − λ) · hidden[partner].",
+        ),
+        (
+            the_wrong_way_round,
+            "λ must weigh the example and 1 − λ its partner, but yours has them swapped.",
+        ),
+        (by_mean, "each example has its own λ, but yours weighs all by their mean."),
+        (
+            along_the_width,
+            (
+                "yours weighs the last axis by λ: give λ an axis of length 1 for each axis after the first, as in "
+                "lam.view(-1, 1, 1, 1)."
+            ),
+        ),
+    ],
+    "manifold/directions": [
+        (
+            86,
+            "86 is dim(H) − d; the read-out needs d − 1 directions, since the weights of a label sum to 1.",
+        ),
+        (9, "9 is what the read-out needs, d − 1; the class keeps the rest."),
+        (96, "96 is all of them; the read-out needs some."),
+        (10, "10 is the number of classes."),
+        (50, "50 is too small."),
+    ],
+    "manifold/rate": [
+        (
+            1.0,
+            "1 is turned round: gradients of cross entropy are larger, so its learning rate must be smaller.",
+        ),
+        (0.2, "0.2 is the same; but gradients of cross entropy are C/2 times as large."),
+        (0.02, "0.02 is 0.2 / C; the gradients differ by 2/C."),
+        (0.1, "0.1 is too large."),
+    ],
+}
