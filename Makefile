@@ -33,4 +33,6 @@ bench:
 	$(BENCH) benchmarks/blend.py
 	$(BENCH) benchmarks/train.py
 	$(BENCH) benchmarks/reliability.py
+	$(BENCH) benchmarks/puzzle.py
+	$(BENCH) benchmarks/variance.py
 	$(RUN) benchmarks/panels.py

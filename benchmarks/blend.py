@@ -95,7 +95,9 @@ def memory(shape: tuple[int, ...]) -> list[dict[str, object]]:
     x, y = torch.rand(shape), torch.randint(0, CLASSES, shape[:1])
     model = mx.models.quick(CLASSES)
     rows: list[dict[str, object]] = []
-    print(f"\nmost memory while mixing, in batches of {shape}, the batch itself included; 3 K would be K pairs kept apart")
+    print(
+        f"\nmost memory while mixing, in batches of {shape}, the batch itself included; 3 K would be K pairs kept apart"
+    )
     for variant in mx.VARIANTS:
         for k in (1, 2, 5, 8):
             plan = mx.Mixer(variant, k=k).plan(x, y, model=model)

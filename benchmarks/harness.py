@@ -53,7 +53,7 @@ class _Live(TorchDispatchMode):
         self.bytes = self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         held = {part.untyped_storage()._cdata for part in args if isinstance(part, Tensor)}
         for part in result if isinstance(result, (tuple, list)) else [result]:

@@ -25,7 +25,7 @@ import mixlab as mx
 from mixlab.gridcut import least_energy
 from mixlab.machine import torch_threads
 from mixlab.puzzle import block_saliency, energy, seams, transport
-from mixlab.saliency import saliency
+from mixlab.gradients import saliency
 
 BATCH, MANY = 128, 1024
 BLOCKS, LEVELS = (4, 8, 16), (2, 3)

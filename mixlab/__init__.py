@@ -3,11 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mixlab.gradients import saliency
 from mixlab.hidden import hidden_mixing, mixed_logits
 from mixlab.losses import mixed_cross_entropy
 from mixlab.mixing import PARTNERS, Mixed, Mixer
 from mixlab.plans import MixPlan
-from mixlab.saliency import saliency
 from mixlab.sampling import LambdaMoments, lambda_moments, lambda_pdf, sample_lambda
 from mixlab.variants import VARIANTS
 

@@ -154,6 +154,7 @@ class Mixer:
             _check.class_labels("y", y, batch=batch, device=x.device, note=note)
         if self.kind.needs_model:
             self._check_model(model, y)
+        self.kind.check(x)
         generator = _check.generator(generator, x.device)
         partner = self._partners(batch, x.device, generator)
         request = Request(

@@ -48,7 +48,8 @@ class MixPlan:
         mask: [K, B, rows, columns] float32, the share of the example in each block of the image; or None.
         moves: [2, K, B, t * t] int64 or None: block j of a t by t grid shows what was block moves[side, k, i, j]; side
             0 is the example and 1 its partner, before they are mixed.
-        noise: [2, B, C, H, W] float32 or None, added to examples and to partners of this shape, in their units.
+        noise: [2, B, C, H, W] float32 or None, added to tensors of this shape, in their units: noise[0, i] to example i,
+            noise[1, j] to example j where it is a partner.
         layer: None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
         clean_loss: None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of JSON.
 

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from mixlab.hidden import find_layer, mixed_logits
 from mixlab.losses import mixed_cross_entropy
 from mixlab.machine import precision, torch_threads
 from mixlab.mixing import Mixer
+from mixlab.modes import evaluating
 
 _TEST_BATCH = 200  # images: more would only raise the peak of memory
 _MOMENTUM = 0.9
@@ -275,7 +275,7 @@ def predict(
     state = Reliability()
     mean, std = (torch.tensor(part, device=device).view(1, -1, 1, 1) for part in normalise)
     scale, shift = 1 / (255 * std), -mean / std
-    with _evaluating(model):
+    with evaluating(model), torch.no_grad():
         for start in range(0, len(split), _TEST_BATCH):
             images, labels = (part[start : start + _TEST_BATCH] for part in (split.images, split.labels))
             inputs = torch.addcmul(shift, images.to(torch.float32, memory_format=torch.channels_last), scale)
@@ -285,18 +285,6 @@ def predict(
                 raise FloatingPointError("the model's logits are no longer finite")
             state.update(logits.float().softmax(1), labels)
     return state
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients inside; the model's mode is as before afterwards, also after an error."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _triangle(progress: float) -> float:
@@ -337,7 +325,7 @@ def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mo
     shape = [2, *data.train.images.shape[1:]]
     look = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
     try:
-        with _evaluating(model):  # so that the look does not touch running statistics
+        with evaluating(model), torch.no_grad():  # so that the look does not touch running statistics
             logits = model(look)
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"model must take float32 images {shape} in channels_last layout, got {error!r}") from error

@@ -8,8 +8,7 @@ each other, and ask for every gradient twice.)
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +20,7 @@ from mixlab.hidden import mixed_logits
 from mixlab.intervals import Interval, mean_interval
 from mixlab.losses import mixed_cross_entropy
 from mixlab.mixing import Mixer
+from mixlab.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def gradient_variance(
 
     stream = torch.Generator().manual_seed(seed)
     values: dict[str, list[float]] = {name: [] for name in plain}
-    with _evaluating(model), torch.enable_grad():
+    with evaluating(model), torch.enable_grad():
         for draw in range(draws):
             seeds = torch.randint(_check.SEED_MAX, (2,), generator=stream).tolist()
             for name, scheme in plain.items():
@@ -212,15 +212,3 @@ def _weights(model: nn.Module) -> list[Tensor]:
     if not weights:
         raise ValueError("model must have parameters that require gradients, got none")
     return weights
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards, also after an error, every module is in its own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -171,3 +171,16 @@ def test_the_box_derived_in_02_is_the_package_s() -> None:
         centres = ((row, column) for row in range(height) for column in range(width))
         boxes = {cut(nominal, row, column, height, width) for row, column in centres}
         assert any(corners == tuple(box) and true_lam == pytest.approx(lam, abs=1e-7) for corners, true_lam in boxes)
+
+
+def test_the_hidden_mix_derived_in_05_is_the_package_s() -> None:
+    mixing_at = derived("05_manifold_mixup.ipynb", "mixing-at")["mixing_at"]
+    model, x = mx.models.quick(10).eval(), torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    for layer in ("stage1", "stage3", "head"):
+        plan = mx.Mixer("manifold", layers=[layer]).plan(x, generator=torch.Generator().manual_seed(2))
+        with mixing_at(model.get_submodule(layer), plan.partner, plan.lam[0]):
+            ours = model(x)
+        with mx.hidden_mixing(model, layer, plan):
+            theirs = model(x)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(ours, model(x), atol=1e-3)

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -117,10 +116,10 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 
 # From the ground up. A module imports from the floors below it and from its own; `__init__` stands for `mixlab.NAME`.
 FLOORS = (
-    "_check _sets blending geometry gridcut augment descent machine",
+    "_check _sets modes blending geometry gridcut augment descent machine",
     "sampling losses calibration intervals models shapes _cache",
     "_plan_checks _download _hub _official",
-    "plans saliency puzzle",
+    "plans gradients puzzle",
     "variants hidden",
     "mixing sources",
     "data batches",
@@ -143,7 +142,8 @@ ON_TORCH_ALONE = (
     "gridcut",
     "_plan_checks",
     "plans",
-    "saliency",
+    "gradients",
+    "modes",
     "puzzle",
     "variants",
     "hidden",
@@ -156,7 +156,7 @@ ON_TORCH_ALONE = (
 
 
 def modules():
-    """Each module of the package, panels and variants as one each, with its syntax tree; what only a type checker reads is taken out."""
+    """Each module, panels and variants as one, with its syntax tree; what only a type checker reads is taken out."""
     for path in sorted((ROOT / "mixlab").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):

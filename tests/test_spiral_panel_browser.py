@@ -22,6 +22,10 @@ MIDDLE = """canvas => {
   return [...data.slice(0, 3)];
 }"""
 
+UNPACK = """() => panel.unpack(model.get("_pictures"), model.get("_view").runs).map((run) => ({
+  points: [...run.points], hidden: [...run.hidden], labels: [...run.labels], sum: run.field.reduce((a, b) => a + b, 0),
+}))"""
+
 
 @pytest.fixture(scope="module")
 def notebook(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
@@ -125,11 +129,7 @@ def test_the_browser_reads_what_python_sent(page: Page) -> None:
     panel.run()
     mount(page, panel)
     record = panel.records[-1]
-    parts = page.evaluate(
-        """() => panel.unpack(model.get("_pictures"), model.get("_view").runs).map(({ points, hidden, labels, field }) => ({
-          points: [...points], hidden: [...hidden], labels: [...labels], sum: field.reduce((a, b) => a + b, 0),
-        }))"""
-    )
+    parts = page.evaluate(UNPACK)
     assert panel.trainer is not None
     x, y = panel.trainer.train
     assert [part["points"] == x.flatten().tolist() for part in parts] == [True, True]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab import Mixer
 from mixlab.puzzle import block_saliency, energy, seams
-from mixlab.saliency import saliency
+from mixlab.gradients import saliency
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from mixlab import geometry
+from mixlab.gradients import saliency
 from mixlab.gridcut import least_energy
 from mixlab.panels._pairs import Pairs
 from mixlab.panels._swap import energy_of, installed, swap_labels
 from mixlab.panels.law import cut_box, uniforms
 from mixlab.plans import MixPlan
 from mixlab.puzzle import Seams, block_saliency, energy, seams, transport
-from mixlab.saliency import saliency
 
 _FINE = 4  # pixels: of what seams are measured in, and of the blocks that move; both as in Puzzle Mix's code for CIFAR
 

@@ -127,10 +127,11 @@ class PuzzlePanel(AnsweringPanel):
         lam, cut = (float(plan.lam[0, pair]) for plan in (solution.exact.plan, solution.cutmix))
         first, second = solution.exact.moved[pair].tolist()
         moved = f"{first} blocks of x and {second} of x′ moved" if self.transport else "no blocks moved"
+        weights = f"β = {self.beta:g}, γ = {self.gamma:g}, η = {self.eta:g}, transport cost {self.cost:g}"
         return (
-            f"x is of class {self.names[0]}, x′ of class {self.names[1]}; {self._whose}. Puzzle Mix on {self.blocks} × "
-            f"{self.blocks} blocks with {self.levels} levels, β = {self.beta:g}, γ = {self.gamma:g}, η = {self.eta:g}, "
-            f"transport cost {self.cost:g}, {moved}: at λ = {self.lam:.2f} the label is {label_words(lam, self.names)}. "
+            f"x is of class {self.names[0]}, x′ of class {self.names[1]}; {self._whose}. "
+            f"Puzzle Mix on {self.blocks} × {self.blocks} blocks, {self.levels} levels, {weights}, {moved}: "
+            f"at λ = {self.lam:.2f} the label is {label_words(lam, self.names)}. "
             f"{_compared(solution, pair)} CutMix at the same λ: {label_words(cut, self.names)}."
         )
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab.gradients import input_gradient, magnitude
 from mixlab.plans import MixPlan
 from mixlab.puzzle import best_masks, block_saliency, seams, transport
-from mixlab.saliency import input_gradient, magnitude
 from mixlab.variants.variant import Request, Variant
 
 _STEP_BEYOND = 2 / 255  # by which the adversarial step outdoes the ball it is clipped to, as in the official code
@@ -91,11 +91,30 @@ class Puzzle(Variant):
     def _choices(self) -> Sequence[int]:
         return self.blocks if isinstance(self.blocks, Sequence) else (self.blocks,)
 
+    def check(self, x: Tensor) -> None:
+        """Square images, whose side the blocks divide."""
+        height, width = x.shape[2:]
+        if height != width:
+            raise ValueError(f"x must be square images for 'puzzle', got {_check.shown(x)}")
+        for blocks in self._choices:
+            if height % blocks:
+                raise ValueError(f"blocks must divide the side of the images, {height} pixels, got {blocks}")
+            block = height // blocks
+            sizes = {"neighbour_size": self.neighbour_size, "transport_size": self.transport_size or block}
+            for name, pixels in sizes.items():
+                if block % min(pixels, block):
+                    raise ValueError(
+                        f"{name} must divide the side of a block that is larger, got {pixels} for {blocks} by {blocks} "
+                        f"blocks of {block} pixels"
+                    )
+        if isinstance(self.std, Sequence) and len(self.std) not in (1, x.shape[1]):
+            raise ValueError(f"std must be one number for each of the {x.shape[1]} channels, got {self.std}")
+
     def draw(self, ask: Request) -> MixPlan:
         """Saliency, masks and moves."""
         assert ask.model is not None
         assert ask.y is not None
-        side = self._check_images(ask.x)
+        side = ask.x.shape[-1]
         lam = ask.lambdas()
         blocks = self._choices[ask.pick(len(self._choices))]
         sides = self._sides(ask)
@@ -137,25 +156,6 @@ class Puzzle(Variant):
             noise=noise,
             clean_loss=clean_loss,
         )
-
-    def _check_images(self, x: Tensor) -> int:
-        height, width = x.shape[2:]
-        if height != width:
-            raise ValueError(f"x must be square images for 'puzzle', got {_check.shown(x)}")
-        for blocks in self._choices:
-            if height % blocks:
-                raise ValueError(f"blocks must divide the side of the images, {height} pixels, got {blocks}")
-            block = height // blocks
-            sizes = {"neighbour_size": self.neighbour_size, "transport_size": self.transport_size or block}
-            for name, pixels in sizes.items():
-                if block % min(pixels, block):
-                    raise ValueError(
-                        f"{name} must divide the side of a block that is larger, got {pixels} for {blocks} by {blocks} "
-                        f"blocks of {block} pixels"
-                    )
-        if isinstance(self.std, Sequence) and len(self.std) not in (1, x.shape[1]):
-            raise ValueError(f"std must be one number for each of the {x.shape[1]} channels, got {self.std}")
-        return height
 
     def _sides(self, ask: Request) -> list[bool]:
         """Whether the examples, and the partners, get adversarial noise."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from mixlab.gradients import saliency
 from mixlab.plans import MixPlan
-from mixlab.saliency import saliency
 from mixlab.variants.boxes import box_plan
 from mixlab.variants.variant import Request, Variant
 

@@ -84,6 +84,9 @@ class Variant(ABC):
         """Where it mixes hidden states."""
         return ()
 
+    def check(self, x: Tensor) -> None:  # noqa: B027  # most variants take any batch
+        """Raise if these settings do not fit the batch; asked before anything is drawn. `x` is images if it must be."""
+
     @abstractmethod
     def draw(self, ask: Request) -> MixPlan:
         """Decide λs, and boxes or masks, for one batch."""

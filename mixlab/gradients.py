@@ -1,7 +1,6 @@
 """Where a network looks: the size of the loss's gradient at each pixel."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +8,7 @@ from torch.nn import functional
 
 from mixlab import _check
 from mixlab._plan_checks import Statistics, scale_and_shift
+from mixlab.modes import evaluating
 from mixlab.sampling import FLOATS
 
 _FLAT = (
@@ -70,7 +70,7 @@ def input_gradient(
     """
     inputs = _inputs(model, x, normalise)
     _check.class_labels("y", y, batch=len(x), device=x.device)
-    with _in_eval_mode(model) if clean == 0 else _as_it_is():
+    with evaluating(model) if clean == 0 else nullcontext():
         logits = _checked_logits(model(inputs), inputs)
         _check.class_labels("y", y, classes=logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -100,23 +100,6 @@ def _inputs(model: nn.Module, x: Tensor, normalise: tuple[Statistics, Statistics
     else:
         inputs = x.detach().float() / 255 if x.dtype == torch.uint8 else x.detach().clone()
     return inputs.requires_grad_()
-
-
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Every module in eval mode, and back to its own at the end, also after an error."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
 
 
 def _checked_logits(logits: object, inputs: Tensor) -> Tensor:

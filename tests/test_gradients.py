@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.saliency import input_gradient, saliency
+from mixlab.gradients import input_gradient, saliency
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
