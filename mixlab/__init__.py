@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mixlab.checking import check
     from mixlab.data import Dataset, Split, load
     from mixlab.intervals import Interval, mean_interval
-    from mixlab.plots import picture, plot_history, plot_lambda, plot_mixed, plot_reliability
+    from mixlab.plots import picture, plot_history, plot_intervals, plot_lambda, plot_mixed, plot_reliability
     from mixlab.training import Record, Trainer, fit
     from mixlab.variance import GradientVariance, Scheme, gradient_variance
 
@@ -38,6 +38,7 @@ _LAZY = {
     "mean_interval": "intervals",
     "picture": "plots",
     "plot_history": "plots",
+    "plot_intervals": "plots",
     "plot_lambda": "plots",
     "plot_mixed": "plots",
     "plot_reliability": "plots",
@@ -80,6 +81,7 @@ __all__ = [
     "panels",
     "picture",
     "plot_history",
+    "plot_intervals",
     "plot_lambda",
     "plot_mixed",
     "plot_reliability",

@@ -1,6 +1,5 @@
 """What a plan for mixing may hold, and what it may be applied to."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,12 +7,9 @@ from torch import Tensor
 
 from mixlab import _check
 from mixlab.losses import check_lam
-from mixlab.sampling import FLOATS
 
 if TYPE_CHECKING:
     from mixlab.plans import MixPlan
-
-Statistics = Sequence[float] | Tensor
 
 
 def check_fields(plan: "MixPlan") -> None:
@@ -112,13 +108,6 @@ def _noise(noise: Tensor, plan: "MixPlan") -> None:
         raise ValueError("noise must hold finite numbers, got NaN or infinity")
 
 
-def check_normalised(x: Tensor) -> None:
-    """Raise unless x is images that can be normalised."""
-    if x.ndim != 4 or x.dtype not in (*FLOATS, torch.uint8):
-        wanted = "float or uint8 images [batch, channels, height, width] to be normalised"
-        raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
-
-
 def check_out(out: Tensor, x: Tensor, dtype: torch.dtype, shape: tuple[int, ...], layout: torch.memory_format) -> None:
     """Raise unless `out` can take the result."""
     wanted = f"a {dtype_name(dtype)} tensor of shape {list(shape)} on {x.device}"
@@ -143,28 +132,6 @@ def _span(x: Tensor) -> tuple[int, int]:
     """Addresses of a tensor's first byte and of the one after its last."""
     elements = 1 + sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
     return x.data_ptr(), x.data_ptr() + elements * x.element_size()
-
-
-def scale_and_shift(x: Tensor, normalise: tuple[Statistics, Statistics]) -> tuple[Tensor, Tensor]:
-    """(v/unit − mean)/std as v * scale + shift, each [1, C, 1, 1]."""
-    try:
-        mean, std = normalise
-        centre, spread = (torch.as_tensor(part, dtype=torch.float64).flatten().cpu() for part in (mean, std))
-    except (TypeError, ValueError, RuntimeError):
-        wanted = "(mean, std), each a number per channel"
-        raise TypeError(f"normalise must be {wanted}, got {_check.shown(normalise)}") from None
-    for name, part in (("mean", centre), ("std", spread)):
-        if len(part) not in (1, x.shape[1]) or not bool(part.isfinite().all()):
-            raise ValueError(
-                f"normalise must hold one finite {name} for each of the {x.shape[1]} channels, got {part.tolist()}"
-            )
-    if not bool((spread > 0).all()):
-        raise ValueError(f"normalise must hold positive standard deviations, got {spread.tolist()}")
-    unit = 255.0 if x.dtype == torch.uint8 else 1.0
-    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
-    scale, shift = 1 / (unit * spread), -centre / spread
-    scale, shift = (part.to(x.device, kind).expand(x.shape[1]).view(1, -1, 1, 1) for part in (scale, shift))
-    return scale, shift
 
 
 def dtype_name(value: object) -> str:

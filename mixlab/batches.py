@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import default_collate
 
 from mixlab import _check
-from mixlab.mixing import Mixer
+from mixlab.mixing import Mixer, check_mixer
 from mixlab.plans import MixPlan
 
 
@@ -33,7 +32,7 @@ class MixCollate:
     num_classes: int | None = None
 
     def __post_init__(self) -> None:
-        check_mixer(self.mixer, before_model=True)
+        _check_before_model(self.mixer)
         if self.num_classes is not None:
             _check.integer("num_classes", self.num_classes, 1)
 
@@ -58,7 +57,7 @@ class MixCollate:
         plan = self.mixer.plan(x, y)
         if self.num_classes is None:
             return plan.apply(x), *plan.labels(y)
-        return plan.apply(x), soft_targets(plan, y, self.num_classes)
+        return plan.apply(x), plan.targets(y, self.num_classes)
 
 
 class MixTransform(nn.Module):
@@ -77,7 +76,7 @@ class MixTransform(nn.Module):
 
     def __init__(self, mixer: Mixer, num_classes: int) -> None:
         super().__init__()
-        self.mixer = check_mixer(mixer, before_model=True)
+        self.mixer = _check_before_model(mixer)
         self.num_classes = _check.integer("num_classes", num_classes, 1)
 
     def extra_repr(self) -> str:
@@ -110,25 +109,19 @@ class MixTransform(nn.Module):
         _check.class_labels("labels", plain, batch=len(images), classes=self.num_classes)
         plan = self.mixer.plan(images.as_subclass(torch.Tensor), plain)
         mixed, *mixed_masks = (_mixed(plan, part) for part in (images, *masks))
-        return mixed, soft_targets(plan, plain, self.num_classes), *mixed_masks
+        return mixed, plan.targets(plain, self.num_classes), *mixed_masks
 
 
-def check_mixer(mixer: Any, *, before_model: bool = False) -> Mixer:
-    """Return `mixer` if it is one, and mixes without the model where there is none."""
-    if not isinstance(mixer, Mixer):
-        raise TypeError(f"mixer must be a mixlab.Mixer, got {_check.shown(mixer)}")
-    if before_model and (mixer.kind.mixes_inside or mixer.kind.needs_model):
+def _check_before_model(mixer: Any) -> Mixer:
+    """Return `mixer` if it is one that mixes where there is no model yet."""
+    check_mixer(mixer)
+    if mixer.kind.mixes_inside or mixer.kind.needs_model:
         does = "mixes inside the model" if mixer.kind.mixes_inside else "looks at the model"
         raise ValueError(
             f"mixer must mix before the model sees the batch, got {mixer!r}, which {does}: mix in the training loop, "
             "by plan = mixer.plan(x, y, model=model) and mx.mixed_logits(model, x, plan)"
         )
     return mixer
-
-
-def soft_targets(plan: MixPlan, y: Tensor, num_classes: int) -> Tensor:
-    """Both labels of each mix in one target, λ onehot(y_a) + (1 − λ) onehot(y_b): float32 [K * B, num_classes]."""
-    return plan.apply(functional.one_hot(y, num_classes).to(torch.float32))
 
 
 def _mixed(plan: MixPlan, part: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.calibration import Reliability
 from mixlab.checking import STILL_OPEN, Verify, near
+from mixlab.exercises_manifold import EXERCISES_05
+from mixlab.exercises_multimix import EXERCISES_04
+from mixlab.exercises_puzzle import EXERCISES_06
 from mixlab.losses import mixed_cross_entropy
 from mixlab.sampling import ALPHA_MAX, ALPHA_MIN, lambda_moments
 
@@ -227,4 +230,7 @@ EXERCISES: dict[str, Verify] = {
     "two_images/soft_label": _soft_label,
     "two_images/nothing": _nothing,
     "two_images/loss": _loss,
+    **EXERCISES_04,
+    **EXERCISES_05,
+    **EXERCISES_06,
 }

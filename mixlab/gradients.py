@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixlab import _check
-from mixlab._plan_checks import Statistics, scale_and_shift
 from mixlab.modes import evaluating
+from mixlab.normalising import Statistics, normalised
 from mixlab.sampling import FLOATS
 
 _FLAT = (
@@ -18,7 +18,7 @@ _IMAGES = "uint8 or float images [batch, channels, height, width]"
 
 
 def saliency(
-    model: nn.Module, x: Tensor, y: Tensor, *, normalise: tuple[Statistics, Statistics] | None = None
+    model: nn.Module, x: Tensor, y: Tensor, *, normalise: Statistics | None = None
 ) -> Tensor:
     """√(mean over channels of (∂CE/∂x)²): how much each pixel of an image matters to its loss.
 
@@ -28,10 +28,10 @@ def saliency(
 
     Args:
         model: from images to logits [B, classes].
-        x: [B, C, H, W] images as the model takes them; uint8 is divided by 255 first.
+        x: [B, C, H, W] images as the model takes them, or such as `normalise` makes them so; uint8 needs it.
         y: [B] int64 class labels on x's device.
         normalise: (mean, std), as in `MixPlan.apply`: the model gets (x/255 − mean)/std of uint8 images, (x − mean)/std
-            of float ones. The gradient is that of the model's own input.
+            of float ones. The gradient is that of the model's own input. (0, 1) divides uint8 by 255 and no more.
 
     Returns:
         [B, H, W] float32, in nats per unit of the model's input. An image whose loss is flat has zeros.
@@ -57,7 +57,7 @@ def input_gradient(
     x: Tensor,
     y: Tensor,
     *,
-    normalise: tuple[Statistics, Statistics] | None = None,
+    normalise: Statistics | None = None,
     clean: float = 0.0,
 ) -> tuple[Tensor, Tensor | None]:
     """The gradient of each image's cross entropy with respect to the model's input; see `saliency`.
@@ -83,7 +83,7 @@ def input_gradient(
     return gradient, clean * losses.mean() if clean > 0 else None
 
 
-def _inputs(model: nn.Module, x: Tensor, normalise: tuple[Statistics, Statistics] | None) -> Tensor:
+def _inputs(model: nn.Module, x: Tensor, normalise: Statistics | None) -> Tensor:
     """The model's own input, a leaf to take the gradient of."""
     if not torch.is_grad_enabled():
         raise RuntimeError(
@@ -94,12 +94,7 @@ def _inputs(model: nn.Module, x: Tensor, normalise: tuple[Statistics, Statistics
     _check.tensor("x", x, _IMAGES)
     if x.ndim != 4 or x.dtype not in (*FLOATS, torch.uint8) or x.numel() == 0:
         raise ValueError(f"x must be {_IMAGES}, none of them empty, got {_check.shown(x)}")
-    if normalise is not None:
-        scale, shift = scale_and_shift(x, normalise)
-        inputs = torch.addcmul(shift, x.detach().to(scale.dtype), scale)
-    else:
-        inputs = x.detach().float() / 255 if x.dtype == torch.uint8 else x.detach().clone()
-    return inputs.requires_grad_()
+    return normalised(x.detach(), normalise).clone().requires_grad_()
 
 
 def _checked_logits(logits: object, inputs: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixlab import _check
-from mixlab._plan_checks import Statistics, check_normalised, scale_and_shift
-from mixlab.blending import values
+from mixlab.losses import mixed_cross_entropy
+from mixlab.normalising import Statistics, check_given, normalised
 from mixlab.plans import MixPlan
 
 
@@ -60,13 +60,11 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
     return _with_warning(_Mix(model, layer, plan))
 
 
-def mixed_logits(
-    model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: tuple[Statistics, Statistics] | None = None
-) -> Tensor:
+def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: Statistics | None = None) -> Tensor:
     """The logits of a batch mixed by any plan: before the model, or inside of it where `plan.layer` names a module.
 
-    This is what a training loop calls: `mixed_cross_entropy(mixed_logits(model, x, plan), *plan.labels(y))`. It does
-    not warn of BatchNorm, see `hidden_mixing`.
+    `mixed_loss` is the loss of them, which is what a training loop calls. It does not warn of BatchNorm, see
+    `hidden_mixing`.
 
     Args:
         model: from images to logits.
@@ -85,14 +83,13 @@ def mixed_logits(
     _check.tensor("x", x, "a tensor whose first axis is the batch")
     if x.ndim == 0 or len(x) != plan.batch:
         raise ValueError(f"x must hold the {plan.batch} examples this plan was drawn for, got {_check.shown(x)}")
-    if x.dtype == torch.uint8 and normalise is None:
-        raise ValueError("normalise must be (mean, std) for uint8 images, got None")
-    if plan.layer is None or plan.layer == "input":
+    check_given(x, normalise)
+    if plan.inside is None:
         logits = model(plan.apply(x, normalise=normalise))
     else:
         _check.same_device("x", x, plan.partner.device)
-        mix = _Mix(model, plan.layer, plan)
-        clean = x if normalise is None else _normalised(x, normalise)
+        mix = _Mix(model, plan.inside, plan)
+        clean = normalised(x, normalise)
         with _mixing(mix):
             logits = model(clean)
     rows = plan.k * plan.batch
@@ -102,6 +99,42 @@ def mixed_logits(
     if logits.ndim == 0 or len(logits) != rows:
         raise ValueError(wanted + _check.shown(logits))
     return logits
+
+
+def mixed_loss(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    plan: MixPlan,
+    *,
+    normalise: Statistics | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The loss of a batch mixed by any plan, to be differentiated: what a training step comes down to.
+
+        plan = mixer.plan(x, y, model=model)
+        mixed_loss(model, x, y, plan).backward()
+
+    It is `mixed_cross_entropy` of the `mixed_logits` against both labels, and `plan.clean_loss` where the plan has one
+    (Puzzle Mix with clean above 0; its graph is gone after one backward pass).
+
+    Args:
+        model: from images to logits.
+        x: [B, ...], uint8 images or what the model takes, on the plan's device.
+        y: [B] int64 class labels.
+        plan: from `Mixer.plan`.
+        normalise: (mean, std) as in `MixPlan.apply`; uint8 images need it.
+        label_smoothing: share of every target spread evenly over all classes, in [0, 1]; not in the clean loss.
+
+    Returns:
+        A scalar, in nats: the mean over the K * B mixes, and the clean loss.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: see `mixed_logits` and `mixed_cross_entropy`.
+    """
+    logits = mixed_logits(model, x, plan, normalise=normalise)
+    loss = mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=label_smoothing)
+    return loss if plan.clean_loss is None else loss + plan.clean_loss
 
 
 class _Mix:
@@ -237,13 +270,6 @@ def _is_compiled_inside(path: list[nn.Module]) -> bool:
 def _count(norm: _BatchNorm) -> int:
     """A number that rises with each update of the running statistics, if any; reading it never waits for CUDA."""
     return 0 if norm.num_batches_tracked is None else norm.num_batches_tracked._version
-
-
-def _normalised(x: Tensor, normalise: tuple[Statistics, Statistics]) -> Tensor:
-    """x without mixing, normalised and rounded as `MixPlan.apply` does it."""
-    check_normalised(x)
-    scale, shift = scale_and_shift(x, normalise)
-    return values(x, scale, shift).to(torch.float32 if x.dtype == torch.uint8 else x.dtype)
 
 
 def _kind(value: object) -> str:

@@ -15,9 +15,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.batches import check_mixer, kinds, soft_targets
+from mixlab.batches import kinds
 from mixlab.hidden import hidden_mixing
-from mixlab.mixing import Mixer
+from mixlab.mixing import Mixer, check_mixer
 from mixlab.plans import MixPlan
 
 
@@ -84,11 +84,11 @@ class MixCallback(Callback):
             x, y = self._checked(batch)
             plan = self.mixer.plan(x, y, model=module, generator=self._generator(x.device))
             self.plan = plan
-            targets = soft_targets(plan, y, self.num_classes)
-            if plan.layer is None or plan.layer == "input":
+            targets = plan.targets(y, self.num_classes)
+            if plan.inside is None:
                 loss = step((plan.apply(x), targets), *rest)
             else:
-                with hidden_mixing(module, plan.layer, plan):
+                with hidden_mixing(module, plan.inside, plan):
                     loss = step((x, targets), *rest)
             return loss if plan.clean_loss is None else _added(loss, plan.clean_loss)
 
@@ -101,6 +101,11 @@ class MixCallback(Callback):
         x, y = batch
         _check.tensor("x", x, "the images of a batch, a tensor")
         _check.class_labels("y", y, batch=len(x), classes=self.num_classes, device=x.device)
+        if self.mixer.kind.needs_model and x.dtype == torch.uint8:
+            raise TypeError(
+                f"x must be float images as the module takes them for {self.mixer.variant!r}, which looks at the "
+                f"module's gradients, got {_check.shown(x)}"
+            )
         return x, y
 
     def _generator(self, device: torch.device) -> torch.Generator:

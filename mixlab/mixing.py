@@ -2,14 +2,14 @@
 
 import difflib
 from dataclasses import dataclass, fields
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mixlab import _check
-from mixlab._plan_checks import Statistics
+from mixlab.normalising import Statistics, check_given
 from mixlab.plans import MixPlan
 from mixlab.sampling import FLOATS, check_alpha
 from mixlab.variants import KINDS, Request, Variant
@@ -41,12 +41,7 @@ class Mixed:
 
     def targets(self, num_classes: int) -> Tensor:
         """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b), float32 [K * B, num_classes], for what needs them."""
-        num_classes = _check.integer("num_classes", num_classes, 1)
-        for name, labels in (("y_a", self.y_a), ("y_b", self.y_b)):
-            _check.class_labels(name, labels, classes=num_classes)
-        a = functional.one_hot(self.y_a, num_classes)
-        b = functional.one_hot(self.y_b, num_classes)
-        return self.lam[:, None] * a + (1 - self.lam)[:, None] * b
+        return self.plan.targets(self.y_a[: self.plan.batch], num_classes)
 
 
 class Mixer:
@@ -95,12 +90,20 @@ class Mixer:
         self.kind = _make(self.variant, settings)
 
     def __repr__(self) -> str:
-        if self.variant == "none":
-            return f"Mixer('none', k={self.k})" if self.k > 1 else "Mixer('none')"
-        plain = type(self.kind)()
-        own = {field.name: getattr(self.kind, field.name) for field in fields(self.kind)}
-        changed = "".join(f", {name}={value!r}" for name, value in own.items() if value != getattr(plain, name))
-        return f"Mixer({self.variant!r}, alpha={self.alpha:g}, k={self.k}{changed})"
+        plain = {name: parameter.default for name, parameter in signature(Mixer).parameters.items()}
+        plain |= _settings(type(self.kind)())
+        always = ("alpha", "k") if self.kind.pairs else ()
+        idle = () if self.kind.pairs else ("alpha", "shared_lam", "ordered", "partners", "distinct")
+        shown = [repr(self.variant)]
+        for name, value in self.settings.items():
+            if name in always or (value != plain[name] and name not in idle):
+                shown.append(f"{name}={value:g}" if name == "alpha" else f"{name}={value!r}")
+        return f"Mixer({', '.join(shown)})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything it was made with but the variant's name, the variant's own settings last."""
+        return {name: getattr(self, name) for name in _COMMON} | _settings(self.kind)
 
     def __call__(
         self, x: Tensor, y: Tensor, *, model: nn.Module | None = None, generator: torch.Generator | None = None
@@ -118,12 +121,19 @@ class Mixer:
 
         Raises:
             TypeError, ValueError: see the arguments; for float targets, use `plan` and apply it to x and y. "manifold"
-            mixes inside the model: use `plan` and `mixlab.mixed_logits`.
+            mixes inside the model: use `plan` and `mixlab.mixed_logits`; so do uint8 images for a variant that looks
+            at it.
         """
         if self.kind.mixes_inside:
             raise TypeError(
                 f"variant must be one that mixes before the model, got {self.variant!r}, which mixes hidden states: "
                 "use plan = mixer.plan(x), logits = mx.mixed_logits(model, x, plan) and plan.labels(y)"
+            )
+        if self.kind.needs_model and isinstance(x, Tensor) and x.dtype == torch.uint8:
+            raise TypeError(
+                f"x must be float images as the model takes them for {self.variant!r}, which looks at the model, got "
+                f"{_check.shown(x)}: use plan = mixer.plan(x, y, model=model, normalise=(mean, std)) and "
+                "mx.mixed_logits(model, x, plan, normalise=(mean, std))"
             )
         _check.tensor("y", y, _check.CLASS_LABELS)
         plan = self.plan(x, y, model=model, generator=generator)
@@ -135,7 +145,7 @@ class Mixer:
         y: Tensor | None = None,
         *,
         model: nn.Module | None = None,
-        normalise: tuple[Statistics, Statistics] | None = None,
+        normalise: Statistics | None = None,
         generator: torch.Generator | None = None,
     ) -> MixPlan:
         """Draw partners, λs, boxes and masks for a batch like `x` (its batch size, height, width and device).
@@ -145,7 +155,8 @@ class Mixer:
                 uint8.
             y: [B] int64 class labels; only variants that look at the model need them.
             model: the network, for variants that look at it: from images to logits.
-            normalise: (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these.
+            normalise: (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these, which
+                need it for uint8 images.
             generator: source of randomness on x's device (default: the global one).
         """
         batch = self._check_batch(x)
@@ -154,6 +165,7 @@ class Mixer:
             _check.class_labels("y", y, batch=batch, device=x.device, note=note)
         if self.kind.needs_model:
             self._check_model(model, y)
+            check_given(x, normalise)
         self.kind.check(x)
         generator = _check.generator(generator, x.device)
         partner = self._partners(batch, x.device, generator)
@@ -213,6 +225,20 @@ class Mixer:
             return order
         # One random cycle through the whole batch: nobody meets themselves, everybody else is equally likely.
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+def check_mixer(value: object, *, or_none: bool = False) -> Mixer:
+    """Return `value` if it is a Mixer, and one that does not mix for None where that may be left out."""
+    if value is None and or_none:
+        return Mixer("none")
+    if not isinstance(value, Mixer):
+        allowed = "a Mixer or None" if or_none else "a Mixer"
+        raise TypeError(f'mixer must be {allowed}, such as mx.Mixer("mixup"), got {_check.shown(value)}')
+    return value
+
+
+def _settings(kind: Variant) -> dict[str, Any]:
+    return {field.name: getattr(kind, field.name) for field in fields(kind)}
 
 
 def _make(variant: str, settings: dict[str, Any]) -> Variant:

@@ -6,24 +6,18 @@ from what it holds: λs alone blend; boxes are pasted; masks blend block by bloc
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mixlab import _check, geometry
-from mixlab._plan_checks import (
-    Statistics,
-    check_fields,
-    check_normalised,
-    check_out,
-    dtype_name,
-    needs_gradient,
-    scale_and_shift,
-)
+from mixlab._plan_checks import check_fields, check_out, dtype_name, needs_gradient
 from mixlab.blending import chunks, mix, mix_for_autograd, mix_into, store, values
+from mixlab.normalising import Statistics, check_normalised, scale_and_shift
 from mixlab.sampling import FLOATS
 
 _FLOAT_FIELDS = ("lam", "nominal", "mask", "noise")
@@ -48,8 +42,8 @@ class MixPlan:
         mask: [K, B, rows, columns] float32, the share of the example in each block of the image; or None.
         moves: [2, K, B, t * t] int64 or None: block j of a t by t grid shows what was block moves[side, k, i, j]; side
             0 is the example and 1 its partner, before they are mixed.
-        noise: [2, B, C, H, W] float32 or None, added to tensors of this shape, in their units: noise[0, i] to example i,
-            noise[1, j] to example j where it is a partner.
+        noise: [2, B, C, H, W] float32 or None, added to tensors of this shape, in their units: noise[0, i] to example
+            i, noise[1, j] to example j where it is a partner.
         layer: None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
         clean_loss: None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of JSON.
 
@@ -88,6 +82,11 @@ class MixPlan:
         """How many examples it was drawn for."""
         return len(self.partner)
 
+    @property
+    def inside(self) -> str | None:
+        """The module whose output is to be mixed; None where the mixing comes before the model."""
+        return None if self.layer == "input" else self.layer
+
     def labels(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `mixed_cross_entropy` takes: y_a and y_b [K * B], the labels of both, and λ [K * B], the weight of y_a.
 
@@ -97,11 +96,22 @@ class MixPlan:
         _check.class_labels("y", y, batch=self.batch, device=self.partner.device)
         return y.repeat(self.k), y.index_select(0, self.partner).repeat(self.k), self.lam.flatten()
 
+    def targets(self, y: Tensor, num_classes: int) -> Tensor:
+        """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b): float32 [K * B, num_classes], k-major, for what needs them.
+
+        Args:
+            y: [B] int64 class labels from 0 to num_classes − 1, on the plan's device.
+            num_classes: how many classes, at least 1.
+        """
+        num_classes = _check.integer("num_classes", num_classes, 1)
+        _check.class_labels("y", y, batch=self.batch, classes=num_classes, device=self.partner.device)
+        return self.apply(functional.one_hot(y, num_classes).to(torch.float32))
+
     def apply(
         self,
         x: Tensor,
         *,
-        normalise: tuple[Statistics, Statistics] | None = None,
+        normalise: Statistics | None = None,
         dtype: torch.dtype | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
@@ -186,10 +196,17 @@ class MixPlan:
 
     @classmethod
     def from_json(cls, text: str, *, device: torch.device | str = "cpu") -> "MixPlan":
-        """The plan that `to_json` wrote, on `device`. Anything else raises ValueError or TypeError."""
+        """The plan that `to_json` wrote, on `device`; a field that a former version did not have takes its default.
+
+        Raises:
+            TypeError, ValueError: anything else, such as a field that no plan has, or none of the first four.
+        """
         try:
             held: dict[str, Any] = json.loads(text)
-            parts = {field.name: held[field.name] for field in fields(cls) if field.name not in _NOT_IN_JSON}
+            known = {field.name: field.default for field in fields(cls) if field.name not in _NOT_IN_JSON}
+            parts = {name: held[name] if default is MISSING else held.get(name, default) for name, default in known.items()}
+            if unknown := held.keys() - known.keys():
+                raise ValueError(f"no plan has {min(unknown)!r}")
             for name in (*_INTEGER_FIELDS, *_FLOAT_FIELDS):
                 if parts[name] is not None:
                     kind = torch.float32 if name in _FLOAT_FIELDS else None

@@ -8,7 +8,7 @@ them, with a text alternative built from the numbers; an exported page keeps bot
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mixlab import _check
 from mixlab.calibration import Reliability, ReliabilityBins, wilson
+from mixlab.intervals import Interval
 from mixlab.mixing import Mixed
 from mixlab.sampling import lambda_moments, lambda_pdf
 
@@ -267,6 +268,44 @@ def plot_history(
     before = f"The previous run ended at {earlier[-1].test_accuracy:.1%}" if earlier else ""
     ax.set_title(f"{reached}\n{before}".strip(), loc="left", fontsize=10.5, color=ink)
     return _describe(ax, f"{reached}. {before}{'.' if before else ''}".strip())
+
+
+def plot_intervals(
+    intervals: Mapping[str, Interval], ax: Axes | None = None, *, quantity: str, reference: float | None = None
+) -> Axes:
+    """One row for each name: the mean as a dot, its interval as a bar, both written beside them.
+
+    Args:
+        intervals: what `mean_interval` or `GradientVariance.ratio` gave, by name; drawn from the top.
+        ax: where to draw; by default a figure of its own.
+        quantity: what is measured, with its unit, for the axis.
+        reference: a value to compare with, drawn as a dashed line.
+
+    Raises:
+        TypeError, ValueError: no intervals, or something else among them.
+    """
+    wanted = "intervals must hold at least one Interval by name, got "
+    if not isinstance(intervals, Mapping) or not all(isinstance(part, Interval) for part in intervals.values()):
+        raise TypeError(wanted + _check.shown(intervals))
+    if not intervals:
+        raise ValueError(wanted + "none")
+    ax, ink = _axes(ax, (6.4, 0.9 + 0.36 * len(intervals)))
+    for row, (name, part) in enumerate(intervals.items()):
+        apart = reference is not None and not part.low <= reference <= part.high
+        ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
+        ax.plot(part.mean, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
+        words = f"  {part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]"
+        ax.annotate(words, (part.high, row), va="center", fontsize=9.5, color=ink, annotation_clip=False)
+    if reference is not None:
+        ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
+    ax.set_yticks(range(len(intervals)), list(intervals))
+    ax.set_ylim(len(intervals) - 0.5, -0.5)
+    first = next(iter(intervals.values()))
+    ax.set_xlabel(f"{quantity}; {100 * first.level:g}% intervals")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    rows = "; ".join(f"{name} {part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]" for name, part in intervals.items())
+    return _describe(ax, f"{quantity}: {rows}.")
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]:

@@ -11,9 +11,8 @@ from torch.nn import functional
 
 from mixlab import _check
 from mixlab.descent import Descent
-from mixlab.hidden import mixed_logits
-from mixlab.losses import mixed_cross_entropy
-from mixlab.mixing import Mixer
+from mixlab.hidden import mixed_loss
+from mixlab.mixing import Mixer, check_mixer
 from mixlab.spirals import SpiralNet, class_singular_values
 
 REACH = 1.2  # the plane is drawn from -REACH to REACH on both axes
@@ -143,7 +142,7 @@ class SpiralTrainer:
         chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
         x, y = (part[chosen] for part in self.train)
         plan = self.mixer.plan(x, generator=self._mixing_stream)
-        loss = mixed_cross_entropy(mixed_logits(self.model, x, plan), *plan.labels(y))
+        loss = mixed_loss(self.model, x, y, plan)
         self._descent.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._descent.step()
@@ -195,10 +194,7 @@ def _points(name: str, value: object, classes: int) -> tuple[Tensor, Tensor]:
 
 
 def _without_images(mixer: object) -> Mixer:
-    if mixer is None:
-        return Mixer("none")
-    if not isinstance(mixer, Mixer):
-        raise TypeError(f"mixer must be a mixlab Mixer or None, got {_check.shown(mixer)}")
+    mixer = check_mixer(mixer, or_none=True)
     if mixer.kind.takes_images:
         raise ValueError(f"mixer must need no images, such as 'mixup' or 'manifold', got {mixer!r}")
     return mixer

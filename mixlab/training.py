@@ -13,11 +13,11 @@ from mixlab.augment import crop_and_flip, cutout
 from mixlab.calibration import Reliability
 from mixlab.data import Dataset, Split
 from mixlab.descent import Descent
-from mixlab.hidden import find_layer, mixed_logits
-from mixlab.losses import mixed_cross_entropy
+from mixlab.hidden import find_layer, mixed_loss
 from mixlab.machine import precision, torch_threads
-from mixlab.mixing import Mixer
+from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
+from mixlab.normalising import Statistics, normalised
 
 _TEST_BATCH = 200  # images: more would only raise the peak of memory
 _MOMENTUM = 0.9
@@ -106,7 +106,7 @@ class Trainer:
         dtype: torch.dtype | None = None,
     ) -> None:
         self.data = _check_data(data)
-        self.mixer = _check_mixer(mixer)
+        self.mixer = check_mixer(mixer, or_none=True)
         self.epochs = _check.integer("epochs", epochs, 1)
         seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
         self.batch_size = min(_check.integer("batch_size", batch_size, 2), len(data.train))
@@ -189,10 +189,9 @@ class Trainer:
             plan = self.mixer.plan(
                 images, labels, model=self.model, normalise=self._normalise, generator=self._mixing_stream
             )
-            logits = mixed_logits(self.model, images, plan, normalise=self._normalise)
-        loss = mixed_cross_entropy(logits, *plan.labels(labels), label_smoothing=self._smoothing)
-        if plan.clean_loss is not None:
-            loss = loss + plan.clean_loss
+            loss = mixed_loss(
+                self.model, images, labels, plan, normalise=self._normalise, label_smoothing=self._smoothing
+            )
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -263,7 +262,7 @@ fit = Trainer  # the name that reads well in a loop: for record in mx.fit(model,
 def predict(
     model: nn.Module,
     split: Split,
-    normalise: tuple[tuple[float, ...], tuple[float, ...]],
+    normalise: Statistics,
     *,
     dtype: torch.dtype = torch.float32,
 ) -> Reliability:
@@ -273,12 +272,10 @@ def predict(
     """
     device = split.images.device
     state = Reliability()
-    mean, std = (torch.tensor(part, device=device).view(1, -1, 1, 1) for part in normalise)
-    scale, shift = 1 / (255 * std), -mean / std
     with evaluating(model), torch.no_grad():
         for start in range(0, len(split), _TEST_BATCH):
             images, labels = (part[start : start + _TEST_BATCH] for part in (split.images, split.labels))
-            inputs = torch.addcmul(shift, images.to(torch.float32, memory_format=torch.channels_last), scale)
+            inputs = normalised(images.contiguous(memory_format=torch.channels_last), normalise)
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
                 logits = model(inputs)
             if not bool(logits.isfinite().all()):
@@ -307,14 +304,6 @@ def _check_data(data: Dataset) -> Dataset:
         missing = [name for name, there in zip(data.classes, present.tolist(), strict=True) if not there]
         raise ValueError(f"data must hold a training image of every class, got none of {', '.join(missing)}")
     return data
-
-
-def _check_mixer(mixer: Mixer | None) -> Mixer:
-    if mixer is None:
-        return Mixer("none")
-    if not isinstance(mixer, Mixer):
-        raise TypeError(f'mixer must be a Mixer or None, such as mx.Mixer("mixup"), got {_check.shown(mixer)}')
-    return mixer
 
 
 def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Module:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab.data import Dataset
-from mixlab.hidden import mixed_logits
+from mixlab.hidden import mixed_loss
 from mixlab.intervals import Interval, mean_interval
-from mixlab.losses import mixed_cross_entropy
-from mixlab.mixing import Mixer
+from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
 
 
@@ -41,8 +40,7 @@ class Scheme:
     permutations: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.mixer, Mixer):
-            raise TypeError(f'mixer must be a Mixer, such as mx.Mixer("mixup"), got {_check.shown(self.mixer)}')
+        check_mixer(self.mixer)
         _check.integer("batches", self.batches, 1)
         _check.integer("permutations", self.permutations, 1)
 
@@ -104,7 +102,8 @@ def gradient_variance(
         print(found["K = 5"].ratio(found["mixup"]))
 
     Each gradient comes from a fresh batch, drawn without replacement from the training images, as within an epoch; two
-    batches are independent. Images are normalised, not augmented. The loss is the mean cross entropy of the mixes.
+    batches are independent. Images are normalised, not augmented. The loss is `mixlab.mixed_loss`: the mean
+    cross entropy of the mixes, and the clean loss of a plan that has one.
     Schemes of equal variant, α and partners have the same mean gradient whatever K, permutations and sharing of λ, so
     that this is their mean squared distance to the full mixup gradient; with another batch size too if
     Mixer(distinct=True), else up to the 1 in B examples that meet themselves. "none" has another mean.
@@ -178,8 +177,7 @@ def _gradient(
         plan = scheme.mixer.plan(
             batch.images, batch.labels, model=model, normalise=data.normalisation, generator=generator
         )
-        logits = mixed_logits(model, batch.images, plan, normalise=data.normalisation)
-        loss = mixed_cross_entropy(logits, *plan.labels(batch.labels))
+        loss = mixed_loss(model, batch.images, batch.labels, plan, normalise=data.normalisation)
         parts = torch.autograd.grad(loss, weights, materialize_grads=True)  # a weight that takes no part has 0
         gradient = torch.cat([part.flatten().to(torch.promote_types(part.dtype, torch.float32)) for part in parts])
         total = gradient if total is None else total + gradient

@@ -7,6 +7,8 @@ from typing import Any
 import lessons
 import pytest
 import torch
+from manifold_answers import WRONG_05
+from multimix_answers import WRONG_04
 from scipy.stats import beta
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -14,6 +16,7 @@ from torch.nn.functional import cross_entropy, one_hot
 import mixlab as mx
 from mixlab.checking import STILL_OPEN, Verdict, near
 from mixlab.exercises import EXERCISES
+from mixlab.exercises_puzzle import EXERCISES_06
 
 FROM_1000 = "from 1,000 down to 800 images a second: "
 NOTHING_YET = "your function returns nothing yet: write its body, ending in return."
@@ -211,6 +214,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (probabilities, "on six examples yours gives 2.2779, and the soft-label cross entropy is 2.4923."),
     ],
 }
+WRONG |= WRONG_04 | WRONG_05
 ROWS = [
     pytest.param(name, answer, message, id=f"{name}-{i}")
     for name, rows in WRONG.items()
@@ -239,7 +243,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(name: str, answer: Any, message: s
 
 
 def test_every_exercise_has_wrong_answers_here() -> None:
-    assert sorted(WRONG) == sorted(EXERCISES)
+    assert sorted([*WRONG, *EXERCISES_06]) == sorted(EXERCISES)  # those of lesson 06 are in test_exercises_puzzle.py
 
 
 RIGHT: list[tuple[str, Any]] = [

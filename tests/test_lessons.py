@@ -14,6 +14,7 @@ import torch
 
 import mixlab as mx
 from mixlab.exercises import EXERCISES
+from mixlab.panels._swap import energy_of, swap_labels
 
 LONGEST_CELL, MEDIAN_CELL = 15, 4
 # American spellings that slip in most easily; code, links and formulas are left out of the search.
@@ -184,3 +185,29 @@ def test_the_hidden_mix_derived_in_05_is_the_package_s() -> None:
             theirs = model(x)
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
         assert not torch.allclose(ours, model(x), atol=1e-3)
+
+
+def test_what_06_derives_is_the_package_s() -> None:
+    names = derived("06_puzzle_mix.ipynb", "saliency-derived")
+    for cell in ("mask-energy", "swap"):
+        names |= derived("06_puzzle_mix.ipynb", cell)
+    g = torch.Generator().manual_seed(3)
+    x, y = torch.randn(5, 3, 32, 32, generator=g), torch.randint(10, (5,), generator=g)
+    model = mx.models.quick(10)
+    torch.testing.assert_close(names["saliency"](model, x, y), mx.saliency(model, x, y), rtol=1e-4, atol=1e-7)
+
+    cost = torch.rand(20, 3, 5, 5, dtype=torch.float64, generator=g)
+    cost[:, 1] = cost[:, ::2].mean(1) - 0.1  # convex in the label
+    down, right = (torch.rand(20, *shape, dtype=torch.float64, generator=g) for shape in ((4, 5), (5, 4)))
+    problem = (cost, down, right)
+    labels = names["swap"](*problem)
+    assert torch.equal(labels, swap_labels(*problem))
+    torch.testing.assert_close(names["energy_of"](labels, *problem), energy_of(labels, *problem))
+
+
+def test_the_blends_derived_in_04_are_the_package_s() -> None:
+    multi_mix = derived("04_multi_mix.ipynb", "multi-mix")["multi_mix"]
+    for shape in ((6, 3, 8, 8), (6, 5)):
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+        plan = mx.Mixer("mixup", k=4).plan(x, generator=torch.Generator().manual_seed(2))
+        torch.testing.assert_close(multi_mix(x, plan.partner, plan.lam), plan.apply(x), rtol=1e-6, atol=1e-6)

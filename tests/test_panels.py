@@ -16,9 +16,10 @@ from scipy import stats
 import mixlab as mx
 from mixlab.data import Dataset, Split
 from mixlab.panels import panel as shared
+from mixlab.panels._pairs import label_words
 from mixlab.panels.lambdas import LambdaPanel
 from mixlab.panels.law import cut_box
-from mixlab.panels.mixing import label_words, mix_bytes, paste
+from mixlab.panels.mixing import OTHERS, mix_bytes, paste
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +159,76 @@ def test_the_strip_runs_from_x_to_its_partner(data: Dataset) -> None:
     assert set(by_lam) == set(by_true_lam)
 
 
+def test_the_third_row_offers_every_other_variant() -> None:
+    assert [name for name in mx.VARIANTS if name not in OTHERS] == ["none", "mixup", "cutmix"]
+    assert all(OTHERS[name] == mx.VARIANTS[name] for name in OTHERS)
+
+
+@pytest.mark.parametrize("variant", OTHERS)
+@pytest.mark.parametrize("own", [True, False])
+def test_the_third_row_is_what_the_mixer_mixes(variant: str, own: bool, data: Dataset) -> None:
+    net = mx.models.quick(len(data.classes), seed=5 if own else 0)
+    panel = mx.panels.mixing_panel(data, pairs=3, model=net if own else None)
+    panel.variant, panel.pair, panel.k, panel.alpha, panel.seed = variant, 2, 4, 2.0, 9
+    x = torch.from_numpy(panel.images[2]).permute(0, 3, 1, 2).contiguous()
+    y = torch.tensor([data.classes.index(name) for name in panel.names])
+    mixer = mx.Mixer(variant, 2.0, 4, ordered=True, partners="reversed")
+    g = torch.Generator().manual_seed(9)
+    plan = mixer.plan(x, y, model=net, normalise=data.normalisation, generator=g)
+    row = panel.third
+    expected = plan.apply(x).view(4, 2, 3, 32, 32)[:, 0].permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(row.images, expected)
+    assert row.lams == plan.lam[:, 0].tolist() == sorted(row.lams, reverse=True)
+    assert panel._pictures == expected.tobytes()
+    assert panel._answer["lams"] == row.lams
+    assert row.words.startswith(f"{variant}: {mx.VARIANTS[variant]}.")
+    whose = "saliency of your net." if own else "saliency of an untrained net: give model= a trained one."
+    needs_model = variant in ("puzzle", "saliencymix")
+    assert (whose in row.words) == needs_model
+    assert ("It mixes inside the net" in row.words) == (variant == "manifold")
+    assert f"{row.words} λ = {', '.join(f'{lam:.2f}' for lam in row.lams)}." in panel.describe()
+
+
+def test_a_variant_that_cannot_mix_these_images_says_so(data: Dataset) -> None:
+    odd = Split(data.train.images[..., :30, :30].contiguous(), data.train.labels)
+    panel = mx.panels.mixing_panel(Dataset("odd", odd, odd, data.classes), pairs=2)
+    panel.variant = "puzzle"
+    assert panel.third.lams == []
+    assert panel._pictures == b""
+    words = panel._answer["words"]
+    assert words.endswith(
+        "It cannot mix these images: neighbour_size must divide the side of a block that is larger, got 4 for 2 by 2 "
+        "blocks of 15 pixels."
+    )
+    assert words in panel.describe()
+    assert words[:40] in unescape(panel.still())
+    panel.variant = "resizemix"
+    assert len(panel.third.lams) == panel.k
+
+
+def test_a_model_that_does_not_fit_is_told_in_a_sentence(data: Dataset) -> None:
+    grey = Split(data.train.images[:, :1].contiguous(), data.train.labels)
+    panel = mx.panels.mixing_panel(Dataset("grey", grey, grey, data.classes), pairs=2, model=mx.models.quick(10))
+    panel.variant = "saliencymix"
+    assert panel.third.lams == []
+    assert "It cannot mix these images: " in panel.third.words
+    assert "but got 1 channels instead." in panel.third.words
+
+
+def test_a_drag_is_answered_and_leaves_the_state(data: Dataset) -> None:
+    panel = mx.panels.mixing_panel(data, pairs=2)
+    before, lams = panel.state, panel._answer["lams"]
+    panel._wanted = {"pair": 1, "alpha": 7.0, "k": 3, "seed": 4, "variant": "resizemix"}
+    assert panel.state == before
+    assert len(panel._answer["lams"]) == 3
+    panel.row = 3
+    assert len(panel._answer["lams"]) == 3
+    panel.k = 2
+    assert panel._answer["lams"] == panel.third.lams != lams
+    with pytest.raises(ValueError, match=r"^alpha must be a number from 0.01 to 100, got 700$"):
+        panel._wanted = {"pair": 1, "alpha": 700, "k": 3, "seed": 4, "variant": "resizemix"}
+
+
 BAD = [
     (lambda: mx.panels.lambda_panel(alpha=-1), "alpha must be a number from 0.01 to 100, got -1"),
     (lambda: mx.panels.lambda_panel(alpha="1"), "alpha must be a number from 0.01 to 100, got '1'"),
@@ -187,11 +258,14 @@ def test_wrong_input_to_the_mixing_panel(data: Dataset) -> None:
         ("row", 32, "row must be an integer from 0 to 31, got 32"),
         ("column", -1, "column must be an integer of at least 0, got -1"),
         ("lam", 1.5, "lam must be a number from 0 to 1, got 1.5"),
+        ("variant", "mixup", "variant must be one of " + ", ".join(map(repr, OTHERS)) + ", got 'mixup'"),
     ]:
         before = panel.state
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             setattr(panel, name, value)
         assert panel.state == before
+    with pytest.raises(TypeError, match=r"^model must be a torch.nn.Module that gives logits, or None, got 'quick'$"):
+        mx.panels.mixing_panel(data, model="quick")
     with pytest.raises(ValueError, match=r"^pairs must be an integer from 1 to 64, got 0$"):
         mx.panels.mixing_panel(data, pairs=0)
     few = Dataset("few", Split(data.train.images[:5], data.train.labels[:5]), data.test, data.classes)

@@ -185,7 +185,7 @@ def test_fine_screens_get_fine_canvases(browser: Browser) -> None:
 
 def test_a_panel_taken_down_stops_listening(page: Page) -> None:
     mount(page, mixing())
-    assert page.evaluate("model.count()") == 7
+    assert page.evaluate("model.count()") == 9
     page.evaluate("takeDown()")
     assert page.evaluate("model.count()") == 0
 

@@ -101,6 +101,7 @@ def test_the_keyboard_does_it_all(root: Locator, notebook: Page) -> None:
     menu.focus()
     notebook.keyboard.press("ArrowDown")
     expect(menu).to_have_value("input")
+    expect(root.get_by_role("button")).to_have_text(["Start", "Pause", "Stop", "Reset"])
     for label in ("α, log scale", "Classes", "Epochs", "Seed"):
         notebook.keyboard.press("Tab")
         expect(root.get_by_label(label, exact=True)).to_be_focused()

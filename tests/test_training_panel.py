@@ -494,7 +494,10 @@ def test_describe_gives_both_runs(make: Callable[..., TrainingPanel]) -> None:
 BAD = [
     ({"data": "cifar10"}, "data must be a data set from mixlab.load, got 'cifar10'"),
     ({"model": "quik"}, "model must be one of 'quick', 'resnet8', 'resnet20', got 'quik'; did you mean 'quick'?"),
-    ({"variant": "mixip"}, "variant must be one of 'none', 'mixup', 'cutmix', got 'mixip'; did you mean 'mixup'?"),
+    (
+        {"variant": "mixip"},
+        f"variant must be one of {', '.join(map(repr, mx.VARIANTS))}, got 'mixip'; did you mean 'mixup'?",
+    ),
     ({"alpha": 0}, "alpha must be a number from 0.01 to 100, got 0"),
     ({"k": 2.5}, "k must be an integer from 1 to 8, got 2.5"),
     ({"images": 9}, "images must be an integer from 10 to 600, got 9"),

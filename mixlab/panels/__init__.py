@@ -1,4 +1,7 @@
-"""Widgets for the lessons: what follows a drag is drawn in the browser, and Python hears of it at release."""
+"""Widgets for the lessons: what follows a drag is drawn in the browser, and Python hears of it at release.
+
+What only Python can draw, the mixing panel's third row and the puzzle panel's masks, is asked for under the drag.
+"""
 
 from importlib import import_module
 from typing import Any

@@ -23,7 +23,7 @@ def swap_labels(unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
     Source: Boykov, Veksler and Zabih, "Fast approximate energy minimization via graph cuts", 2001; gco-wrapper.
     """
-    gco = import_module("gco")
+    gco = import_module("gco")  # which gives numpy its old names back: int, float and bool
     levels = unary.shape[1]
     label = np.arange(levels)
     apart = (label[:, None] - label) ** 2

@@ -146,7 +146,7 @@ function controlsOf(limits, choices, follow, release) {
   return {
     lam: slider("λ, nominal", { ...plain, max: 1, step: 0.01, say: (lam) => lam.toFixed(2) }, follow("lam"), release),
     blocks: slider("b, blocks a side", places, follow("blocks"), release),
-    levels: slider("Levels of the mask", { ...plain, min: 2, max: 4, step: 1 }, follow("levels"), release),
+    levels: slider("Levels", { ...plain, min: 2, max: 4, step: 1 }, follow("levels"), release),
     beta: slider("β, smoothness", { ...plain, max: limits.beta }, follow("beta"), release),
     gamma: slider("γ, seams", { ...plain, max: limits.gamma }, follow("gamma"), release),
     eta: slider("η, prior", { ...plain, max: limits.eta }, follow("eta"), release),

@@ -1,7 +1,6 @@
 """The puzzle panel: saliency, mask, transport and result of Puzzle Mix, solved anew by Python at each move."""
 
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +60,7 @@ class PuzzlePanel(AnsweringPanel):
 
     def __init__(self, pairs: Pairs, seed: int, choices: list[int]) -> None:
         self._board = Board(pairs, seed)
-        self._solved: OrderedDict[Setting, Solution] = OrderedDict()
+        self._solved: dict[Setting, Solution] = {}
         seen = self._board.saliency
         seen = 255 * seen / seen.amax((2, 3), keepdim=True).clamp(min=1e-30)
         super().__init__(
@@ -147,9 +146,9 @@ class PuzzlePanel(AnsweringPanel):
         result, cutmix = (bytes_of(board.mixes(plan))[pair] for plan in (solution.exact.plan, solution.cutmix))
         tiles: list[tuple[str, Any]] = [
             (f"x: {self.names[0]}", images[0]),
-            ("saliency of x", board.saliency[pair, 0]),
+            ("saliency of x", board.saliency[pair, 0].numpy()),
             (f"x′: {self.names[1]}", images[1]),
-            ("saliency of x′", board.saliency[pair, 1]),
+            ("saliency of x′", board.saliency[pair, 1].numpy()),
             ("mask: the share of x", None),
             ("what x gives", halves[0]),
             ("what x′ gives", halves[1]),
@@ -175,9 +174,9 @@ class PuzzlePanel(AnsweringPanel):
         """Kept for the last settings: a change of pair, and the picture of what is on show, solve nothing anew."""
         setting = Setting(**{name: state[name] for name in self.asks if name != "pair"})
         if setting not in self._solved:
+            if len(self._solved) > 1:
+                del self._solved[next(iter(self._solved))]
             self._solved[setting] = self._board.solve(setting)
-            if len(self._solved) > 2:
-                self._solved.popitem(last=False)
         return self._solved[setting]
 
 
@@ -207,7 +206,7 @@ def _draw_mask(ax: Any, mask: Tensor) -> None:
 
     side = len(mask)
     shades = LinearSegmentedColormap.from_list("mask", SHADES)
-    ax.imshow(mask, cmap=shades, vmin=0, vmax=1, extent=(0, side, side, 0))
+    ax.imshow(mask.numpy(), cmap=shades, vmin=0, vmax=1, extent=(0, side, side, 0))
     if side <= WIDEST:
         for row, shares in enumerate(mask.tolist()):
             for column, share in enumerate(shares):

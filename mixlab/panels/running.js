@@ -17,8 +17,8 @@ export function seedBox(settle) {
   return box;
 }
 
-/** The buttons of a run. They keep the focus when they cannot be used, so that the keyboard is not thrown off the page. */
-export function buttons(send) {
+/** The buttons of a run, Step only if asked for. They keep the focus when they cannot be used, so that the keyboard is not thrown off the page. */
+export function buttons(send, { stepwise }) {
   const titles = {
     start: ["Start", "Train with these settings; a run at work is replaced"],
     pause: ["Pause", "Pause after this batch"],
@@ -26,11 +26,12 @@ export function buttons(send) {
     stop: ["Stop", "End the run now; what was measured is kept"],
     reset: ["Reset", "Forget both runs and put the controls back"],
   };
+  if (!stepwise) delete titles.step;
   const nodes = Object.fromEntries(Object.entries(titles).map(([name, [words, title]]) => [name,
     make("button", { type: "button", title, class: `mx-${name}` }, words)]));
   const show = (phase) => {
     nodes.pause.textContent = phase === "paused" ? "Resume" : "Pause";
-    for (const [name, can] of Object.entries(allowed(phase))) nodes[name].setAttribute("aria-disabled", !can);
+    for (const [name, can] of Object.entries(allowed(phase))) nodes[name]?.setAttribute("aria-disabled", !can);
   };
   for (const [name, node] of Object.entries(nodes)) {
     node.addEventListener("click", () => {

@@ -180,9 +180,9 @@ function pictures() {
   const thumbs = make("div", { class: "mx-thumbs" }, planeBefore, hiddenBefore);
   const ghost = make("div", { class: "mx-ghost-run" }, heading("The run before"), thumbs, before);
   const column = make("div", { class: "mx-side" }, heading("Spread of each class there"), bars,
-    make("p", { class: "mx-key-words" }, "Singular values, 1 = spread of all points. Black tick: the run before."), ghost);
+    make("p", { class: "mx-key-words" }, "Singular values, 1 = spread of all points. Upright tick: the run before."), ghost);
   const grid = make("div", { class: "mx-three" },
-    make("div", {}, heading("The plane"), plane, make("p", { class: "mx-key-words" }, "Colour: the answer. The paler, the less sure.")),
+    make("div", {}, heading("The plane"), plane, make("p", { class: "mx-key-words" }, "Colour: the answer. The fainter, the less sure.")),
     make("div", {}, heading("The bottleneck"), hidden, make("p", { class: "mx-key-words" }, "The same points, as the net's two hidden numbers.")),
     column);
 
@@ -241,7 +241,8 @@ function showPanel({ model, el }) {
   const alpha = slider("α, log scale", ALPHA_SCALE, follow("alpha"), () => commit());
   const epochs = slider("Epochs", { ...plainScale, min: 1, max: 400 }, follow("epochs"), () => commit());
   const seed = seedBox(settle);
-  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }));
+  // No single steps: the pictures follow epochs, so a step would show nothing.
+  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }), { stepwise: false });
   const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
   const status = make("p", { class: "mx-status" });
   const alert = make("p", { class: "mx-alert", role: "alert" });

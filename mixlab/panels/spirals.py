@@ -233,7 +233,7 @@ def spiral_panel(
         turns: how often an arm winds round the centre.
 
     Returns:
-        A widget. Its layer, alpha, classes, epochs and seed follow the controls; start(), pause(), resume(), step(),
+        A widget. Its layer, alpha, classes, epochs and seed follow the controls; start(), pause(), resume(),
         stop() and reset() are its buttons, and run() trains before it returns. `.result` and `.previous` are the latest
         run and the one before, `.records` and `.trainer` the latest run's. One training is at work at a time,
         whichever panel started it.

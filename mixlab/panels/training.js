@@ -108,7 +108,7 @@ function showPanel({ model, el }) {
   menu.addEventListener("change", () => settle({ variant: menu.value }));
   const seed = seedBox(settle);
   // The state goes along: a change that is still on its way must not be overtaken by the command.
-  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }));
+  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }), { stepwise: true });
   const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
   const status = make("p", { class: "mx-status" });
   const news = make("p", { class: "mx-hidden", role: "status" });

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mixlab._plan_checks import Statistics
+from mixlab.normalising import Statistics
 from mixlab.plans import MixPlan
 from mixlab.sampling import sample_lambda
 
@@ -37,7 +37,7 @@ class Request:
     shared_lam: bool
     generator: torch.Generator | None
     model: nn.Module | None
-    normalise: tuple[Statistics, Statistics] | None
+    normalise: Statistics | None
 
     @property
     def places(self) -> tuple[int, int]:

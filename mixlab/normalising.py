@@ -1,0 +1,70 @@
+"""Bringing images to what a network takes: (v/255 − mean)/std of uint8 images, (v − mean)/std of float ones."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+from mixlab.blending import values
+from mixlab.sampling import FLOATS
+
+Statistics: TypeAlias = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
+"""(mean, std), each a number, or one for each channel, in units where black is 0 and white is 1."""
+
+
+def normalised(x: Tensor, normalise: Statistics | None) -> Tensor:
+    """Images as the network takes them, without mixing; rounded once, as `MixPlan.apply` does it.
+
+    Args:
+        x: [B, C, H, W] uint8 or float; not changed.
+        normalise: (mean, std); None for what is normalised before, which is then given back as it is.
+
+    Returns:
+        [B, C, H, W] of x's type, float32 for uint8; laid out as x is.
+
+    Raises:
+        TypeError, ValueError: x that is no images, or (mean, std) that do not fit them; uint8 without normalise.
+    """
+    check_given(x, normalise)
+    if normalise is None:
+        return x
+    check_normalised(x)
+    scale, shift = scale_and_shift(x, normalise)
+    return values(x, scale, shift).to(torch.float32 if x.dtype == torch.uint8 else x.dtype)
+
+
+def check_given(x: Tensor, normalise: Statistics | None) -> None:
+    """Raise if x is uint8 and nothing says how a network is to see it."""
+    if x.dtype == torch.uint8 and normalise is None:
+        raise ValueError("normalise must be (mean, std) for uint8 images, got None")
+
+
+def check_normalised(x: Tensor) -> None:
+    """Raise unless x is images that can be normalised."""
+    if x.ndim != 4 or x.dtype not in (*FLOATS, torch.uint8):
+        wanted = "float or uint8 images [batch, channels, height, width] to be normalised"
+        raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
+
+
+def scale_and_shift(x: Tensor, normalise: Statistics) -> tuple[Tensor, Tensor]:
+    """(v/unit − mean)/std as v * scale + shift, each [1, C, 1, 1]."""
+    try:
+        mean, std = normalise
+        centre, spread = (torch.as_tensor(part, dtype=torch.float64).flatten().cpu() for part in (mean, std))
+    except (TypeError, ValueError, RuntimeError):
+        wanted = "(mean, std), each a number per channel"
+        raise TypeError(f"normalise must be {wanted}, got {_check.shown(normalise)}") from None
+    for name, part in (("mean", centre), ("std", spread)):
+        if len(part) not in (1, x.shape[1]) or not bool(part.isfinite().all()):
+            raise ValueError(
+                f"normalise must hold one finite {name} for each of the {x.shape[1]} channels, got {part.tolist()}"
+            )
+    if not bool((spread > 0).all()):
+        raise ValueError(f"normalise must hold positive standard deviations, got {spread.tolist()}")
+    unit = 255.0 if x.dtype == torch.uint8 else 1.0
+    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+    scale, shift = 1 / (unit * spread), -centre / spread
+    scale, shift = (part.to(x.device, kind).expand(x.shape[1]).view(1, -1, 1, 1) for part in (scale, shift))
+    return scale, shift
