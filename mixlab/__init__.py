@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mixlab.gradients import saliency
-from mixlab.hidden import hidden_mixing, mixed_logits
+from mixlab.hidden import hidden_mixing, mixed_logits, mixed_loss
 from mixlab.losses import mixed_cross_entropy
 from mixlab.mixing import PARTNERS, Mixed, Mixer
 from mixlab.plans import MixPlan
@@ -77,6 +77,7 @@ __all__ = [
     "mean_interval",
     "mixed_cross_entropy",
     "mixed_logits",
+    "mixed_loss",
     "models",
     "panels",
     "picture",

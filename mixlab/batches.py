@@ -112,9 +112,9 @@ class MixTransform(nn.Module):
         return mixed, plan.targets(plain, self.num_classes), *mixed_masks
 
 
-def _check_before_model(mixer: Any) -> Mixer:
-    """Return `mixer` if it is one that mixes where there is no model yet."""
-    check_mixer(mixer)
+def _check_before_model(value: object) -> Mixer:
+    """Return `value` if it is a Mixer that mixes where there is no model yet."""
+    mixer = check_mixer(value)
     if mixer.kind.mixes_inside or mixer.kind.needs_model:
         does = "mixes inside the model" if mixer.kind.mixes_inside else "looks at the model"
         raise ValueError(

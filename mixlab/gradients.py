@@ -17,9 +17,7 @@ _FLAT = (
 _IMAGES = "uint8 or float images [batch, channels, height, width]"
 
 
-def saliency(
-    model: nn.Module, x: Tensor, y: Tensor, *, normalise: Statistics | None = None
-) -> Tensor:
+def saliency(model: nn.Module, x: Tensor, y: Tensor, *, normalise: Statistics | None = None) -> Tensor:
     """√(mean over channels of (∂CE/∂x)²): how much each pixel of an image matters to its loss.
 
     The model runs once in eval mode, so no running statistics change, and the gradient is taken of the inputs alone,

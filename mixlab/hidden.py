@@ -8,10 +8,12 @@ The network is not changed: a hook mixes, and goes when the block ends. BatchNor
 B, as without mixing; BatchNorm after it sees K * B mixes, and its running statistics describe those.
 """
 
+import copyreg
 import difflib
+import threading
+import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -32,8 +34,11 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
 
     What the module gives, [B, ...], is replaced by `plan.apply` of it, [K * B, ...] and k-major, so the model returns
     K * B rows; `plan.labels(y)` has their labels. Gradients flow through the mix to both examples. The block is for one
-    forward; the backward may come inside or after. A plan drawn for "manifold" says where in `plan.layer`;
-    `mixed_logits` does the whole of it in one call.
+    forward of its own thread, others pass as they are; the backward may come inside or after. A plan drawn for
+    "manifold" says where in `plan.layer`; `mixed_logits` does the whole of it in one call.
+
+    The layer must lie outside of activation checkpointing, which runs it once more in the backward, when the block's
+    mixing is over.
 
     Compiled models: where the layer lies inside what was compiled, a hook would silently be left out, so the block
     runs without compilation ("force_eager" of `torch.compiler.set_stance`, which holds for the whole process), and what
@@ -43,28 +48,29 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
     Args:
         model: any network; its mode and its weights stay as they are.
         layer: "input", always for the model's first positional tensor, or a name from `model.named_modules()`, of a
-            module that runs once in a forward and returns a single float tensor. For K > 1 all of the signal must pass
-            it: past a convolution inside a residual block, the short cut brings B rows to the K * B, and torch raises.
-            Names of a compiled model may leave out "_orig_mod".
+            module that runs once in a forward and returns a single float tensor, its first axis the batch: one that
+            gives [T, B, D] with T equal to B has its T mixed, as shapes do not tell. For K > 1 all of the signal must
+            pass it: past a convolution inside a residual block, the short cut brings B rows to the K * B, and torch
+            raises. Names of a compiled model may leave out "_orig_mod".
         plan: how to mix. Boxes and masks are scaled to the height and width of the feature maps.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a layer that the model does not have; in the forward, a
             layer that returns anything but a tensor of the plan's batch size and device which can be blended.
-        RuntimeError: the layer is called twice, as also happens where activation checkpointing computes it again; or
-            it was not called when the block ends.
+        RuntimeError: the model is being mixed already, or the block is entered twice; the layer is called twice, or
+            inside activation checkpointing; or it was not called when the block ends.
 
     Warns:
         UserWarning: at the end, if the plan has K > 1 and BatchNorm updated its running statistics from the mixes.
     """
-    return _with_warning(_Mix(model, layer, plan))
+    return _Mix(model, layer, plan, warns=True)
 
 
 def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: Statistics | None = None) -> Tensor:
     """The logits of a batch mixed by any plan: before the model, or inside of it where `plan.layer` names a module.
 
     `mixed_loss` is the loss of them, which is what a training loop calls. It does not warn of BatchNorm, see
-    `hidden_mixing`.
+    `hidden_mixing`; and as there, a layer must lie outside of activation checkpointing.
 
     Args:
         model: from images to logits.
@@ -84,14 +90,14 @@ def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: Stati
     if x.ndim == 0 or len(x) != plan.batch:
         raise ValueError(f"x must hold the {plan.batch} examples this plan was drawn for, got {_check.shown(x)}")
     check_given(x, normalise)
+    _check_unmixed(model)
     if plan.inside is None:
         logits = model(plan.apply(x, normalise=normalise))
     else:
         _check.same_device("x", x, plan.partner.device)
-        mix = _Mix(model, plan.inside, plan)
         clean = normalised(x, normalise)
-        with _mixing(mix):
-            logits = model(clean)
+        with _Mix(model, plan.inside, plan):
+            logits = model(x.clone() if clean is x else clean)  # a model may begin in place
     rows = plan.k * plan.batch
     wanted = f"model must return one tensor with a row of logits for each of the {rows} mixes, got "
     if not isinstance(logits, Tensor):
@@ -137,25 +143,72 @@ def mixed_loss(
     return loss if plan.clean_loss is None else loss + plan.clean_loss
 
 
-class _Mix:
-    """The mixing of one forward: where, by which plan, and what has happened so far."""
+class _Mix(AbstractContextManager[None]):
+    """The mixing of one forward, a block: where, by which plan, and what has happened so far.
 
-    def __init__(self, model: nn.Module, layer: str, plan: MixPlan) -> None:
+    Its methods hook the model while it is open. Copies of the model that are made meanwhile have closed ones.
+    """
+
+    open = False
+
+    def __init__(self, model: nn.Module, layer: str, plan: MixPlan, *, warns: bool = False) -> None:
         _check_model_and_plan(model, plan)
-        self.model, self.layer, self.plan = model, layer, plan
+        self.model, self.layer, self.plan, self.warns = model, layer, plan, warns
         self.path = _path(model, layer)
         self.called = False
         self._counted: dict[_BatchNorm, int] = {}
+        self._closing: ExitStack | None = None
 
-    def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Forward pre-hook of the model: its arguments, the first tensor mixed."""
+    def __enter__(self) -> None:
+        if self._closing is not None:
+            raise RuntimeError("hidden_mixing must be called anew for each block, got one that was entered before")
+        _check_unmixed(self.model)
+        self._closing, target = ExitStack(), self.path[-1]
+        self.thread, self.differentiated = threading.get_ident(), torch.is_grad_enabled()
+        if _is_compiled_inside(self.path):
+            self._closing.enter_context(torch.compiler.set_stance("force_eager"))
+        if self.layer == "input":
+            hook = target.register_forward_pre_hook(self.before)
+        else:
+            hook = target.register_forward_hook(self.after)
+        self._closing.callback(hook.remove)
+        self.open = True
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        assert self._closing is not None
+        self.open = False
+        self._closing.close()
+        if kind is not None:
+            return
+        if not self.called:
+            raise RuntimeError(
+                f"layer {self.layer!r} was not called inside the block, so nothing was mixed: run one forward of the "
+                "model there, not compiled or scripted by an outer function, and choose a layer that it runs"
+            )
+        if self.warns:
+            self._warn()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (_Mix,)  # type: ignore[attr-defined]  # a closed one, for deepcopy and pickle
+
+    @property
+    def is_here(self) -> bool:
+        """Whether what runs now is to be mixed."""
+        return self.open and self.thread == threading.get_ident()
+
+    def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Forward pre-hook of the model: its arguments, the first tensor mixed; None leaves them."""
+        if not self.is_here:
+            return None
         for place, value in enumerate(args):
             if isinstance(value, Tensor):
                 return (*args[:place], self._mixed(value), *args[place + 1 :])
         raise TypeError(f"layer 'input' ({type(module).__name__}) must be given a tensor by position to be mixed")
 
-    def after(self, module: nn.Module, _args: object, output: object) -> Tensor:
-        """Forward hook of the layer: its output, mixed."""
+    def after(self, module: nn.Module, _args: object, output: object) -> Tensor | None:
+        """Forward hook of the layer: its output, mixed; None leaves it."""
+        if not self.is_here:
+            return None
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"layer {self.layer!r} ({type(module).__name__}) must return a single tensor to be mixed, "
@@ -163,15 +216,16 @@ class _Mix:
             )
         return self._mixed(output)
 
-    def batch_norms_after(self) -> int:
-        """How many BatchNorm modules have updated their running statistics since the mixing."""
-        return sum(_count(norm) > before for norm, before in self._counted.items())
-
     def _mixed(self, value: Tensor) -> Tensor:
         if self.called:
             raise RuntimeError(
                 f"layer {self.layer!r} was called a second time inside the block, which would mix twice: run one "
                 "forward in each block, and choose a layer that runs once in it"
+            )
+        if self.differentiated and not torch.is_grad_enabled() and _is_inside_a_function():
+            raise RuntimeError(
+                f"layer {self.layer!r} must lie outside of activation checkpointing: it would run once more in the "
+                "backward, where it is not mixed, and the gradients would be wrong"
             )
         self.called = True
         if self.plan.k > 1:
@@ -182,39 +236,16 @@ class _Mix:
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {self.layer!r} gives what this plan cannot mix: {error}") from None
 
-
-@contextmanager
-def _mixing(mix: _Mix) -> Iterator[None]:
-    """Mix inside the block, and raise at its end if nothing was mixed."""
-    target = mix.path[-1]
-    with torch.compiler.set_stance("force_eager") if _is_compiled_inside(mix.path) else nullcontext():
-        if mix.layer == "input":
-            hook = target.register_forward_pre_hook(mix.before)
-        else:
-            hook = target.register_forward_hook(mix.after)
-        try:
-            yield
-        finally:
-            hook.remove()
-    if not mix.called:
-        raise RuntimeError(
-            f"layer {mix.layer!r} was not called inside the block, so nothing was mixed: run one forward of the model "
-            "there, not compiled or scripted by an outer function, and choose a layer that it runs"
-        )
-
-
-@contextmanager
-def _with_warning(mix: _Mix) -> Iterator[None]:
-    with _mixing(mix):
-        yield
-    norms, plan = mix.batch_norms_after(), mix.plan
-    if norms:
-        warnings.warn(
-            f"plan has k={plan.k}: {norms} BatchNorm module{'s' if norms > 1 else ''} after layer {mix.layer!r} took "
-            f"running statistics from {plan.k * plan.batch} correlated mixes of {plan.batch} pairs, not from images; "
-            "compute them anew before evaluation, with torch.optim.swa_utils.update_bn",
-            stacklevel=3,  # past contextlib, to the caller's with statement
-        )
+    def _warn(self) -> None:
+        """Say how many BatchNorm modules have updated their running statistics since the mixing, if any did."""
+        norms, plan = sum(_count(norm) > before for norm, before in self._counted.items()), self.plan
+        if norms:
+            warnings.warn(
+                f"plan has k={plan.k}: {norms} BatchNorm module{'s' if norms > 1 else ''} after layer {self.layer!r} "
+                f"took running statistics from {plan.k * plan.batch} correlated mixes of {plan.batch} pairs, not from "
+                "images; compute them anew before evaluation, with torch.optim.swa_utils.update_bn",
+                stacklevel=3,  # past __exit__, to the caller's with statement
+            )
 
 
 def find_layer(model: nn.Module, layer: str) -> nn.Module:
@@ -227,6 +258,18 @@ def _check_model_and_plan(model: object, plan: object) -> None:
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     if not isinstance(plan, MixPlan):
         raise TypeError(f"plan must be a MixPlan, as Mixer.plan draws it, got {_check.shown(plan)}")
+
+
+def _check_unmixed(model: nn.Module) -> None:
+    """Raise if a block is open in this thread on the model, or on a part of it."""
+    for module in model.modules():
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            mix = getattr(hook, "__self__", None)
+            if isinstance(mix, _Mix) and mix.is_here:
+                raise RuntimeError(
+                    f"this model is already being mixed, at layer {mix.layer!r}, by a hidden_mixing block around this: "
+                    "mixing it once more would mix mixes"
+                )
 
 
 def _path(model: nn.Module, layer: object) -> list[nn.Module]:
@@ -265,6 +308,11 @@ def _is_compiled_inside(path: list[nn.Module]) -> bool:
     """
     whole = any(module._compiled_call_impl is not None for module in path)
     return whole or any(hasattr(getattr(part, "forward", None), "_torchdynamo_orig_callable") for part in path[:-1])
+
+
+def _is_inside_a_function() -> bool:
+    """Whether this runs within a torch.autograd.Function, as reentrant checkpoints do, whoever wrote them."""
+    return any(frame.f_globals.get("__name__") == "torch.autograd.function" for frame, _ in traceback.walk_stack(None))
 
 
 def _count(norm: _BatchNorm) -> int:

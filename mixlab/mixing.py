@@ -2,7 +2,6 @@
 
 import difflib
 from dataclasses import dataclass, fields
-from inspect import signature
 from typing import Any
 
 import torch
@@ -90,13 +89,10 @@ class Mixer:
         self.kind = _make(self.variant, settings)
 
     def __repr__(self) -> str:
-        plain = {name: parameter.default for name, parameter in signature(Mixer).parameters.items()}
-        plain |= _settings(type(self.kind)())
-        always = ("alpha", "k") if self.kind.pairs else ()
-        idle = () if self.kind.pairs else ("alpha", "shared_lam", "ordered", "partners", "distinct")
+        plain, always = Mixer(self.variant).settings, ("alpha", "k") if self.kind.pairs else ()
         shown = [repr(self.variant)]
         for name, value in self.settings.items():
-            if name in always or (value != plain[name] and name not in idle):
+            if name in always or value != plain[name]:
                 shown.append(f"{name}={value:g}" if name == "alpha" else f"{name}={value!r}")
         return f"Mixer({', '.join(shown)})"
 

@@ -203,10 +203,13 @@ class MixPlan:
         """
         try:
             held: dict[str, Any] = json.loads(text)
-            known = {field.name: field.default for field in fields(cls) if field.name not in _NOT_IN_JSON}
-            parts = {name: held[name] if default is MISSING else held.get(name, default) for name, default in known.items()}
+            known: dict[str, Any] = {
+                field.name: field.default for field in fields(cls) if field.name not in _NOT_IN_JSON
+            }
+            needed = {name: held[name] for name, default in known.items() if default is MISSING}
+            parts = known | needed | held
             if unknown := held.keys() - known.keys():
-                raise ValueError(f"no plan has {min(unknown)!r}")
+                raise ValueError(f"a plan has no {', '.join(map(repr, sorted(unknown)))}")
             for name in (*_INTEGER_FIELDS, *_FLOAT_FIELDS):
                 if parts[name] is not None:
                     kind = torch.float32 if name in _FLOAT_FIELDS else None

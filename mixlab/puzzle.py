@@ -42,6 +42,11 @@ def block_saliency(saliency: Tensor, blocks: int) -> Tensor:
     return torch.where(total > 0, mean / total.where(total > 0, 1), 1 / blocks**2)
 
 
+def divisor(side: int, most: int) -> int:
+    """The largest divisor of a side that is at most `most`: how many pixels of a block are pooled to one for seams."""
+    return next(pixels for pixels in range(min(most, side), 0, -1) if side % pixels == 0)
+
+
 def seams(pixels: Tensor, partner: Tensor, blocks: int, size: int) -> Seams:
     """The seams that a mask can make, seen in images pooled by `size` pixels.
 
@@ -155,6 +160,33 @@ def transport(mask: Tensor, saliency: Tensor, cost: float) -> Tensor:
         rows = slice(start, start + chunk)
         moves[rows] = fill_holes(auction(seen[rows], value[rows], distance, rounds=side))
     return moves
+
+
+def moved_pixels(side: int, most: int | None) -> int:
+    """Pixels on a side of the blocks that move, for a mask's block of `side` pixels: `divisor`, but never single pixels
+    for want of another one, as those make no picture and take seconds; the whole block then, and for None.
+    """
+    pixels = side if most is None else divisor(side, most)
+    return side if pixels == 1 and most != 1 else pixels
+
+
+def moves_of(mask: Tensor, saliency: Tensor, cost: float, *, most: int | None) -> Tensor:
+    """`transport` for images and their masks, on the mask's blocks or finer ones.
+
+    Args:
+        mask: [..., B, b, b], the share of these images in each block.
+        saliency: [B, side, side] of their pixels; b divides the side.
+        cost: of distance.
+        most: pixels of a block that moves, see `moved_pixels`.
+
+    Returns:
+        [..., B, t²] int64, with t blocks on a side.
+    """
+    block = saliency.shape[-1] // mask.shape[-1]
+    finer = block // moved_pixels(block, most)
+    fine = mask.repeat_interleave(finer, -2).repeat_interleave(finer, -1)
+    worth = block_saliency(saliency, fine.shape[-1]).expand_as(fine)
+    return transport(fine.flatten(0, -3), worth.flatten(0, -3), cost).view(*fine.shape[:-2], -1)
 
 
 def auction(seen: Tensor, value: Tensor, distance: Tensor, *, rounds: int) -> Tensor:

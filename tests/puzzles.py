@@ -3,8 +3,8 @@
 import itertools
 import math
 
-import gco
 import numpy as np
+import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_flow
 
@@ -52,7 +52,8 @@ def energy(unary, down, right, labels) -> float:
 
 
 def swap(unary, down, right) -> np.ndarray:
-    """gco's α-β swap on costs in fine integers: labels [height, width]."""
+    """gco's α-β swap on costs in fine integers: labels [height, width]. It has no wheels for Python 3.12 and later."""
+    gco = pytest.importorskip("gco")
     steps = len(unary) - 1
     scale = 5e6 / max(np.abs(part).max() for part in (unary, down, right))
     costs = np.ascontiguousarray(np.round(unary * scale).astype(np.int32).transpose(1, 2, 0))

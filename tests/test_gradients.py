@@ -54,7 +54,7 @@ def by_formula(model: Linear, x: Tensor, y: Tensor) -> Tensor:
 def test_it_is_the_root_mean_square_over_channels_of_each_images_own_gradient(dtype: torch.dtype) -> None:
     model = Linear()
     x, y = batch(dtype)
-    got = saliency(model, x, y)
+    got = saliency(model, x, y, normalise=(0, 1) if dtype == torch.uint8 else None)
     assert got.dtype == torch.float32
     assert not got.requires_grad
     wanted = by_formula(model, x.double() / 255 if dtype == torch.uint8 else x, y)
@@ -232,6 +232,10 @@ X, Y = batch()
         (
             lambda: saliency(Small(), X, Y.float()),
             "y must be a tensor of int64 class labels with shape [batch], got a float32 tensor of shape [5]",
+        ),
+        (
+            lambda: saliency(Small(), X.to(torch.uint8), Y),
+            "normalise must be (mean, std) for uint8 images, got None",
         ),
         (
             lambda: saliency(Small(), X, Y, normalise=(0, 1, 2)),

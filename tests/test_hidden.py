@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.models import resnet18
 
 from mixlab import Mixer, MixPlan, models
-from mixlab.hidden import hidden_mixing, mixed_logits
+from mixlab.hidden import hidden_mixing, mixed_logits, mixed_loss
 
 BATCH = 4
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -650,7 +651,9 @@ def test_floats_without_normalise_go_in_as_they_are() -> None:
     model, x, seen = small(), images(), []
     model.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     mixed_logits(model, x, draw("manifold", layers=["stage1"]))
-    assert seen[0] is x
+    assert torch.equal(seen[0], x)
+    assert seen[0].stride() == x.stride()
+    assert seen[0].dtype == x.dtype
 
 
 def test_half_precision_is_normalised_as_plans_do() -> None:
@@ -731,3 +734,49 @@ def test_a_model_that_returns_no_row_for_each_mix(layer: str, what, kind, came: 
     message = f"model must return one tensor with a row of logits for each of the 12 mixes, got {came}"
     with pytest.raises(kind, match=whole(message)):
         mixed_logits(Net(), images(), draw("manifold", 3, layers=[layer]))
+
+
+# mixed_loss
+
+
+def soft_loss(logits: Tensor, plan: MixPlan, y: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy against soft labels, an example at a time."""
+    losses = []
+    for row, log_probs in enumerate(logits.log_softmax(1)):
+        k, i = divmod(row, plan.batch)
+        target = torch.full((logits.shape[1],), smoothing / logits.shape[1], dtype=torch.float64)
+        target[y[i]] += (1 - smoothing) * plan.lam[k, i].double()
+        target[y[plan.partner[i]]] += (1 - smoothing) * (1 - plan.lam[k, i].double())
+        losses.append(-(target * log_probs).sum())
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("clean", [False, True])
+@pytest.mark.parametrize(("variant", "layer"), [("none", None), ("cutmix", None), ("manifold", "stage1")])
+def test_the_loss_is_that_of_both_labels_and_the_clean_one(variant: str, layer, clean: bool, smoothing: float) -> None:
+    model, x, y = small().eval(), images(), torch.tensor([3, 0, 5, 3])
+    plan = draw(variant, 2, **({} if layer is None else {"layers": [layer]}))
+    weight = model.head[1].weight
+    plan = replace(plan, clean_loss=weight.square().sum() if clean else None)
+    ours = mixed_loss(model, x, y, plan, label_smoothing=smoothing)
+    wanted = soft_loss(mixed_logits(model, x, plan), plan, y, smoothing) + clean * weight.square().sum()
+    assert float((ours - wanted).detach().abs()) < 1e-6  # λ is float32
+    for one, other in zip(
+        *(torch.autograd.grad(loss, list(model.parameters())) for loss in (ours, wanted)), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_loss_of_uint8_images_is_that_of_normalised_ones() -> None:
+    model, plan, y = small().float().eval(), draw("mixup", 3), torch.tensor([3, 0, 5, 3])
+    grey = torch.randint(0, 256, (BATCH, 3, 8, 8), generator=seeded(4), dtype=torch.uint8)
+    mean, std = (torch.tensor(part).view(3, 1, 1) for part in (MEAN, STD))
+    ours = mixed_loss(model, grey, y, plan, normalise=(MEAN, STD))
+    torch.testing.assert_close(ours, mixed_loss(model, (grey.float() / 255 - mean) / std, y, plan))
+    with pytest.raises(ValueError, match=whole("normalise must be (mean, std) for uint8 images, got None")):
+        mixed_loss(model, grey, y, plan)
+    with pytest.raises(ValueError, match=whole("y must hold one label for each of the 4 examples, got 3 labels")):
+        mixed_loss(model, grey, y[:3], plan, normalise=(MEAN, STD))
+    with pytest.raises(ValueError, match=whole("label_smoothing must be a number from 0 to 1, got 2")):
+        mixed_loss(model, grey, y, plan, normalise=(MEAN, STD), label_smoothing=2)

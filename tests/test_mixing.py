@@ -171,7 +171,7 @@ def test_distinct_partners_are_uniform_over_all_others(n):
 
 def official_box(lam: float, size: tuple[int, int], centre: tuple[int, int]) -> tuple[int, int, int, int]:
     """The rule of the CutMix authors' train.py, for one box, in numpy."""
-    cut = np.sqrt(1.0 - lam)
+    cut = float(torch.tensor(1.0 - lam, dtype=torch.float64).sqrt())  # for λ near 1e-16 numpy's root is an ulp less
     low, high = [], []
     for side, middle in zip(size, centre, strict=True):
         half = int(side * cut) // 2
@@ -319,6 +319,30 @@ def test_it_says_what_it_is():
     assert repr(Mixer("cutmix", 0.5, 3)) == "Mixer('cutmix', alpha=0.5, k=3)"
     assert repr(Mixer("none")) == "Mixer('none')"
     assert repr(Mixer("none", k=2)) == "Mixer('none', k=2)"
+    every = Mixer("mixup", 0.5, 2, shared_lam=True, ordered=True, partners="roll", distinct=True)
+    assert (
+        repr(every) == "Mixer('mixup', alpha=0.5, k=2, shared_lam=True, ordered=True, partners='roll', distinct=True)"
+    )
+    assert repr(Mixer("none", partners="roll")) == "Mixer('none', partners='roll')"
+
+
+@pytest.mark.parametrize("variant", KINDS)
+def test_its_settings_make_it_again(variant):
+    mixer = Mixer(variant, 0.3, 4, shared_lam=True, ordered=True, partners="reversed", distinct=True)
+    again = Mixer(variant, **mixer.settings)
+    assert (repr(again), again.settings, again.kind) == (repr(mixer), mixer.settings, mixer.kind)
+    assert eval(repr(mixer)).settings == mixer.settings  # the repr is Python
+    assert list(mixer.settings)[:6] == ["alpha", "k", "shared_lam", "ordered", "partners", "distinct"]
+
+
+@pytest.mark.parametrize("variant", SIMPLE)
+def test_soft_targets_are_the_plans(variant):
+    x, y = batch(16)
+    mixed = Mixer(variant, 1.0, 3)(x, y, generator=seeded())
+    assert torch.equal(mixed.targets(12), mixed.plan.targets(y, 12))
+    y_a, y_b, lam = mixed.plan.labels(y)
+    expected = lam.double()[:, None] * torch.eye(12)[y_a] + (1 - lam.double())[:, None] * torch.eye(12)[y_b]
+    torch.testing.assert_close(mixed.plan.targets(y, 12).double(), expected, rtol=0, atol=1e-7)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

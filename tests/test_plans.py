@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -156,6 +157,37 @@ def test_json_gives_every_plan_back_bit_for_bit(plan):
     x = images(shape=(plan.batch, 2, *(plan.size or (4, 4))))
     assert torch.equal(plan.apply(x), again.apply(x))
     assert torch.equal(plan.apply(x), plan.apply(x))
+
+
+@pytest.mark.parametrize("variant", ["mixup", "cutmix"])
+def test_plans_stored_by_a_version_with_fewer_fields_are_read(variant):
+    plan = Mixer(variant, k=2, partners="roll").plan(images(shape=(5, 3, 8, 6)), generator=seeded())
+    held = json.loads(plan.to_json())
+    former = {name: held[name] for name in ("variant", "partner", "lam", "nominal", "box", "size", "rolled")}
+    assert MixPlan.from_json(json.dumps(former)).to_json() == plan.to_json()
+    needed = {name: former[name] for name in ("variant", "partner", "lam", "nominal")}
+    bare = MixPlan.from_json(json.dumps(needed))
+    assert (bare.box, bare.size, bare.rolled, bare.mask, bare.layer) == (None, None, False, None, None)
+    for name in needed:
+        with pytest.raises(
+            ValueError, match=rf"^text must be JSON written by MixPlan.to_json, got .*: KeyError\('{name}'\)$"
+        ):
+            MixPlan.from_json(json.dumps({key: value for key, value in held.items() if key != name}))
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [({"colour": 1}, "'colour'"), ({"masks": None, "kind": 2}, "'kind', 'masks'"), ({"clean_loss": 1}, "'clean_loss'")],
+)
+def test_json_with_a_field_that_plans_do_not_have_is_refused(more, named):
+    held = json.loads(Mixer().plan(images(shape=(5, 3, 8, 6))).to_json())
+    with pytest.raises(ValueError, match=rf"^text must be JSON .*: ValueError\(\"a plan has no {named}\"\)$"):
+        MixPlan.from_json(json.dumps(held | more))
+
+
+@pytest.mark.parametrize(("layer", "inside"), [(None, None), ("input", None), ("stage1.conv", "stage1.conv")])
+def test_inside_is_the_module_that_is_mixed_in_the_model(layer, inside):
+    assert replace(Mixer().plan(images(shape=(5, 3, 8, 6))), layer=layer).inside == inside
 
 
 @pytest.mark.parametrize("partners", ["random", "roll", "reversed"])

@@ -19,7 +19,9 @@ from scipy.stats import beta, binomtest
 
 from mixlab import plots
 from mixlab.calibration import Reliability, wilson
+from mixlab.intervals import Interval
 from mixlab.mixing import Mixer
+from mixlab.plots import plot_intervals
 from mixlab.training import Record
 
 CLASSES = ("cat", "dog", "bird")
@@ -273,3 +275,25 @@ def test_mixes_and_originals_on_different_scales_are_refused():
     message = f"x must be on the scale of mixed.x, {ours}, got {theirs}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         plots.plot_mixed(mixed, x=images)
+
+
+def test_intervals_are_drawn_where_they_are_and_say_so() -> None:
+    found = {"five": Interval(0.8, 0.7, 0.95, 9, 0.95), "one": Interval(1.1, 0.9, 1.3, 9, 0.95)}
+    ax = plot_intervals(found, quantity="variance over mixup's", reference=1.0)
+    bars = [line.get_xdata() for line in ax.get_lines() if len(line.get_xdata()) == 2 and line.get_marker() == "None"]
+    assert [list(bar) for bar in bars[:2]] == [[0.7, 0.95], [0.9, 1.3]]
+    dots = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    assert [list(dot.get_xdata()) for dot in dots] == [[0.8], [1.1]]
+    filled = [dot.get_markerfacecolor() == dot.get_color() for dot in dots]
+    assert filled == [True, False]  # hollow where the interval holds the reference
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["five", "one"]
+    assert ax.get_xlabel() == "variance over mixup's; 95% intervals"
+    assert ax.get_label() == "variance over mixup's: five 0.80 [0.70, 0.95]; one 1.10 [0.90, 1.30]."
+    for wrong, kind, message in (
+        ({}, ValueError, "intervals must hold at least one Interval by name, got none"),
+        ({"a": 0.5}, TypeError, "intervals must hold at least one Interval by name, got {'a': 0.5}"),
+        ([0.5], TypeError, "intervals must hold at least one Interval by name, got [0.5]"),
+    ):
+        with pytest.raises(kind) as caught:
+            plot_intervals(wrong, quantity="x")
+        assert str(caught.value) == message

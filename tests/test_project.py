@@ -118,7 +118,7 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 FLOORS = (
     "_check _sets modes blending geometry gridcut augment descent machine",
     "sampling losses calibration intervals models shapes _cache",
-    "_plan_checks _download _hub _official",
+    "normalising _plan_checks _download _hub _official",
     "plans gradients puzzle",
     "variants hidden",
     "mixing sources",
@@ -140,6 +140,7 @@ ON_TORCH_ALONE = (
     "calibration",
     "geometry",
     "gridcut",
+    "normalising",
     "_plan_checks",
     "plans",
     "gradients",

@@ -9,7 +9,18 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mixlab.puzzle import auction, best_masks, block_saliency, energy, fill_holes, seams, transport
+from mixlab.puzzle import (
+    auction,
+    best_masks,
+    block_saliency,
+    divisor,
+    energy,
+    fill_holes,
+    moved_pixels,
+    moves_of,
+    seams,
+    transport,
+)
 
 SETTINGS = {"beta": 1.2, "gamma": 0.5, "eta": 0.2}
 
@@ -285,3 +296,24 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = transport(mask, saliency, 0.1)
     monkeypatch.setattr("mixlab.puzzle._CPU_BYTES", 1 << 15)
     assert torch.equal(transport(mask, saliency, 0.1), whole)
+
+
+def test_pixels_of_seams_and_moves_divide_the_block() -> None:
+    for side, most in itertools.product(range(1, 40), range(1, 40)):
+        fits = [pixels for pixels in range(1, side + 1) if side % pixels == 0 and pixels <= most]
+        assert divisor(side, most) == max(fits)
+        assert moved_pixels(side, most) == (side if max(fits) == 1 and most > 1 else max(fits))
+    assert moved_pixels(12, None) == 12
+
+
+@pytest.mark.parametrize(("most", "side"), [(4, 8), (None, 4), (8, 4), (2, 16), (3, 16)])
+def test_moves_of_masks_are_those_of_the_finer_blocks(most: int | None, side: int) -> None:
+    masks = torch.randint(0, 3, (3, 5, 4, 4), generator=seeded()) / 2
+    saliency = torch.rand(5, 32, 32, generator=seeded(1)) ** 4
+    got = moves_of(masks, saliency, 0.05, most=most)
+    assert got.shape == (3, 5, side**2)
+    worth = block_saliency(saliency, side)
+    for k in range(3):
+        fine = masks[k].repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2)
+        assert torch.equal(got[k], transport(fine, worth, 0.05))
+    assert torch.equal(moves_of(masks[0], saliency, 0.05, most=most), got[0])

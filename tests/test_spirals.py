@@ -217,7 +217,7 @@ BAD = [
         lambda: trainer(mx.Mixer("cutmix")),
         "mixer must need no images, such as 'mixup' or 'manifold', got Mixer('cutmix', alpha=1, k=1)",
     ),
-    (lambda: trainer("mixup"), "mixer must be a mixlab Mixer or None, got 'mixup'"),
+    (lambda: trainer("mixup"), "mixer must be a Mixer or None, such as mx.Mixer(\"mixup\"), got 'mixup'"),
     (lambda: trainer(epochs=0), "epochs must be an integer of at least 1, got 0"),
 ]
 

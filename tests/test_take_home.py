@@ -590,7 +590,7 @@ def test_mixers_that_need_the_model_are_refused(make):
 
 def test_wrong_settings(MixCallback):
     for make in (mx.MixCollate, mx.MixTransform, MixCallback):
-        with pytest.raises(TypeError, match=exactly("mixer must be a mixlab.Mixer, got 'mixup'")):
+        with pytest.raises(TypeError, match=exactly("mixer must be a Mixer, such as mx.Mixer(\"mixup\"), got 'mixup'")):
             make("mixup", 10)
         with pytest.raises(ValueError, match=exactly("num_classes must be an integer of at least 1, got 0")):
             make(mx.Mixer(), 0)
@@ -602,6 +602,21 @@ def test_wrong_settings(MixCallback):
     message = f"seed must be an integer from 0 to {2**63 - 1}, got -1"
     with pytest.raises(ValueError, match=exactly(message)):
         MixCallback(mx.Mixer(), 10, seed=-1)
+
+
+@pytest.mark.parametrize("variant", ["puzzle", "saliencymix"])
+def test_uint8_images_are_refused_by_what_looks_at_the_module(fit, Module, MixCallback, variant):
+    class Grey(Module):
+        def forward(self, x):
+            return super().forward(x.float() / 255)
+
+    message = (
+        f"x must be float images as the module takes them for {variant!r}, which looks at the module's gradients, got "
+        "a uint8 tensor of shape [4, 3, 32, 32]"
+    )
+    loader = DataLoader([(torch.zeros(3, 32, 32, dtype=torch.uint8), 0)] * 4, 4)
+    with pytest.raises(TypeError, match=exactly(message)):
+        fit(Grey(), loader, MixCallback(mx.Mixer(variant), CLASSES))
 
 
 LABELS = "must be a tensor of int64 class labels with shape [batch], got a float32 tensor of shape [4]"

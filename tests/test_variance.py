@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,20 @@ def test_schemes_share_their_images_and_draws_do_not(found):
     one, two = (np.array(found[name].values) for name in ("mixup", "K = 2"))
     assert np.corrcoef(one, two)[0, 1] > 0.5
     assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 4.5 / 350**0.5
+
+
+class Twice(mx.Mixer):
+    """A mixer whose plans have their own loss once more as a clean one."""
+
+    def plan(self, x, y=None, *, model=None, normalise=None, generator=None):
+        plan = super().plan(x, y, model=model, normalise=normalise, generator=generator)
+        return replace(plan, clean_loss=mx.mixed_loss(model, x, y, plan, normalise=normalise))
+
+
+def test_a_clean_loss_is_part_of_the_gradient():
+    schemes = {"once": mx.Mixer("mixup"), "twice": Twice("mixup")}
+    found = gradient_variance(Linear(), tiny(), schemes, batch_size=3, draws=5)
+    assert found["twice"].values == pytest.approx([4 * value for value in found["once"].values], rel=1e-5)
 
 
 def test_costs_are_counted():

@@ -1,4 +1,4 @@
-"""The laws every variant keeps, its own settings, and a sixth one that is a class and a line in KINDS."""
+"""The laws every variant keeps, its own settings, and a new one that is a class and a line in KINDS."""
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from mixlab import Mixer, MixPlan
+from mixlab import Mixed, Mixer, MixPlan
 from mixlab.variants import KINDS, VARIANTS, Request, Variant
 
 LEVEL = 1e-6  # of each statistical test
@@ -17,6 +17,7 @@ TAUGHT = [name for name, kind in KINDS.items() if kind.needs_model]
 IMAGES_ONLY = [name for name, kind in KINDS.items() if kind.takes_images]
 MIXING_FIRST = [name for name, kind in KINDS.items() if not kind.mixes_inside]
 PAIRING = [name for name, kind in KINDS.items() if kind.pairs]
+FOLLOWING = [name for name, kind in KINDS.items() if kind.label_follows_pixels]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -79,7 +80,11 @@ def test_a_mixed_batch_has_the_shapes_it_promises_and_inputs_are_untouched(varia
     x = (x * 255).to(dtype) if dtype == torch.uint8 else x
     model = net() if KINDS[variant].needs_model else None
     before = [part.clone() for part in (x, y, *([] if model is None else model.parameters()))]
-    mixed = Mixer(variant, k=2)(x, y, model=model, generator=seeded())
+    if model is not None and dtype == torch.uint8:  # a model is not shown grey levels
+        plan = Mixer(variant, k=2).plan(x, y, model=model, normalise=(0.5, 0.25), generator=seeded())
+        mixed = Mixed(plan.apply(x), *plan.labels(y), plan)
+    else:
+        mixed = Mixer(variant, k=2)(x, y, model=model, generator=seeded())
     assert (mixed.x.shape, mixed.x.dtype) == ((2 * BATCH, 3, SIDE, SIDE), dtype)
     assert mixed.y_a.shape == mixed.y_b.shape == mixed.lam.shape == (2 * BATCH,)
     assert torch.equal(mixed.x, mixed.plan.apply(x))
@@ -91,7 +96,7 @@ def test_a_mixed_batch_has_the_shapes_it_promises_and_inputs_are_untouched(varia
         assert all(part.grad is None for part in model.parameters())
 
 
-@pytest.mark.parametrize("variant", KINDS)
+@pytest.mark.parametrize("variant", FOLLOWING)
 @pytest.mark.parametrize("shared", [False, True])
 def test_lambda_is_the_mean_share_of_the_examples_own_pixels(variant, shared):
     # moved blocks keep their number, so only where the mask shows them matters: the image of ones has no places
@@ -114,7 +119,8 @@ def test_each_of_k_mixes_has_a_lambda_of_its_own(variant):
     for k in range(3):
         assert len(set(plan.nominal[k].tolist())) > 1
         assert not torch.equal(plan.nominal[k], plan.nominal[(k + 1) % 3])
-        assert not torch.equal(plan.lam[k], plan.lam[(k + 1) % 3])
+        if KINDS[variant].label_follows_pixels:
+            assert not torch.equal(plan.lam[k], plan.lam[(k + 1) % 3])
 
 
 @pytest.mark.parametrize("variant", PAIRING)
@@ -179,6 +185,22 @@ def test_what_looks_at_a_model_says_so_where_there_is_none(variant, model, came)
 
 
 @pytest.mark.parametrize("variant", TAUGHT)
+def test_what_looks_at_a_model_points_to_the_way_for_uint8_images(variant):
+    x, y = batch()
+    generator, grey = seeded(), (x * 255).to(torch.uint8)
+    with pytest.raises(TypeError) as caught:
+        Mixer(variant)(grey, y, model=net(), generator=generator)
+    assert str(caught.value) == (
+        f"x must be float images as the model takes them for {variant!r}, which looks at the model, got a uint8 tensor "
+        "of shape [6, 3, 32, 32]: use plan = mixer.plan(x, y, model=model, normalise=(mean, std)) and "
+        "mx.mixed_logits(model, x, plan, normalise=(mean, std))"
+    )
+    with pytest.raises(ValueError, match=r"^normalise must be \(mean, std\) for uint8 images, got None$"):
+        Mixer(variant).plan(grey, y, model=net(), generator=generator)
+    assert torch.equal(generator.get_state(), seeded().get_state())
+
+
+@pytest.mark.parametrize("variant", TAUGHT)
 def test_what_looks_at_a_model_needs_labels(variant):
     with pytest.raises(TypeError) as caught:
         Mixer(variant).plan(batch()[0], model=net())
@@ -237,7 +259,7 @@ def test_manifold_draws_each_layer_equally_often_and_one_for_the_batch():
 
 @dataclass(frozen=True)
 class Halves(Variant):
-    """A sixth variant: each block of a mask is the example's or its partner's, by the toss of a coin."""
+    """A new variant: each block of a mask is the example's or its partner's, by the toss of a coin."""
 
     blocks: int = 2
 
@@ -251,15 +273,15 @@ class Halves(Variant):
 
 
 @pytest.fixture
-def sixth(monkeypatch):
+def halves(monkeypatch):
     monkeypatch.setitem(KINDS, "halves", Halves)
 
 
-@pytest.mark.usefixtures("sixth")
-def test_a_sixth_variant_is_a_class_and_a_line():
+@pytest.mark.usefixtures("halves")
+def test_a_new_variant_is_a_class_and_a_line():
     x, y = batch()
     mixer = Mixer("halves", k=3, blocks=4, distinct=True)
-    assert repr(mixer) == "Mixer('halves', alpha=1, k=3, blocks=4)"
+    assert repr(mixer) == "Mixer('halves', alpha=1, k=3, distinct=True, blocks=4)"
     mixed = mixer(x, y, generator=seeded())
     torch.testing.assert_close(share_kept(mixed.plan), mixed.plan.lam.double(), rtol=0, atol=0)
     own, other = x.repeat(3, 1, 1, 1), x[mixed.plan.partner].repeat(3, 1, 1, 1)
@@ -274,8 +296,8 @@ def test_a_sixth_variant_is_a_class_and_a_line():
     assert plan_of("halves", ordered=True).to_json() == plan_of("halves").ordered().to_json()
 
 
-@pytest.mark.usefixtures("sixth")
-def test_error_messages_know_the_sixth():
+@pytest.mark.usefixtures("halves")
+def test_error_messages_know_the_new_one():
     with pytest.raises(ValueError, match=r"'halves', got 'halvs'; did you mean 'halves'\?$"):
         Mixer("halvs")
     with pytest.raises(TypeError) as caught:

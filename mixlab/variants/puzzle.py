@@ -1,6 +1,6 @@
 """Puzzle Mix: a mask that hides little of what matters, and blocks moved to where they are seen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.gradients import input_gradient, magnitude
 from mixlab.plans import MixPlan
-from mixlab.puzzle import best_masks, block_saliency, seams, transport
+from mixlab.puzzle import best_masks, block_saliency, divisor, moves_of, seams
 from mixlab.variants.variant import Request, Variant
 
 _STEP_BEYOND = 2 / 255  # by which the adversarial step outdoes the ball it is clipped to, as in the official code
@@ -25,16 +25,20 @@ class Puzzle(Variant):
     cost one saliency pass, and (K + 2) batches of memory.
 
     Args:
-        blocks: blocks on a side of the mask, or several to draw from for each batch; each divides the image's side.
+        blocks: blocks on a side of the mask, or several to draw from for each batch; each divides the image's side. Of
+            the default those are taken that do.
         levels: how many values m can have, 2 to 4: 3 for 0, ½ and 1.
         beta: weight of smoothness; beta/(16 blocks) for each border where m changes.
         gamma: weight of the seams in it. Above 1 some edges would come out negative; these are 0.
         eta: weight of the prior that draws the mean of the mask to λ.
         neighbour_size: pixels pooled before seams are measured, at most a block's; it divides the larger blocks' sides.
+            Where the default does not, the next smaller number that does takes its place.
         transport: move blocks.
         transport_cost: of moving a block across the whole image.
         transport_size: pixels of a block that is moved, at most the mask's; it divides the larger blocks' sides. None
-            moves the mask's own blocks. On a t by t grid time grows as t⁴ or t⁵: take 16 and more for large images.
+            moves the mask's own blocks. Where the default does not divide, the next smaller number that does takes its
+            place, or the mask's own block if that is 1. On a t by t grid time grows as t⁴ or t⁵: take 16 and more for
+            large images.
         clean: above 0, `plan.clean_loss` is clean × the mean cross entropy of the saliency pass, which is then made in
             the modes the model is in, for the caller to add to the loss. (The official clean_lam scales a loss that is
             about 2/classes of this one.)
@@ -69,9 +73,13 @@ class Puzzle(Variant):
     needs_model = True
 
     def __post_init__(self) -> None:
-        if not self._choices:
-            raise ValueError(f"blocks must be an integer of at least 2, or several of them, got {self.blocks}")
-        self._set("blocks", tuple(_check.integer("blocks", number, 2) for number in self._choices))
+        wanted = f"blocks must be an integer of at least 2, or several of them, got {_check.shown(self.blocks)}"
+        if isinstance(self.blocks, str):
+            raise TypeError(wanted)
+        choices = tuple(self.blocks) if isinstance(self.blocks, Sequence) else (self.blocks,)
+        if not choices:
+            raise ValueError(wanted)
+        self._set("blocks", tuple(_check.integer("blocks", number, 2) for number in choices))
         self._set("levels", _check.integer("levels", self.levels, 2, 4))
         self._set("neighbour_size", _check.integer("neighbour_size", self.neighbour_size, 1))
         if self.transport_size is not None:
@@ -87,64 +95,64 @@ class Puzzle(Variant):
     def _set(self, setting: str, value: object) -> None:
         object.__setattr__(self, setting, value)
 
-    @property
-    def _choices(self) -> Sequence[int]:
-        return self.blocks if isinstance(self.blocks, Sequence) else (self.blocks,)
-
     def check(self, x: Tensor) -> None:
         """Square images, whose side the blocks divide."""
         height, width = x.shape[2:]
-        if height != width:
-            raise ValueError(f"x must be square images for 'puzzle', got {_check.shown(x)}")
-        for blocks in self._choices:
+        if height != width or height == 1:
+            raise ValueError(f"x must be square images of at least 2 by 2 pixels for 'puzzle', got {_check.shown(x)}")
+        for blocks in self._choices(height):
             if height % blocks:
-                raise ValueError(f"blocks must divide the side of the images, {height} pixels, got {blocks}")
-            block = height // blocks
-            sizes = {"neighbour_size": self.neighbour_size, "transport_size": self.transport_size or block}
-            for name, pixels in sizes.items():
-                if block % min(pixels, block):
-                    raise ValueError(
-                        f"{name} must divide the side of a block that is larger, got {pixels} for {blocks} by {blocks} "
-                        f"blocks of {block} pixels"
-                    )
-        if isinstance(self.std, Sequence) and len(self.std) not in (1, x.shape[1]):
+                fits = _one_of(number for number in range(2, height + 1) if height % number == 0)
+                raise ValueError(f"blocks must divide the side of the images, {height} pixels {fits}, got {blocks}")
+            self._check_sizes(blocks, height // blocks)
+        if len(self._std) not in (1, x.shape[1]):
             raise ValueError(f"std must be one number for each of the {x.shape[1]} channels, got {self.std}")
+
+    def _check_sizes(self, blocks: int, block: int) -> None:
+        """Raise for pixels that were asked for and do not divide a larger block; the defaults give way to what does."""
+        for name in ("neighbour_size", "transport_size"):
+            pixels = getattr(self, name)
+            if pixels not in (None, getattr(Puzzle, name)) and block % min(pixels, block):
+                fits = _one_of(number for number in range(1, block + 1) if block % number == 0)
+                raise ValueError(
+                    f"{name} must divide the side of a block that is larger, here {block} pixels {fits}, got {pixels} "
+                    f"for {blocks} by {blocks} blocks"
+                )
+
+    def _choices(self, side: int) -> tuple[int, ...]:
+        """The numbers of blocks to draw from."""
+        assert isinstance(self.blocks, tuple)  # since __post_init__
+        fitting = tuple(blocks for blocks in self.blocks if side % blocks == 0)
+        return fitting if fitting and self.blocks == Puzzle.blocks else self.blocks
+
+    @property
+    def _std(self) -> tuple[float, ...]:
+        assert isinstance(self.std, tuple)  # since __post_init__
+        return self.std
 
     def draw(self, ask: Request) -> MixPlan:
         """Saliency, masks and moves."""
-        assert ask.model is not None
-        assert ask.y is not None
         side = ask.x.shape[-1]
         lam = ask.lambdas()
-        blocks = self._choices[ask.pick(len(self._choices))]
-        sides = self._sides(ask)
-        pixels, unit, known = self._pixels(ask)
-        looked_at, start = ask.x, None
-        if any(sides):
-            start = _random_start(pixels, self.epsilon, ask.generator, known)
-            looked_at = ((pixels + start) * unit).to(ask.x.dtype if ask.x.is_floating_point() else torch.float32)
-        gradient, clean_loss = input_gradient(ask.model, looked_at, ask.y, normalise=ask.normalise, clean=self.clean)
-        size = magnitude(gradient)
-
+        choices = self._choices(side)
+        blocks = choices[ask.pick(len(choices))]
+        size, noise, clean_loss = self._look(ask)
         own = block_saliency(size, blocks)
-        seam = seams(pixels, ask.partner, blocks, min(self.neighbour_size, side // blocks))
+        pooled = divisor(side // blocks, self.neighbour_size)
         mask = best_masks(
             own,
             own.index_select(0, ask.partner),
-            seam,
+            seams(self._pixels(ask)[0], ask.partner, blocks, pooled),
             lam,
             levels=self.levels,
             beta=self.beta,
             gamma=self.gamma,
             eta=self.eta,
         )
-        noise = None
-        if start is not None:
-            strength = torch.rand((), device=pixels.device, generator=ask.generator)
-            shift = (start + (self.epsilon + _STEP_BEYOND) * gradient.sign().float()).clamp(-self.epsilon, self.epsilon)
-            shift = _within(pixels, strength * shift, known) * (255 if ask.x.dtype == torch.uint8 else unit)
-            noise = torch.stack([shift if chosen else torch.zeros_like(shift) for chosen in sides])
-        moves = self._moves(mask, size, ask.partner) if self.transport else None
+        moves = None
+        if self.transport:
+            halves = ((mask, size), (1 - mask, size.index_select(0, ask.partner)))
+            moves = torch.stack([moves_of(*half, self.transport_cost, most=self.transport_size) for half in halves])
         return MixPlan(
             self.name,
             ask.partner,
@@ -156,6 +164,24 @@ class Puzzle(Variant):
             noise=noise,
             clean_loss=clean_loss,
         )
+
+    def _look(self, ask: Request) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Saliency [B, H, W], the noise of both sides in x's units, and the clean loss."""
+        model, y = ask.model_and_labels
+        sides = self._sides(ask)
+        if not any(sides):
+            gradient, clean_loss = input_gradient(model, ask.x, y, normalise=ask.normalise, clean=self.clean)
+            return magnitude(gradient), None, clean_loss
+        pixels, unit, known = self._pixels(ask)
+        start = _random_start(pixels, self.epsilon, ask.generator, known)
+        looked_at = ((pixels + start) * unit).to(ask.x.dtype if ask.x.is_floating_point() else torch.float32)
+        gradient, clean_loss = input_gradient(model, looked_at, y, normalise=ask.normalise, clean=self.clean)
+        strength = torch.rand((), device=pixels.device, generator=ask.generator)
+        step = start + (self.epsilon + _STEP_BEYOND) * gradient.sign().float()
+        shift = _within(pixels, strength * step.clamp(-self.epsilon, self.epsilon), known)
+        shift = shift * (255 if ask.x.dtype == torch.uint8 else unit)
+        noise = torch.stack([shift if chosen else torch.zeros_like(shift) for chosen in sides])
+        return magnitude(gradient), noise, clean_loss
 
     def _sides(self, ask: Request) -> list[bool]:
         """Whether the examples, and the partners, get adversarial noise."""
@@ -171,20 +197,8 @@ class Puzzle(Variant):
             return x.float() / 255, 1.0, True
         if ask.normalise is not None:
             return x.detach().float(), 1.0, True
-        std = torch.tensor(self.std, dtype=torch.float32, device=x.device).view(1, -1, 1, 1)
+        std = torch.tensor(self._std, dtype=torch.float32, device=x.device).view(1, -1, 1, 1)
         return x.detach().float() * std, 1 / std, False
-
-    def _moves(self, mask: Tensor, size: Tensor, partner: Tensor) -> Tensor:
-        """[2, K, B, t²], on the mask's blocks or a finer grid."""
-        blocks, side = mask.shape[-1], size.shape[-1]
-        finer = 1 if self.transport_size is None else max(1, side // blocks // self.transport_size)
-        mask = mask.repeat_interleave(finer, 2).repeat_interleave(finer, 3)
-        own = block_saliency(size, blocks * finer)
-        moves = []
-        for shown, value in ((mask, own), (1 - mask, own.index_select(0, partner))):
-            flat = transport(shown.flatten(0, 1), value.expand_as(shown).flatten(0, 1), self.transport_cost)
-            moves.append(flat.view(*mask.shape[:2], -1))
-        return torch.stack(moves)
 
 
 def _random_start(pixels: Tensor, epsilon: float, generator: torch.Generator | None, known: bool) -> Tensor:
@@ -195,3 +209,9 @@ def _random_start(pixels: Tensor, epsilon: float, generator: torch.Generator | N
 def _within(pixels: Tensor, noise: Tensor, known: bool) -> Tensor:
     """Noise that leaves pixels from 0 to 1 where that is their range."""
     return (pixels + noise).clamp(0, 1) - pixels if known else noise
+
+
+def _one_of(numbers: Iterable[int]) -> str:
+    """What would fit, for an error message."""
+    *others, last = map(str, numbers)
+    return f"({', '.join(others)} or {last} would fit)" if others else f"({last} would fit)"

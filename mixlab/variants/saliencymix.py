@@ -25,10 +25,9 @@ class SaliencyMix(Variant):
 
     def draw(self, ask: Request) -> MixPlan:
         """Sides √(1 − λ) of the image's, about the peak of each partner's saliency."""
-        assert ask.model is not None
-        assert ask.y is not None
+        model, y = ask.model_and_labels
         nominal = ask.lambdas()
-        seen = saliency(ask.model, ask.x, ask.y, normalise=ask.normalise)
+        seen = saliency(model, ask.x, y, normalise=ask.normalise)
         height, width = seen.shape[1:]
         peak = seen.flatten(1).argmax(1).index_select(0, ask.partner)
         rows, columns = torch.div(peak, width, rounding_mode="floor"), peak % width

@@ -44,6 +44,13 @@ class Request:
         """[K, B], or [K, 1] where the batch shares its draws."""
         return self.k, 1 if self.shared_lam else len(self.x)
 
+    @property
+    def model_and_labels(self) -> tuple[nn.Module, Tensor]:
+        """(model, y), for variants with `needs_model`: the Mixer has made sure of both."""
+        assert self.model is not None
+        assert self.y is not None
+        return self.model, self.y
+
     def lambdas(self) -> Tensor:
         """λ ~ Beta(alpha, alpha), float32 [K, B]."""
         lam = sample_lambda(self.alpha, self.places, device=self.x.device, generator=self.generator)
@@ -70,6 +77,7 @@ class Variant(ABC):
         takes_images: it needs [B, C, H, W]; otherwise any [B, ...] will do.
         needs_model: it looks at the network, and at the labels, before it mixes.
         mixes_inside: it mixes hidden states, so that a batch cannot be mixed before the network sees it.
+        label_follows_pixels: λ of the label is the mean share of the example's own pixels.
     """
 
     name: ClassVar[str]
@@ -78,6 +86,7 @@ class Variant(ABC):
     takes_images: ClassVar[bool] = True
     needs_model: ClassVar[bool] = False
     mixes_inside: ClassVar[bool] = False
+    label_follows_pixels: ClassVar[bool] = True
 
     @property
     def layers(self) -> Sequence[str]:
