@@ -109,6 +109,19 @@ def same_device(name: str, value: Tensor, device: torch.device) -> None:
         raise ValueError(f"{name} must be on the same device as the rest, {device}, got a tensor on {value.device}")
 
 
+def device(name: str, value: Any) -> torch.device:
+    """Return `value` as a device that is here and can hold numbers."""
+    wanted = f'{name} must be a device of this machine, such as "cpu" or "cuda", got {shown(value)}'
+    if not isinstance(value, (str, torch.device)):
+        raise TypeError(wanted)
+    try:
+        found = torch.device(value)
+        torch.zeros(1, device=found).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError):  # no such name; a build without it; "meta"
+        raise ValueError(wanted) from None
+    return found
+
+
 def generator(value: Any, device: torch.device) -> torch.Generator | None:
     """Return `value` if it is None or a generator of `device`."""
     if value is None:

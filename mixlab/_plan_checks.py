@@ -33,6 +33,7 @@ def check_fields(plan: "MixPlan") -> None:
         _mask(plan.mask, plan)
     if plan.moves is not None:
         _moves(plan.moves, plan)
+    _check.flag("noise_for_uint8", plan.noise_for_uint8)
     if plan.noise is not None:
         _noise(plan.noise, plan)
     if plan.clean_loss is not None and (not isinstance(plan.clean_loss, Tensor) or plan.clean_loss.ndim != 0):

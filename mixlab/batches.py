@@ -47,12 +47,22 @@ class MixCollate:
             num_classes, x with targets [K * B, num_classes] float32 for torch's cross entropy.
 
         Raises:
-            TypeError, ValueError: examples that are not such pairs, or only one of them, as there may be in the last
-                batch without drop_last=True.
+            TypeError, ValueError: examples that are not such pairs, or images of different shapes; none, or only one
+                of them, as there may be in the last batch without drop_last=True.
         """
-        if not all(isinstance(example, (tuple, list)) and len(example) == 2 for example in examples):
-            raise TypeError(f"examples must be (image, label) pairs, got {_check.shown(examples[0])}")
-        x, y = default_collate(list(examples))
+        wanted = "examples must be (image, label) pairs"
+        if not isinstance(examples, Sequence) or isinstance(examples, str):
+            raise TypeError(f"{wanted} in a list, got {_check.shown(examples)}")
+        if not examples:
+            raise ValueError(f"{wanted}, at least two of them, got none")
+        for example in examples:
+            if not isinstance(example, (tuple, list)) or len(example) != 2:
+                raise TypeError(f"{wanted}, got {_check.shown(example)}")
+        try:
+            x, y = default_collate(list(examples))
+        except (RuntimeError, TypeError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{wanted}, images of one shape and labels integers, got what torch refuses: {error}") from None
         _check.class_labels("labels", y, classes=self.num_classes)
         plan = self.mixer.plan(x, y)
         if self.num_classes is None:
@@ -88,7 +98,7 @@ class MixTransform(nn.Module):
 
         Args:
             batch: images [B, C, H, W] and labels [B] int64, then any number of masks [B, ...]; as arguments, or as one
-                tuple or list. Images and masks may be tv_tensors or plain; masks of integers are cut, not blended.
+                tuple or list. Images and masks may be tv_tensors or plain; masks of integers are pasted, never blended.
 
         Returns:
             images [K * B, C, H, W], k-major, targets [K * B, num_classes] float32, and masks [K * B, ...]; each image
@@ -96,7 +106,8 @@ class MixTransform(nn.Module):
 
         Raises:
             TypeError, ValueError: images that are no batch, or a batch of one; labels of another kind, or not from 0 to
-                num_classes − 1; boxes or key points, which cannot be mixed; see also `MixPlan.apply`.
+                num_classes − 1; masks of integers where the mixer blends, which would invent classes; boxes or key
+                points, which cannot be mixed; see also `MixPlan.apply`.
         """
         parts = batch[0] if len(batch) == 1 else batch
         if not isinstance(parts, (tuple, list)) or len(parts) < 2:
@@ -105,11 +116,24 @@ class MixTransform(nn.Module):
             if not isinstance(part, Tensor) or hasattr(part, "canvas_size"):  # what boxes and key points carry
                 raise TypeError(f"batch must hold tensors of images, labels and masks, got {kinds(parts)}")
         images, labels, *masks = parts
+        if images.ndim != 4:
+            raise ValueError(f"images must be a batch [batch, channels, height, width], got {_check.shown(images)}")
         plain = labels.as_subclass(torch.Tensor)
         _check.class_labels("labels", plain, batch=len(images), classes=self.num_classes)
         plan = self.mixer.plan(images.as_subclass(torch.Tensor), plain)
-        mixed, *mixed_masks = (_mixed(plan, part) for part in (images, *masks))
-        return mixed, plan.targets(plain, self.num_classes), *mixed_masks
+        mixed_masks = (self._mixed_mask(plan, mask) for mask in masks)
+        return _mixed(plan, images), plan.targets(plain, self.num_classes), *mixed_masks
+
+    def _mixed_mask(self, plan: MixPlan, mask: Tensor) -> Tensor:
+        """A mask mixed; bytes go as another kind of integer, since a plan blends bytes of four axes, as images."""
+        integers = mask.to(torch.int16) if mask.dtype == torch.uint8 else mask
+        try:
+            return _mixed(plan, integers).to(mask.dtype)
+        except TypeError:
+            raise TypeError(
+                f"masks of integers must be mixed by pasting, as in Mixer('cutmix'), got {_check.shown(mask)} for "
+                f"{self.mixer!r}, which would blend class labels"
+            ) from None
 
 
 def _check_before_model(value: object) -> Mixer:

@@ -32,7 +32,8 @@ def saliency(model: nn.Module, x: Tensor, y: Tensor, *, normalise: Statistics | 
             of float ones. The gradient is that of the model's own input. (0, 1) divides uint8 by 255 and no more.
 
     Returns:
-        [B, H, W] float32, in nats per unit of the model's input. An image whose loss is flat has zeros.
+        [B, H, W] float32, in nats per unit of the model's input. An image whose loss is flat has zeros; so has one in
+        float64 with gradients smaller than float32 can hold.
 
     Raises:
         TypeError, ValueError: arguments of the wrong kind, a model whose output is not logits, or does not depend on x;
@@ -46,8 +47,18 @@ def saliency(model: nn.Module, x: Tensor, y: Tensor, *, normalise: Statistics | 
 
 
 def magnitude(gradient: Tensor) -> Tensor:
-    """√(mean over channels of the squares) of [B, C, H, W]: float32 [B, H, W]."""
-    return gradient.float().square().mean(1).sqrt()
+    """√(mean over channels of the squares) of [B, C, H, W]: float32 [B, H, W].
+
+    Squared in units of a power of two near each image's largest entry, which is exact, and neither overflows nor
+    vanishes where the entries themselves do not.
+    """
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    largest = torch.linalg.vector_norm(gradient, torch.inf, dim=(1, 2, 3), keepdim=True)
+    unit = torch.where(largest > 0, largest / (2 * torch.frexp(largest).mantissa), 1)
+    size = ((gradient / unit).square().mean(1).sqrt() * unit[:, 0]).float()
+    if size.device.type == "cpu":
+        _check_finite(size)
+    return size
 
 
 def input_gradient(
@@ -69,7 +80,7 @@ def input_gradient(
     inputs = _inputs(model, x, normalise)
     _check.class_labels("y", y, batch=len(x), device=x.device)
     with evaluating(model) if clean == 0 else nullcontext():
-        logits = _checked_logits(model(inputs), inputs)
+        logits = _checked_logits(model(inputs.clone()), inputs)  # a copy, as a model may begin in place
         _check.class_labels("y", y, classes=logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         losses = functional.cross_entropy(logits, y, reduction="none")
@@ -81,18 +92,24 @@ def input_gradient(
     return gradient, clean * losses.mean() if clean > 0 else None
 
 
-def _inputs(model: nn.Module, x: Tensor, normalise: Statistics | None) -> Tensor:
-    """The model's own input, a leaf to take the gradient of."""
+def check_gradients_on() -> None:
+    """Raise where autograd follows nothing."""
     if not torch.is_grad_enabled():
         raise RuntimeError(
             "saliency needs gradients, which are off here: call it outside torch.no_grad() and torch.inference_mode()"
         )
+
+
+def _inputs(model: nn.Module, x: Tensor, normalise: Statistics | None) -> Tensor:
+    """The model's own input, a leaf to take the gradient of."""
+    check_gradients_on()
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module that gives logits, got {_check.shown(model)}")
     _check.tensor("x", x, _IMAGES)
     if x.ndim != 4 or x.dtype not in (*FLOATS, torch.uint8) or x.numel() == 0:
         raise ValueError(f"x must be {_IMAGES}, none of them empty, got {_check.shown(x)}")
-    return normalised(x.detach(), normalise).clone().requires_grad_()
+    inputs = normalised(x.detach(), normalise)
+    return (inputs.clone() if inputs.is_inference() else inputs).requires_grad_()
 
 
 def _checked_logits(logits: object, inputs: Tensor) -> Tensor:

@@ -194,6 +194,8 @@ class _Mix(AbstractContextManager[None]):
     @property
     def is_here(self) -> bool:
         """Whether what runs now is to be mixed."""
+        if torch.compiler.is_compiling():  # the compiler cannot trace what asks for the thread
+            return self.open
         return self.open and self.thread == threading.get_ident()
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -311,8 +313,10 @@ def _is_compiled_inside(path: list[nn.Module]) -> bool:
 
 
 def _is_inside_a_function() -> bool:
-    """Whether this runs within a torch.autograd.Function, as reentrant checkpoints do, whoever wrote them."""
-    return any(frame.f_globals.get("__name__") == "torch.autograd.function" for frame, _ in traceback.walk_stack(None))
+    """Whether this runs in the forward of a torch.autograd.Function, as in a reentrant checkpoint of any library."""
+    frames = (frame for frame, _ in traceback.walk_stack(None) if frame.f_code.co_name == "forward")
+    locals_ = (value for frame in frames for value in frame.f_locals.values())
+    return any(isinstance(value, torch.autograd.function.FunctionCtx) for value in locals_)
 
 
 def _count(norm: _BatchNorm) -> int:

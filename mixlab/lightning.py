@@ -6,7 +6,8 @@ callback stands in front of `training_step` while the module trains, and steps a
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
+from dataclasses import replace
+from functools import update_wrapper
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,12 @@ class MixCallback(Callback):
         seed: of partners, λs, boxes and layers.
 
     Attributes:
-        plan: the MixPlan of the last training batch, None before the first.
+        plan: the MixPlan of the last training batch, without its clean loss; None before the first.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind; in training, a batch that is not (x, y) with int64 labels
-            [B] from 0 to num_classes − 1, or holds one example.
+        TypeError, ValueError: an argument of the wrong kind; as training starts, a trainer with two of these callbacks;
+            in training, a batch that is not (x, y) with int64 labels [B] from 0 to num_classes − 1, or holds one
+            example.
     """
 
     def __init__(self, mixer: Mixer, num_classes: int, *, seed: int = 0) -> None:
@@ -55,14 +57,17 @@ class MixCallback(Callback):
         self._place = (0, 0, 0)
         self._stepping_aside = ExitStack()
 
-    def on_train_start(self, _trainer: object, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stand in front of the module's training step."""
+        count = sum(isinstance(callback, MixCallback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if count > 1:
+            raise ValueError(f"callbacks must hold one MixCallback, which mixes every batch, got {count}")
         own, step = vars(pl_module), pl_module.training_step
         if "training_step" in own:  # as in a compiled module
             self._stepping_aside.callback(own.update, training_step=step)
         else:
             self._stepping_aside.callback(own.pop, "training_step")
-        own["training_step"] = self._mixing(pl_module, step)
+        own["training_step"] = _Step(self, pl_module, step)
 
     def on_train_batch_start(self, trainer: Trainer, _module: object, _batch: object, batch_idx: int) -> None:
         """Remember where the training is, which decides what is drawn."""
@@ -76,23 +81,19 @@ class MixCallback(Callback):
         """Step aside where the training breaks off."""
         self._stepping_aside.close()
 
-    def _mixing(self, module: LightningModule, step: Callable[..., Any]) -> Callable[..., Any]:
-        """`step`, given mixed batches; Lightning reads its signature through `wraps`."""
-
-        @wraps(step)
-        def mixed_step(batch: Any, *rest: Any) -> Any:
-            x, y = self._checked(batch)
-            plan = self.mixer.plan(x, y, model=module, generator=self._generator(x.device))
-            self.plan = plan
-            targets = plan.targets(y, self.num_classes)
-            if plan.inside is None:
-                loss = step((plan.apply(x), targets), *rest)
-            else:
-                with hidden_mixing(module, plan.inside, plan):
-                    loss = step((x, targets), *rest)
-            return loss if plan.clean_loss is None else _added(loss, plan.clean_loss)
-
-        return mixed_step
+    def mixed_step(self, module: LightningModule, step: Callable[..., Any], batch: Any, *rest: Any) -> Any:
+        """What a training step returns for this batch, mixed."""
+        x, y = self._checked(batch)
+        plan = self.mixer.plan(x, y, model=module, generator=self._generator(x.device))
+        clean_loss = plan.clean_loss
+        self.plan = plan = plan if clean_loss is None else replace(plan, clean_loss=None)  # so that it can be copied
+        targets = plan.targets(y, self.num_classes)
+        if plan.inside is None:
+            loss = step((plan.apply(x), targets), *rest)
+        else:
+            with hidden_mixing(module, plan.inside, plan):
+                loss = step((x, targets), *rest)
+        return loss if clean_loss is None else _added(loss, clean_loss)
 
     def _checked(self, batch: Any) -> tuple[Tensor, Tensor]:
         wanted = "batch must be (x, y), images and their class labels"
@@ -111,6 +112,25 @@ class MixCallback(Callback):
     def _generator(self, device: torch.device) -> torch.Generator:
         (state,) = np.random.SeedSequence([self.seed, *self._place]).generate_state(1, np.uint64)
         return torch.Generator(device).manual_seed(int(state) >> 1)  # torch's seeds are int64
+
+
+class _Step:
+    """A module's training step, given mixed batches. Copies of the module have their own step in its place."""
+
+    def __init__(self, callback: MixCallback, module: LightningModule, step: Callable[..., Any]) -> None:
+        self.callback, self.module, self.step = callback, module, step
+        update_wrapper(self, step)  # where Lightning reads the signature
+
+    def __call__(self, batch: Any, *rest: Any) -> Any:
+        return self.callback.mixed_step(self.module, self.step, batch, *rest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unmixed, (self.step,)
+
+
+def _unmixed(step: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for a _Step in a copy, where the bound method is that of the copied module."""
+    return step
 
 
 def _added(loss: Any, clean_loss: Tensor) -> Any:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab import _check
+from mixlab.gradients import check_gradients_on
 from mixlab.normalising import Statistics, check_given
 from mixlab.plans import MixPlan
 from mixlab.sampling import FLOATS, check_alpha
@@ -51,7 +52,8 @@ class Mixer:
         alpha: λ ~ Beta(alpha, alpha); from 1e-6 to 1e6. For CutMix it is the law of the nominal λ; ResizeMix has a law
             of its own.
         k: interpolations of each pair, at least 1; each with its own λ (and its own box, or mask).
-        shared_lam: one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair.
+        shared_lam: one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair;
+            SaliencyMix has one λ, but lays a box of its own for each pair.
         ordered: sort the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
             the K mixes does not depend on it.
         partners: a key of PARTNERS.
@@ -155,14 +157,15 @@ class Mixer:
                 need it for uint8 images.
             generator: source of randomness on x's device (default: the global one).
         """
-        batch = self._check_batch(x)
+        self.check(x)
+        batch = len(x)
         if y is not None:
             note = " (mix float targets with plan.apply(y))"
             _check.class_labels("y", y, batch=batch, device=x.device, note=note)
         if self.kind.needs_model:
             self._check_model(model, y)
             check_given(x, normalise)
-        self.kind.check(x)
+            check_gradients_on()
         generator = _check.generator(generator, x.device)
         partner = self._partners(batch, x.device, generator)
         request = Request(
@@ -180,6 +183,15 @@ class Mixer:
         plan = self.kind.draw(request)
         return plan.ordered() if self.ordered else plan
 
+    def check(self, x: Tensor) -> None:
+        """Raise if batches like `x` (its shape and type; it may be on the meta device) cannot be mixed by this mixer.
+
+        Raises:
+            TypeError, ValueError: what `plan` would raise of x, before it draws anything.
+        """
+        self._check_batch(x)
+        self.kind.check(x)
+
     def _check_model(self, model: Any, y: Tensor | None) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(
@@ -189,7 +201,7 @@ class Mixer:
         if y is None:
             raise TypeError(f"y must be given for {self.variant!r}, which looks at the gradient of the loss, got None")
 
-    def _check_batch(self, x: Tensor) -> int:
+    def _check_batch(self, x: Tensor) -> None:
         wanted = "a tensor whose first axis is the batch"
         if _check.tensor("x", x, wanted).ndim == 0:
             raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
@@ -207,7 +219,6 @@ class Mixer:
                 f"distinct with partners 'reversed' must have an even batch, got {len(x)} examples: the middle one "
                 "would be its own partner"
             )
-        return len(x)
 
     def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
         if not self.kind.pairs:

@@ -44,6 +44,8 @@ class MixPlan:
             0 is the example and 1 its partner, before they are mixed.
         noise: [2, B, C, H, W] float32 or None, added to tensors of this shape, in their units: noise[0, i] to example
             i, noise[1, j] to example j where it is a partner.
+        noise_for_uint8: the noise is in grey levels from 0 to 255 and added to uint8 images alone; otherwise to float
+            ones alone.
         layer: None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
         clean_loss: None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of JSON.
 
@@ -62,6 +64,7 @@ class MixPlan:
     mask: Tensor | None = None
     moves: Tensor | None = None
     noise: Tensor | None = None
+    noise_for_uint8: bool = False
     layer: str | None = None
     clean_loss: Tensor | None = None
 
@@ -199,8 +202,10 @@ class MixPlan:
         """The plan that `to_json` wrote, on `device`; a field that a former version did not have takes its default.
 
         Raises:
-            TypeError, ValueError: anything else, such as a field that no plan has, or none of the first four.
+            TypeError, ValueError: anything else, such as a field that no plan has, or none of the first four; a device
+                that is not here.
         """
+        device = _check.device("device", device)
         try:
             held: dict[str, Any] = json.loads(text)
             known: dict[str, Any] = {
@@ -270,7 +275,7 @@ class MixPlan:
 
     def _noise_for(self, x: Tensor) -> Tensor | None:
         fits = self.noise is not None and self.noise.shape[1:] == x.shape
-        return self.noise if fits and x.dtype in (*FLOATS, torch.uint8) else None
+        return self.noise if fits and x.dtype in ((torch.uint8,) if self.noise_for_uint8 else FLOATS) else None
 
     def _weight(self, x: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """λ, or where to keep the example's own pixels, for these mixes and examples; broadcasts over [K, B, ...]."""

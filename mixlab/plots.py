@@ -290,7 +290,7 @@ def plot_intervals(
     if not intervals:
         raise ValueError(wanted + "none")
     ax, ink = _axes(ax, (6.4, 0.9 + 0.36 * len(intervals)))
-    for row, (name, part) in enumerate(intervals.items()):
+    for row, part in enumerate(intervals.values()):
         apart = reference is not None and not part.low <= reference <= part.high
         ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
         ax.plot(part.mean, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)

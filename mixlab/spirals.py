@@ -95,9 +95,10 @@ def class_singular_values(hidden: Tensor, labels: Tensor) -> Tensor:
     of different scale they are given in units of the whole layer's spread, the root mean square distance of all states
     from their common mean. So the squares of a class sum to 1 if it is as wide as the layer, and to 0 if it is a point.
 
-    Verma et al., "Manifold Mixup" (ICML 2019), section 3, argue that where dim(H) ≥ d − 1 for d classes, mixing there
-    makes each class flat: it keeps at most dim(H) − d + 1 directions. Their measure of flatness is the sum of a class's
-    singular values without the largest, `values[:, 1:].sum(1)`; theirs are not divided by any spread.
+    Verma et al., "Manifold Mixup" (ICML 2019), section 3, argue that where dim(H) ≥ d − 1 for d classes and what
+    follows the layer can be any function, mixing there makes each class flat: at the least loss it keeps at most
+    dim(H) − d + 1 directions. Their measure of flatness is the sum of a class's singular values without the largest,
+    `values[:, 1:].sum(1)`; theirs are divided neither by the root of the rows nor by any spread.
 
     Args:
         hidden: float [N, ...], one state for each example; further axes are flattened.

@@ -117,7 +117,10 @@ class Trainer:
         self._cutout = _check.integer("cutout_side", cutout_side, 0, min(data.train.images.shape[-2:]))
         if dtype not in (None, torch.float32, torch.bfloat16):
             raise TypeError(f"dtype must be torch.float32, torch.bfloat16 or None, got {_check.shown(dtype)}")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = _check.device("device", device)
+        self.mixer.check(torch.empty(self.batch_size, *data.train.images.shape[1:], dtype=torch.uint8, device="meta"))
 
         self.model = _check_model(model, self.device, data)
         for layer in self.mixer.kind.layers:
@@ -311,6 +314,14 @@ def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mo
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    check_logits(model, device, data)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("model must have parameters that require gradients, got none")
+    return model
+
+
+def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
+    """Raise unless the model, on this device, gives one logit for each class; it is run once, in evaluation mode."""
     shape = [2, *data.train.images.shape[1:]]
     look = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
     try:
@@ -324,6 +335,3 @@ def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mo
         raise ValueError(
             f"model must give {wanted[1]} logits, one for each class of {data.name}, got {came} for 2 images"
         )
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("model must have parameters that require gradients, got none")
-    return model

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab.data import Dataset
-from mixlab.hidden import mixed_loss
+from mixlab.hidden import find_layer, mixed_loss
 from mixlab.intervals import Interval, mean_interval
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
+from mixlab.training import check_logits
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,15 @@ def gradient_variance(
         somewhat too narrow with fewer than about 20 draws.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind or out of range, before anything is computed.
+        TypeError, ValueError: an argument of the wrong kind or out of range, before anything is computed; also a scheme
+            whose mixer cannot mix such batches, or mixes at a layer that the model does not have.
+        RuntimeError: called in inference mode, where no gradient can be had.
         FloatingPointError: a gradient that is not finite; the message names the scheme.
 
     Source: the claims to test are propositions III.1 and III.2 of "Multi-mix", arXiv 2406.01417.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("gradient_variance needs gradients: call it outside torch.inference_mode()")
     plain = _check_schemes(schemes)
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
@@ -144,8 +149,13 @@ def gradient_variance(
                 f"scheme {name!r} must take at most the {len(data.train):,} training images, got {scheme.batches} "
                 f"batches of {batch_size}"
             )
+        size = (scheme.batches * batch_size, *data.train.images.shape[1:])
+        scheme.mixer.check(torch.empty(size, dtype=torch.uint8, device="meta"))
+        for layer in scheme.mixer.kind.layers:
+            find_layer(model, layer)
     draws = _check.integer("draws", draws, 2)
     seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
+    check_logits(model, weights[0].device, data)
 
     stream = torch.Generator().manual_seed(seed)
     values: dict[str, list[float]] = {name: [] for name in plain}

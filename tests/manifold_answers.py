@@ -4,11 +4,27 @@ from typing import Any
 
 from torch import Tensor
 
-FORM = "for hidden states [4, 5] "
+FORM = "for hidden states [4, 4, 4, 4] "
+ANOTHER_AXIS = (
+    "yours weighs another axis than the first by λ: give λ an axis of length 1 for each axis after the first, as in "
+    "lam.view(-1, *[1] * (hidden.ndim - 1))."
+)
 
 
-def along_the_width(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
-    weight = lam[:, None] if hidden.ndim == 2 else lam
+def without_axes(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    return lam * hidden + (1 - lam) * hidden[partner]
+
+
+def one_axis_more(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    return lam[:, None] * hidden + (1 - lam[:, None]) * hidden[partner]
+
+
+def two_axes_more(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    return lam[:, None, None] * hidden + (1 - lam[:, None, None]) * hidden[partner]
+
+
+def for_maps_only(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    weight = lam.view(-1, 1, 1, 1)
     return weight * hidden + (1 - weight) * hidden[partner]
 
 
@@ -25,7 +41,7 @@ WRONG_05: dict[str, list[tuple[Any, str]]] = {
     "manifold/mix": [
         (0.5, "the answer is a function mix(hidden, partner, lam), but you gave 0.5."),
         (lambda *_: None, "your function returns nothing yet: write its body, ending in return."),
-        (lambda hidden, *_: hidden[0], FORM + "the mix must have the same shape, but yours has [5]."),
+        (lambda hidden, *_: hidden[0], FORM + "the mix must have the same shape, but yours has [4, 4, 4]."),
         (
             lambda hidden, *_: hidden,
             FORM + "yours is something else than λ · hidden + (1 − λ) · hidden[partner].",
@@ -35,12 +51,12 @@ WRONG_05: dict[str, list[tuple[Any, str]]] = {
             "λ must weigh the example and 1 − λ its partner, but yours has them swapped.",
         ),
         (by_mean, "each example has its own λ, but yours weighs all by their mean."),
+        (without_axes, ANOTHER_AXIS),
+        (one_axis_more, ANOTHER_AXIS),
+        (two_axes_more, ANOTHER_AXIS),
         (
-            along_the_width,
-            (
-                "yours weighs the last axis by λ: give λ an axis of length 1 for each axis after the first, as in "
-                "lam.view(-1, 1, 1, 1)."
-            ),
+            for_maps_only,
+            "for hidden states [4, 5] the mix must have the same shape, but yours has [4, 1, 4, 5].",
         ),
     ],
     "manifold/directions": [
@@ -60,6 +76,10 @@ WRONG_05: dict[str, list[tuple[Any, str]]] = {
         ),
         (0.2, "0.2 is the same; but gradients of cross entropy are C/2 times as large."),
         (0.02, "0.02 is 0.2 / C; the gradients differ by 2/C."),
+        (
+            0.2 / 9,
+            ("0.0222222 is 0.2 / (C − 1), right at the start; with two classes left the gradients differ by 2/C."),
+        ),
         (0.1, "0.1 is too large."),
     ],
 }

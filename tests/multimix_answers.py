@@ -12,7 +12,11 @@ def apart(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
 
 WRONG_04: dict[str, list[tuple[Any, str]]] = {
     "multimix/blends": [
-        (0.5, "the answer is a function multi_mix(x, partner, lam), but you gave 0.5."),
+        (0.5, "the answer is a function blends(x, partner, lam), but you gave 0.5."),
+        (
+            lambda *_: [0.5, 0.5],
+            "yours must be one tensor [K * B, ...], but is [0.5, 0.5]: join the blends with torch.cat.",
+        ),
         (lambda *_: None, "your function returns nothing yet: write its body, ending in return."),
         (apart, "the values have shape [K, B, ...]; flatten the first two axes, for the network takes one batch."),
         (
@@ -42,6 +46,7 @@ WRONG_04: dict[str, list[tuple[Any, str]]] = {
         (0.25, "0.25 is turned round; the larger batch has the lower variance."),
         (0.8, "0.8 is five blends over one on the same pairs; here the other one has five times the pairs."),
         (5, "5 is as if five blends took nothing away."),
+        (0.2, "0.2 is V(160 pairs, K = 1) alone; divide V(32 pairs, K = 5) by it."),
         (3, "3 is too small."),
     ],
 }

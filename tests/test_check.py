@@ -1,5 +1,7 @@
 """The checks behind every message: what passes, and how what came is shown."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,16 @@ def test_whole_numbers_of_any_kind_are_integers(value):
 def test_an_integer_with_a_top_says_both_ends():
     with pytest.raises(ValueError, match=r"^k must be an integer from 1 to 8, got 9$"):
         _check.integer("k", 9, 1, 8)
+
+
+def test_a_device_is_one_of_this_machine():
+    for value in ("cpu", torch.device("cpu"), "cpu:0"):
+        assert _check.device("device", value) == torch.device(value)
+    wanted = 'where must be a device of this machine, such as "cpu" or "cuda", got '
+    elsewhere = torch.device("cuda:99")
+    for value in ("gpu", "", "meta", "cuda:99", elsewhere):
+        with pytest.raises(ValueError, match=f"^{re.escape(wanted + repr(value))}$"):
+            _check.device("where", value)
+    for wrong in (3, 1.5, None, True):
+        with pytest.raises(TypeError, match=f"^{re.escape(wanted + repr(wrong))}$"):
+            _check.device("where", wrong)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.gradients import input_gradient, saliency
+from mixlab.gradients import input_gradient, magnitude, saliency
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -247,3 +247,72 @@ def test_wrong_input(call, message: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert str(caught.value) == message
+
+
+class Constant(nn.Module):
+    """Logits a · x and 0: the gradient is a (p − onehot), whatever its size."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = (x * self.weight).flatten(1).sum(1)
+        return torch.stack([one, torch.zeros_like(one)], 1)
+
+
+@pytest.mark.parametrize("size", [1e-37, 1e-25, 1.0, 1e25, 1e37])
+def test_saliency_neither_vanishes_nor_overflows_in_between(size: float) -> None:
+    weight = torch.randn(3, 8, 8, generator=seeded(4))
+    x, y = torch.zeros(2, 3, 8, 8), torch.tensor([0, 1])
+    got = saliency(Constant(weight * size), x, y)
+    wanted = (0.5 * weight.double() * size).square().mean(0).sqrt().expand(2, 8, 8)
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-6, atol=1e-44)
+
+
+def test_images_of_very_different_gradients_each_have_their_own() -> None:
+    small, large = 1e-30 * torch.ones(1, 3, 2, 2), 1e30 * torch.ones(1, 3, 2, 2)
+    got = magnitude(torch.cat([small, torch.zeros(1, 3, 2, 2), large, large.neg()]))
+    assert got[:, 0, 0].tolist() == pytest.approx([1e-30, 0.0, 1e30, 1e30], rel=1e-6, abs=0)
+
+
+def test_saliency_beyond_float32_is_an_error() -> None:
+    weight = torch.full((3, 8, 8), 1e60, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"^saliency must be finite, got non-finite gradients for 2 of 2 images: "):
+        saliency(Constant(weight), torch.zeros(2, 3, 8, 8, dtype=torch.float64), torch.tensor([0, 1]))
+
+
+class Centred(Small):
+    """Begins in place."""
+
+    def __init__(self, *, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5) if self.in_place else x - 0.5)
+
+
+@pytest.mark.parametrize("normalise", [None, (MEAN, STD)])
+def test_a_model_may_begin_in_place(normalise) -> None:
+    x, y = batch()
+    before = x.clone()
+    wanted = saliency(Centred(in_place=False), x, y, normalise=normalise)
+    assert torch.equal(saliency(Centred(in_place=True), x, y, normalise=normalise), wanted)
+    assert torch.equal(x, before)
+    for variant, settings in (("puzzle", {"blocks": 2}), ("saliencymix", {})):
+        mixer = mx.Mixer(variant, **settings)
+        plan = mixer.plan(x, y, model=Centred(in_place=True), normalise=normalise, generator=seeded())
+        assert plan.batch == len(x)
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("variant", ["puzzle", "saliencymix"])
+def test_mixers_that_look_at_the_model_refuse_before_they_draw(variant: str, off) -> None:
+    x, y = batch()
+    generator = seeded()
+    with off(), pytest.raises(RuntimeError) as caught:
+        mx.Mixer(variant).plan(x, y, model=Small(), generator=generator)
+    assert str(caught.value) == OFF
+    assert torch.equal(generator.get_state(), seeded().get_state())

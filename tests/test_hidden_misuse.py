@@ -72,6 +72,7 @@ def test_a_layer_inside_the_other_checkpoint_raises_in_the_backward() -> None:
         loss.backward()
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_layers_that_run_without_gradients_are_mixed() -> None:
     plain = mixed_logits(Net(), batch(), draw()).detach()
     with torch.no_grad():
@@ -179,3 +180,14 @@ def test_a_model_that_begins_in_place_leaves_the_callers_images_alone() -> None:
         logits = mixed_logits(model, x, draw(layer="1"))
         assert torch.equal(x, before)
         torch.testing.assert_close(logits, model[2](draw().apply(model[1](before.relu()))))
+
+
+def test_what_an_outer_function_compiles_in_one_graph_is_mixed() -> None:
+    torch.compiler.reset()
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    compiled = torch.compile(lambda x: model(x), backend="eager", fullgraph=True)
+    wanted = mixed_logits(model, batch(), draw(layer="0"))
+    with hidden_mixing(model, "0", draw()):
+        found = compiled(batch())
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(compiled(batch()), model(batch()))

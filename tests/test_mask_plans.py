@@ -49,6 +49,7 @@ def drawn(
     grid: int = 0,
     repeats: bool = False,
     noisy: float = 0,
+    grey: bool = False,
     channels: int = 3,
 ) -> MixPlan:
     """A plan of random parts: `how` the two are put together, and a `grid` to move blocks on (0 moves none)."""
@@ -68,13 +69,15 @@ def drawn(
         held["moves"] = (order * grid * grid).long() if repeats else order.argsort(-1)
     if noisy:
         held["noise"] = noisy * torch.randn(2, batch, channels, *size, generator=g)
+        held["noise_for_uint8"] = grey
     return MixPlan(f"{how} of a test", lam=lam, **held)
 
 
 def by_hand(plan: MixPlan, x: Tensor) -> Tensor:
     """[K * B, ...] float64, by the definition: a pixel at a time, and autograd can follow."""
+    fits = plan.noise is not None and plan.noise.shape[1:] == x.shape
+    noise = plan.noise if fits and plan.noise_for_uint8 == (x.dtype == torch.uint8) else torch.zeros(2, *x.shape)
     x = x.double()
-    noise = plan.noise if plan.noise is not None and plan.noise.shape[1:] == x.shape else torch.zeros(2, *x.shape)
     sides = [x + noise[0].double(), (x + noise[1].double())]
     height, width = x.shape[-2:]
     mixes = []
@@ -145,6 +148,7 @@ options = st.fixed_dictionaries(
         "grid": st.sampled_from([0, 1, 2, 4]),
         "repeats": st.booleans(),
         "noisy": st.sampled_from([0, 0, 0.5]),
+        "grey": st.booleans(),
     }
 )
 plans = options.map(lambda chosen: drawn(**chosen))

@@ -15,7 +15,7 @@ DTYPES = [torch.uint8, torch.float32, torch.float64, torch.bfloat16, torch.float
 
 
 def images(dtype: torch.dtype) -> Tensor:
-    grey = torch.randint(0, 256, (4, 3, 5, 7), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    grey = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return grey if dtype == torch.uint8 else (grey.double() / 255).to(dtype)
 
 
@@ -66,7 +66,7 @@ def test_a_model_sees_the_same_wherever_images_are_normalised(dtype: torch.dtype
 def test_what_is_normalised_before_goes_in_as_it_is() -> None:
     x = images(torch.float32)
     assert normalised(x, None) is x
-    assert torch.equal(normalised(images(torch.uint8), (0, 1)), images(torch.uint8).float() / 255)
+    torch.testing.assert_close(normalised(images(torch.uint8), (0, 1)), images(torch.uint8).float() / 255)
 
 
 UINT8 = "normalise must be (mean, std) for uint8 images, got None"
@@ -76,10 +76,10 @@ WATCHING = [name for name, kind in KINDS.items() if kind.needs_model]
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x, y: check_given(x, None),
-        lambda x, y: normalised(x, None),
+        lambda x, _: check_given(x, None),
+        lambda x, _: normalised(x, None),
         lambda x, y: saliency(Watch(), x, y),
-        lambda x, y: mixed_logits(Watch(), x, Mixer().plan(x)),
+        lambda x, _: mixed_logits(Watch(), x, Mixer().plan(x)),
         *(lambda x, y, name=name: Mixer(name).plan(x, y, model=Watch()) for name in WATCHING),
     ],
 )

@@ -190,15 +190,14 @@ def test_the_third_row_is_what_the_mixer_mixes(variant: str, own: bool, data: Da
 
 
 def test_a_variant_that_cannot_mix_these_images_says_so(data: Dataset) -> None:
-    odd = Split(data.train.images[..., :30, :30].contiguous(), data.train.labels)
+    odd = Split(data.train.images[..., :31, :31].contiguous(), data.train.labels)
     panel = mx.panels.mixing_panel(Dataset("odd", odd, odd, data.classes), pairs=2)
     panel.variant = "puzzle"
     assert panel.third.lams == []
     assert panel._pictures == b""
     words = panel._answer["words"]
     assert words.endswith(
-        "It cannot mix these images: neighbour_size must divide the side of a block that is larger, got 4 for 2 by 2 "
-        "blocks of 15 pixels."
+        "It cannot mix these images: blocks must divide the side of the images, 31 pixels (31 would fit), got 2."
     )
     assert words in panel.describe()
     assert words[:40] in unescape(panel.still())

@@ -635,8 +635,20 @@ def test_wrong_examples_for_collate():
         collate([(image, 0)])
     with pytest.raises(TypeError, match=exactly("examples must be (image, label) pairs, got {'image': 1}")):
         collate([{"image": 1}, {"image": 1}])
-    with pytest.raises(TypeError, match=exactly("examples must be (image, label) pairs, got (1, 2, 3)")):
+    wanted = "examples must be (image, label) pairs"
+    with pytest.raises(TypeError, match=exactly(wanted + ", got (1, 2, 3)")):
         collate([(1, 2, 3)])
+    with pytest.raises(TypeError, match=exactly(wanted + ", got (1, 2, 3)")):
+        collate([(image, 0), (1, 2, 3)])
+    with pytest.raises(TypeError, match=exactly(wanted + " in a list, got None")):
+        collate(None)
+    with pytest.raises(ValueError, match=exactly(wanted + ", at least two of them, got none")):
+        collate([])
+    wanted += ", images of one shape and labels integers, got what torch refuses: "
+    with pytest.raises(ValueError, match="^" + re.escape(wanted) + "stack expects each tensor to be equal size"):
+        collate([(image, 0), (image[:, 1:], 1)])
+    with pytest.raises(TypeError, match="^" + re.escape(wanted) + "default_collate: batch must contain"):
+        collate([(image, None), (image, None)])
 
 
 def test_wrong_batches_for_the_transform(tv_tensors):
@@ -652,6 +664,9 @@ def test_wrong_batches_for_the_transform(tv_tensors):
         transform(x, y[:3])
     with pytest.raises(ValueError, match=exactly(ONE)):
         transform(x[:1], y[:1])
+    wanted = "images must be a batch [batch, channels, height, width], got a float32 tensor of shape [3, 5, 5]"
+    with pytest.raises(ValueError, match=exactly(wanted)):
+        transform(x[0], y[:3])  # one image, whose channels would be taken for a batch
     wanted = "batch must be images and labels, then any masks, got "
     with pytest.raises(TypeError, match=exactly(wanted + "a value of type Tensor")):
         transform(x)
@@ -692,3 +707,59 @@ def test_wrong_batches_for_the_callback(fit, Module, MixCallback):
     message = "training_step must return its loss, or a dict with it, for Puzzle Mix to add the clean loss, got None"
     with pytest.raises(TypeError, match=exactly(message)):
         train((x, y), Clean("mixup"), Silent(), classes=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+@pytest.mark.parametrize("shape", [(4, 1, 6, 6), (4, 6, 6)])
+def test_masks_of_integers_are_pasted_and_never_blended(tv_tensors, shape, dtype):
+    x, y = torch.rand(4, 3, 6, 6), torch.arange(4) % 3
+    mask = tv_tensors.Mask(torch.randint(0, 2 if dtype == torch.bool else 200, shape).to(dtype))
+    settings = "which would blend class labels"
+    kind = str(dtype).removeprefix("torch.")
+    message = (
+        f"masks of integers must be mixed by pasting, as in Mixer('cutmix'), got {'an' if kind[0] == 'i' else 'a'} "
+        f"{kind} tensor of shape {list(shape)} for Mixer('mixup', alpha=1, k=2), {settings}"
+    )
+    with pytest.raises(TypeError, match=exactly(message)):
+        mx.MixTransform(mx.Mixer("mixup", k=2), 3)(x, y, mask)
+
+    torch.manual_seed(0)
+    _, _, mixed = mx.MixTransform(mx.Mixer("cutmix", k=2), 3)(x, y, mask)
+    torch.manual_seed(0)
+    plan = mx.Mixer("cutmix", k=2).plan(x, y)
+    assert type(mixed) is type(mask)
+    assert mixed.dtype == dtype
+    assert torch.equal(mixed.as_subclass(torch.Tensor).double(), plan.apply(mask.as_subclass(torch.Tensor).double()))
+
+
+def test_one_callback_mixes_a_trainer(fit, Module, MixCallback):
+    module = Module()
+    message = "callbacks must hold one MixCallback, which mixes every batch, got 2"
+    loader = DataLoader(learnable(8), 4)
+    with pytest.raises(ValueError, match=exactly(message)):
+        fit(module, loader, MixCallback(mx.Mixer(), CLASSES), MixCallback(mx.Mixer("cutmix"), CLASSES))
+    assert "training_step" not in vars(module)
+    fit(module, loader, MixCallback(mx.Mixer(), CLASSES))
+    assert "training_step" not in vars(module)
+
+
+@pytest.mark.parametrize("own_step", [False, True])
+def test_a_copy_made_in_training_has_its_own_step(fit, L, Module, MixCallback, own_step):
+    class Copying(L.Callback):
+        def on_train_batch_end(self, _trainer, module, *_):
+            self.twin = copy.deepcopy(module)
+            self.plan = copy.deepcopy(callback.plan)
+
+    module, copying = Module(), Copying()
+    if own_step:
+        module.training_step = module.training_step  # as in a compiled module, which has one of its own
+    callback = MixCallback(mx.Mixer("puzzle", blocks=2, clean=1.0), CLASSES)
+    fit(module, DataLoader(learnable(8), 4), callback, copying)
+    assert copying.plan.clean_loss is None
+    assert torch.equal(copying.plan.lam, callback.plan.lam)
+    count, (x, y) = len(module.seen), learnable(4).tensors
+    copying.twin.training_step((x, y), 0)
+    assert len(module.seen) == count
+    assert len(copying.twin.seen) == count + 1
+    assert torch.equal(copying.twin.seen[-1][0], x)
+    assert copying.twin.training_step.__self__ is copying.twin

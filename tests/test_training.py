@@ -433,6 +433,57 @@ WRONG: list[tuple[str, Callable[[Dataset], object], type[Exception], str]] = [
         TypeError,
         "model must be a torch.nn.Module, got <built-in function print>",
     ),
+    (
+        "device gpu",
+        lambda d: mx.fit(Linear(), d, epochs=1, device="gpu"),
+        ValueError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got \'gpu\'',
+    ),
+    (
+        "device of no name",
+        lambda d: mx.fit(Linear(), d, epochs=1, device=""),
+        ValueError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got \'\'',
+    ),
+    (
+        "device that is not here",
+        lambda d: mx.fit(Linear(), d, epochs=1, device="cuda:99"),
+        ValueError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got \'cuda:99\'',
+    ),
+    (
+        "device without values",
+        lambda d: mx.fit(Linear(), d, epochs=1, device="meta"),
+        ValueError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got \'meta\'',
+    ),
+    (
+        "device 3",
+        lambda d: mx.fit(Linear(), d, epochs=1, device=3),  # type: ignore[arg-type]
+        TypeError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got 3',
+    ),
+    (
+        "device 1.5",
+        lambda d: mx.fit(Linear(), d, epochs=1, device=1.5),  # type: ignore[arg-type]
+        TypeError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got 1.5',
+    ),
+    (
+        "partners of an odd batch",
+        lambda d: mx.fit(Linear(), d, mx.Mixer(partners="reversed", distinct=True), epochs=1, batch_size=33),
+        ValueError,
+        (
+            "distinct with partners 'reversed' must have an even batch, got 33 examples: the middle one would be its "
+            "own partner"
+        ),
+    ),
+    (
+        "blocks that do not divide the images",
+        lambda d: mx.fit(Linear(), d, mx.Mixer("puzzle", blocks=3), epochs=1),
+        ValueError,
+        "blocks must divide the side of the images, 32 pixels (2, 4, 8, 16 or 32 would fit), got 3",
+    ),
 ]
 
 
@@ -440,6 +491,16 @@ def test_a_model_that_cannot_take_the_images_is_told_so_at_the_call(data: Datase
     message = r"^model must take float32 images \[2, 3, 32, 32\] in channels_last layout, got RuntimeError\(.+\)$"
     with pytest.raises(ValueError, match=message):
         mx.fit(nn.Sequential(nn.Flatten(), nn.Linear(7, 10)), data, epochs=1)
+
+
+def test_what_is_refused_moves_nothing(data: Dataset) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 10, 32), nn.Flatten())
+    strides = model[0].weight.stride()
+    for settings in ({"device": "meta"}, {"mixer": mx.Mixer("puzzle", blocks=3)}):
+        with pytest.raises(ValueError, match=r"^(device|blocks) must "):
+            mx.fit(model, data, epochs=1, **settings)  # type: ignore[arg-type]
+        assert model[0].weight.device.type == "cpu"
+        assert model[0].weight.stride() == strides
 
 
 def test_a_channel_that_never_varies_is_named_at_the_call(data: Dataset) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
+from mixlab import variance
 from mixlab.data import Dataset, Split
 from mixlab.variance import GradientVariance, Scheme, gradient_variance
 
@@ -277,12 +278,42 @@ def test_modes_come_back_after_an_error():
             "scheme 'a' must take at most the 5 training images, got 3 batches of 2",
         ),
         ({"batch_size": 1}, "x must hold at least two examples to mix, got a batch of one; drop a short last batch"),
+        (
+            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer(partners="reversed", distinct=True)}, "batch_size": 3},
+            (
+                "distinct with partners 'reversed' must have an even batch, got 3 examples: the middle one would be "
+                "its own partner"
+            ),
+        ),
+        (
+            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer("puzzle", blocks=3)}, "data": tiny(side=4)},
+            "blocks must divide the side of the images, 4 pixels (2 or 4 would fit), got 3",
+        ),
+        (
+            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer("manifold", layers=["input", "lineer"])}},
+            "layer must be 'input' or the name of a module of the model, got 'lineer'; did you mean 'linear'?",
+        ),
+        (
+            {"data": replace(tiny(), classes=("a", "b", "c", "d"))},
+            "model must give 4 logits, one for each class of tiny, got a float64 tensor of shape [2, 3] for 2 images",
+        ),
     ],
 )
-def test_wrong_input_is_refused(change, message):
+def test_wrong_input_is_refused(change, message, monkeypatch):
     arguments = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2} | change
+    monkeypatch.setattr(variance, "mixed_loss", lambda *_, **__: pytest.fail("something was computed"))
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
         gradient_variance(**arguments)
+
+
+def test_inference_mode_is_refused_and_no_grad_is_not():
+    message = "gradient_variance needs gradients: call it outside torch.inference_mode()"
+    arguments = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2}
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+        gradient_variance(**arguments)
+    with torch.no_grad():
+        found = gradient_variance(**arguments)
+    assert found["a"].values == gradient_variance(**arguments)["a"].values
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,12 @@ def test_adversarial_noise_is_a_clipped_step_along_the_gradient_in_units_of_x(fo
     along = (noise * sign)[free] / noise[free].abs().max()  # in units of 8 U(0, 1)
     assert float(along.min()) == pytest.approx(0.25, abs=0.01)
     assert float((along > 0.999).double().mean()) == pytest.approx(10 / 16, abs=0.01)
-    assert not torch.equal(drawn.apply(x), replace(drawn, noise=None).apply(x))
+    plain = replace(drawn, noise=None)
+    assert not torch.equal(drawn.apply(x), plain.apply(x))
+    other = x.float() / 255 if form == "uint8" else (255 * x).to(torch.uint8)  # in other units than the noise
+    for there in (drawn, mx.MixPlan.from_json(drawn.to_json())):
+        assert torch.equal(there.apply(other), plain.apply(other))
+        assert torch.equal(there.apply(x), drawn.apply(x))
 
 
 def test_each_side_gets_noise_by_chance_and_normalised_images_in_their_units() -> None:
@@ -270,22 +275,25 @@ def test_the_defaults_take_what_fits_the_images(side: int, grids: dict) -> None:
     assert drawn[0].apply(x).shape == x.shape
 
 
-@pytest.mark.parametrize(("blocks", "size"), [(2, 2), (4, 1)])
-def test_seams_of_28_pixels_are_measured_by_the_largest_divisor_up_to_the_default(blocks: int, size: int) -> None:
-    x = torch.randint(0, 256, (6, 3, 28, 28), dtype=torch.uint8, generator=seeded())
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 28**2, 4))
-    torch.manual_seed(0)
-    nn.init.normal_(model[1].weight)
-    one, other, coarse = (
-        plan(x, torch.arange(6) % 4, k=3, model=model, blocks=blocks, gamma=1.0, beta=8.0, **more).mask
-        for more in ({}, {"neighbour_size": size}, {"neighbour_size": 28})
-    )
-    assert torch.equal(one, other)
-    assert not torch.equal(one, coarse)
+@pytest.mark.parametrize(("side", "blocks", "size"), [(28, 2, 2), (28, 4, 1), (32, 4, 4), (32, 16, 2), (36, 6, 3)])
+def test_seams_are_measured_in_what_divides_a_block(
+    side: int, blocks: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def watched(*args):
+        sizes.append(args[-1])
+        return seams(*args)
+
+    monkeypatch.setattr("mixlab.variants.puzzle.seams", watched)
+    x = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=seeded())
+    plan(x, torch.arange(4), model=nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 4)), blocks=blocks)
+    assert sizes == [size]
 
 
 X, Y = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4)
 SQUARE = "x must be square images of at least 2 by 2 pixels for 'puzzle', got "
+LARGER = "{} must divide the side of a block that is larger, here {} pixels ({} would fit), got "
 
 
 @pytest.mark.parametrize(
@@ -294,6 +302,8 @@ SQUARE = "x must be square images of at least 2 by 2 pixels for 'puzzle', got "
         ({"blocks": 1}, "blocks must be an integer of at least 2, got 1"),
         ({"blocks": ()}, "blocks must be an integer of at least 2, or several of them, got ()"),
         ({"blocks": (4, 2.5)}, "blocks must be an integer of at least 2, got 2.5"),
+        ({"blocks": ""}, "blocks must be an integer of at least 2, or several of them, got ''"),
+        ({"blocks": b"\x04"}, "blocks must be an integer of at least 2, or several of them, got b'\\x04'"),
         ({"blocks": "four"}, "blocks must be an integer of at least 2, or several of them, got 'four'"),
         ({"blocks": ("four", 2)}, "blocks must be an integer of at least 2, got 'four'"),
         ({"blocks": {4, 8}}, "blocks must be an integer of at least 2, got {8, 4}"),
@@ -337,14 +347,12 @@ def test_wrong_settings(settings: dict, message: str) -> None:
         (
             X[:, :, :28, :28],
             {"blocks": 2, "neighbour_size": 3},
-            "neighbour_size must divide the side of a block that is larger, here 14 pixels (1, 2, 7 or 14 would fit), "
-            "got 3 for 2 by 2 blocks",
+            LARGER.format("neighbour_size", 14, "1, 2, 7 or 14") + "3 for 2 by 2 blocks",
         ),
         (
             X[:, :, :28, :28],
             {"transport_size": 2},
-            "transport_size must divide the side of a block that is larger, here 7 pixels (1 or 7 would fit), got 2 for "
-            "4 by 4 blocks",
+            LARGER.format("transport_size", 7, "1 or 7") + "2 for 4 by 4 blocks",
         ),
         (X, {"std": (1, 2)}, "std must be one number for each of the 3 channels, got (1.0, 2.0)"),
     ],

@@ -237,6 +237,7 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: cut(size=None), ValueError, TOGETHER),
     (lambda: cut(rolled=1), TypeError, "rolled must be True or False, got 1"),
     (lambda: cut(shrunk=1), TypeError, "shrunk must be True or False, got 1"),
+    (lambda: cut(noise_for_uint8=1), TypeError, "noise_for_uint8 must be True or False, got 1"),
     (lambda: cut(shrunk="yes"), TypeError, "shrunk must be True or False, got 'yes'"),
     (
         lambda: cut(box=None, size=None, shrunk=True),
@@ -396,6 +397,11 @@ ROWS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: MixPlan.from_json("[]"),
         ValueError,
         f"{JSON}'[]': TypeError('list indices must be integers or slices, not str')",
+    ),
+    (
+        lambda: MixPlan.from_json(cell(), device="gpu"),
+        ValueError,
+        'device must be a device of this machine, such as "cpu" or "cuda", got \'gpu\'',
     ),
     (lambda: MixPlan.from_json("{}"), ValueError, f"{JSON}'{{}}': KeyError('variant')"),
     (

@@ -1,6 +1,5 @@
 """The numbers of the puzzle panel: all pairs' masks, exact and by swap, what they cost, and the plans they make."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from mixlab.panels._pairs import Pairs
 from mixlab.panels._swap import energy_of, installed, swap_labels
 from mixlab.panels.law import cut_box, uniforms
 from mixlab.plans import MixPlan
-from mixlab.puzzle import Seams, block_saliency, energy, seams, transport
+from mixlab.puzzle import Seams, block_saliency, divisor, energy, moves_of, seams
 
 _FINE = 4  # pixels: of what seams are measured in, and of the blocks that move; both as in Puzzle Mix's code for CIFAR
 
@@ -76,7 +75,7 @@ class Board:
         """Unary costs, and weights down and right, of every pair's mask, as `least_energy` takes them; in float64."""
         count, blocks = len(self.pairs.images), setting.blocks
         own, other = (block_saliency(self.saliency[:, side].double(), blocks) for side in (0, 1))
-        size = math.gcd(_FINE, self.pairs.size[0] // blocks)
+        size = divisor(self.pairs.size[0] // blocks, _FINE)
         all_seams = seams(self.batch.double() / 255, self._partner, blocks, size)
         seam = Seams(all_seams.down[:, :, :count], all_seams.right[:, :, :count])
         lam = torch.full((1, count), setting.lam, dtype=torch.float64)
@@ -115,11 +114,7 @@ class Board:
         nominal = torch.tensor([setting.lam, 1 - setting.lam]).repeat_interleave(len(share))
         moves = None
         if setting.transport:
-            finer = self.pairs.size[0] // setting.blocks
-            finer //= math.gcd(_FINE, finer)
-            fine = mask.repeat_interleave(finer, 1).repeat_interleave(finer, 2)
-            worth = block_saliency(self.saliency.transpose(0, 1).flatten(0, 1), setting.blocks * finer)
-            own = transport(fine, worth, setting.cost)
+            own = moves_of(mask, self.saliency.transpose(0, 1).flatten(0, 1), setting.cost, most=_FINE)
             moves = torch.stack([own, own.roll(len(share), 0)])[:, None]
         lam = mask.mean((1, 2))[None]
         return MixPlan("puzzle", self._partner, lam, nominal[None], mask=mask[None], moves=moves)

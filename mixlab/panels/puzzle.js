@@ -58,17 +58,18 @@ const legend = (low, scale, high) => make("div", { class: "mx-scale" }, low,
 function steps(size) {
   const [firstName, secondName, firstGives, secondGives] = Array.from({ length: 4 }, () => make("span"));
   const label = softLabel();
+  const [firstGrid, secondGrid] = [make("div", { class: "mx-scale" }), make("div", { class: "mx-scale" })];
   const all = {
     first: tile(heading("first", firstName), size),
     firstHeat: tile(heading("none", "saliency of x"), size, legend("none", HEAT, "most")),
     second: tile(heading("second", secondName), size),
     secondHeat: tile(heading("none", "saliency of x′"), size, legend("none", HEAT, "most")),
     mask: tile(heading("none", "mask: share of x"), size, legend("0: x′", SHADES, "1: x")),
-    firstHalf: tile(heading("first", firstGives), size),
-    secondHalf: tile(heading("second", secondGives), size),
+    firstHalf: tile(heading("first", firstGives), size, firstGrid),
+    secondHalf: tile(heading("second", secondGives), size, secondGrid),
     result: tile(heading("none", "their sum"), size, ...label.nodes),
   };
-  const draw = ({ names, images, heats, halves, result, mask, moved, lam }) => {
+  const draw = ({ names, images, heats, halves, result, mask, moved, movable, lam }) => {
     const put = (name, bytes, words) => {
       paint(all[name].canvas, bytes);
       all[name].canvas.setAttribute("aria-label", words);
@@ -81,8 +82,11 @@ function steps(size) {
     put("secondHeat", heats[1], "saliency of x′, a heat map");
     firstGives.textContent = `what x gives, ${moved[0]} moved`;
     secondGives.textContent = `what x′ gives, ${moved[1]} moved`;
-    put("firstHalf", halves[0], `x, ${moved[0]} of its blocks moved, black where the mask shows x′`);
-    put("secondHalf", halves[1], `x′, ${moved[1]} of its blocks moved, black where the mask shows x`);
+    const pixels = Math.round(size[0] / Math.sqrt(movable));
+    const grid = movable ? `of ${movable} blocks (${pixels} × ${pixels} pixels)` : "";
+    for (const node of [firstGrid, secondGrid]) node.textContent = grid || "all blocks stay";
+    put("firstHalf", halves[0], `x, ${moved[0]} ${grid || "blocks"} moved, black where the mask shows x′`);
+    put("secondHalf", halves[1], `x′, ${moved[1]} ${grid || "blocks"} moved, black where the mask shows x`);
     put("result", result, `the mix: ${labelWords(lam, names)}`);
     drawMask(all.mask.canvas, mask);
     all.mask.canvas.setAttribute("aria-label", maskWords(mask));
@@ -176,7 +180,7 @@ function showPanel({ model, el }) {
     const mixes = pictures.slice(-names.length);
     const both = (list) => [list[2 * pair], list[2 * pair + 1]];
     const shown = { names: own, images: both(images), heats: both(heats), halves: pictures, result: mixes[pair] };
-    eight.draw({ ...shown, mask: answer.mask, moved: answer.moved, lam });
+    eight.draw({ ...shown, mask: answer.mask, moved: answer.moved, movable: answer.movable, lam });
     const energy = (one) => `; energy ${one.energy.toFixed(4)}`;
     three.draw({
       names: own,
@@ -184,7 +188,7 @@ function showPanel({ model, el }) {
       shown: [
         { bytes: mixes[pair], lam, note: energy(answer.exact) },
         answer.swap ? { bytes: pictures[3], lam: answer.swap.lam, note: energy(answer.swap) } : { bytes: null },
-        { bytes: pictures[2], lam: answer.cutmix, note: "" },
+        { bytes: pictures[2], lam: answer.cutmix, note: answer.clipped ? "; box clipped at the edge" : "" },
       ],
     });
     all.draw(theme, mixes, answer.lams, pair);

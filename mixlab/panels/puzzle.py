@@ -1,6 +1,7 @@
 """The puzzle panel: saliency, mask, transport and result of Puzzle Mix, solved anew by Python at each move."""
 
 import time
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mixlab.gridcut import WIDEST
 from mixlab.panels._pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels._solving import Board, Masks, Setting, Solution
 from mixlab.panels._swap import INSTALL
-from mixlab.panels.law import SEED_HIGH
+from mixlab.panels.law import SEED_HIGH, cut_box
 from mixlab.panels.panel import AnsweringPanel, Checked, sources
 
 if TYPE_CHECKING:
@@ -111,8 +112,10 @@ class PuzzlePanel(AnsweringPanel):
         words = {
             "mask": solution.exact.mask[pair].flatten().tolist(),
             "moved": solution.exact.moved[pair].tolist(),
+            "movable": _movable(solution.exact),
             "lams": solution.exact.plan.lam[0, : len(results)].tolist(),
             "cutmix": float(solution.cutmix.lam[0, pair]),
+            "clipped": self._clipped(solution, pair, wanted["lam"]),
             "exact": _verdict(solution.exact, pair),
             "swap": _verdict(solution.swap, pair) if solution.swap else None,
             "compared": _compared(solution, pair),
@@ -126,12 +129,14 @@ class PuzzlePanel(AnsweringPanel):
         lam, cut = (float(plan.lam[0, pair]) for plan in (solution.exact.plan, solution.cutmix))
         first, second = solution.exact.moved[pair].tolist()
         moved = f"{first} blocks of x and {second} of x′ moved" if self.transport else "no blocks moved"
+        box = ", its box clipped at the edge" if self._clipped(solution, pair, self.lam) else ""
         weights = f"β = {self.beta:g}, γ = {self.gamma:g}, η = {self.eta:g}, transport cost {self.cost:g}"
         return (
             f"x is of class {self.names[0]}, x′ of class {self.names[1]}; {self._whose}. "
             f"Puzzle Mix on {self.blocks} × {self.blocks} blocks, {self.levels} levels, {weights}, {moved}: "
             f"at λ = {self.lam:.2f} the label is {label_words(lam, self.names)}. "
-            f"{_compared(solution, pair)} CutMix at the same λ: {label_words(cut, self.names)}."
+            f"{_compared(solution, pair)} CutMix at the same λ{box}: {label_words(cut, self.names)}."
+            f"{_grid_words(solution.exact, self._size[0])}"
         )
 
     def figure(self) -> "Figure":
@@ -170,6 +175,12 @@ class PuzzlePanel(AnsweringPanel):
             ax.axis("off")
         return figure
 
+    def _clipped(self, solution: Solution, pair: int, lam: float) -> bool:
+        """Whether CutMix's box loses a part at the edge, so that x keeps more than it would in the middle."""
+        height, width = self._size
+        _, whole = cut_box(lam, (height, width), height // 2, width // 2)
+        return float(solution.cutmix.lam[0, pair]) > whole + _SAME
+
     def _solve(self, state: dict[str, Any]) -> Solution:
         """Kept for the last settings: a change of pair, and the picture of what is on show, solve nothing anew."""
         setting = Setting(**{name: state[name] for name in self.asks if name != "pair"})
@@ -182,6 +193,19 @@ class PuzzlePanel(AnsweringPanel):
 
 def _verdict(masks: Masks, pair: int) -> dict[str, float]:
     return {"lam": float(masks.plan.lam[0, pair]), "energy": float(masks.energy[pair])}
+
+
+def _movable(masks: Masks) -> int:
+    """How many blocks an image has for transport, which may be finer than the mask's; 0 if none moves."""
+    return 0 if masks.plan.moves is None else masks.plan.moves.shape[-1]
+
+
+def _grid_words(masks: Masks, side: int) -> str:
+    """How fine the blocks that move are, as a sentence with a space before it."""
+    if not (count := _movable(masks)):
+        return ""
+    pixels = side // isqrt(count)
+    return f" Of each image {count} blocks of {pixels} × {pixels} pixels can move."
 
 
 def _compared(solution: Solution, pair: int) -> str:

@@ -30,7 +30,8 @@ class Puzzle(Variant):
         levels: how many values m can have, 2 to 4: 3 for 0, ½ and 1.
         beta: weight of smoothness; beta/(16 blocks) for each border where m changes.
         gamma: weight of the seams in it. Above 1 some edges would come out negative; these are 0.
-        eta: weight of the prior that draws the mean of the mask to λ.
+        eta: weight of the prior, which pulls each block to the likeliest level under λ; if it is large, the mask's mean
+            becomes a staircase in λ.
         neighbour_size: pixels pooled before seams are measured, at most a block's; it divides the larger blocks' sides.
             Where the default does not, the next smaller number that does takes its place.
         transport: move blocks.
@@ -40,7 +41,8 @@ class Puzzle(Variant):
             place, or the mask's own block if that is 1. On a t by t grid time grows as t⁴ or t⁵: take 16 and more for
             large images.
         clean: above 0, `plan.clean_loss` is clean × the mean cross entropy of the saliency pass, which is then made in
-            the modes the model is in, for the caller to add to the loss. (The official clean_lam scales a loss that is
+            the modes the model is in, for the caller to add to the loss. Labels beyond the model's classes are seen
+            only after this pass, when BatchNorm has counted it. (The official clean_lam scales a loss that is
             about 2/classes of this one.)
         adversarial: the probability, for each side and batch, that its images get one step of adversarial noise: random
             start, a step of epsilon + 2/255 along the gradient's sign, clipped to epsilon, times U(0, 1).
@@ -74,7 +76,7 @@ class Puzzle(Variant):
 
     def __post_init__(self) -> None:
         wanted = f"blocks must be an integer of at least 2, or several of them, got {_check.shown(self.blocks)}"
-        if isinstance(self.blocks, str):
+        if isinstance(self.blocks, (str, bytes)):
             raise TypeError(wanted)
         choices = tuple(self.blocks) if isinstance(self.blocks, Sequence) else (self.blocks,)
         if not choices:
@@ -162,6 +164,7 @@ class Puzzle(Variant):
             mask=mask,
             moves=moves,
             noise=noise,
+            noise_for_uint8=noise is not None and ask.x.dtype == torch.uint8,
             clean_loss=clean_loss,
         )
 
