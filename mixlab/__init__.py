@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mixlab.data import Dataset, Split, load
     from mixlab.intervals import Interval, mean_interval
     from mixlab.plots import picture, plot_history, plot_intervals, plot_lambda, plot_mixed, plot_reliability
-    from mixlab.training import Record, Trainer, fit
+    from mixlab.predictions import Predictions
+    from mixlab.training import Record, Trainer, fit, predict
     from mixlab.variance import GradientVariance, Scheme, gradient_variance
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ _LAZY = {
     "Interval": "intervals",
     "load": "data",
     "mean_interval": "intervals",
+    "Predictions": "predictions",
     "picture": "plots",
     "plot_history": "plots",
     "plot_intervals": "plots",
@@ -47,6 +49,7 @@ _LAZY = {
     "Trainer": "training",
     "fit": "training",
     "gradient_variance": "variance",
+    "predict": "training",
 }
 _LAZY_MODULES = ("models", "panels")
 
@@ -62,6 +65,7 @@ __all__ = [
     "MixTransform",
     "Mixed",
     "Mixer",
+    "Predictions",
     "Record",
     "Reliability",
     "Scheme",
@@ -86,6 +90,7 @@ __all__ = [
     "plot_lambda",
     "plot_mixed",
     "plot_reliability",
+    "predict",
     "saliency",
     "sample_lambda",
 ]

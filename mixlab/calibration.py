@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab.predictions import BINARY, count_faults, raise_on_rows
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
 PROBS = "a floating-point tensor of probabilities with shape [batch, classes]"
@@ -74,8 +75,7 @@ class Reliability:
         if not probs.is_floating_point():
             raise TypeError(f"probs must be {PROBS}, got {_check.shown(probs)}")
         if probs.ndim != 2 or probs.shape[1] < 2:
-            hint = "for the probability p of class 1 out of two give torch.stack([1 - p, p], -1)"
-            raise ValueError(f"probs must be {PROBS} and at least 2 classes, got {_check.shown(probs)}; {hint}")
+            raise ValueError(f"probs must be {PROBS} and at least 2 classes, got {_check.shown(probs)}; {BINARY}")
         _check.class_labels("labels", labels, batch=len(probs), classes=probs.shape[1])
         if labels.device != probs.device:
             raise ValueError(f"labels must live on {probs.device} like probs, got labels on {labels.device}")
@@ -217,12 +217,8 @@ class Reliability:
 def _summarise(probs: Tensor, labels: Tensor, n_bins: int) -> Tensor:
     """One flat state of these rows: the cells, the totals (nll, its square, brier, its square), the four faults."""
     classes = probs.shape[1]
-    row_sum = probs.sum(1, dtype=torch.float64)
     outside = (labels < 0) | (labels >= classes)
-    finite = row_sum.isfinite()
-    negative = finite & (probs.amin(1) < 0)
-    loose = finite & ~negative & ((row_sum - 1).abs() > _tolerance(probs.dtype))
-    faults = torch.stack([~finite, negative, loose, outside]).sum(1)
+    faults = torch.cat([count_faults(probs), outside.sum()[None]])
 
     truth = labels.clamp(0, classes - 1)
     top, answer = probs.max(1)
@@ -239,20 +235,9 @@ def _summarise(probs: Tensor, labels: Tensor, n_bins: int) -> Tensor:
     return torch.cat([cells.view(-1), totals, faults])
 
 
-def _tolerance(dtype: torch.dtype) -> float:
-    """How far from 1 a row may sum: rounding each entry moves the sum by up to eps / 2, so twice eps is lenient."""
-    return max(1e-4, 2 * torch.finfo(dtype).eps)
-
-
 def _raise_on_faults(state: Tensor) -> None:
-    broken, negative, loose, outside = (int(count) for count in state[-4:].tolist())
-    if broken or negative or loose:
-        kinds = ((broken, "with NaN or infinity"), (negative, "with a negative number"), (loose, "with another sum"))
-        found = ", ".join(f"{count:,} {what}" for count, what in kinds if count)
-        raise ValueError(
-            "probs must hold probabilities, in rows that sum to 1; for logits call .softmax(-1) first; "
-            f"got {broken + negative + loose:,} wrong rows: {found}"
-        )
+    raise_on_rows(state[-4:-1])
+    outside = int(state[-1])
     if outside:
         raise ValueError(f"labels must hold class labels from 0 to classes - 1, got {outside:,} outside")
 

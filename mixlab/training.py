@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from mixlab.machine import precision, torch_threads
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
 from mixlab.normalising import Statistics, normalised
+from mixlab.predictions import Predictions
 
 _TEST_BATCH = 200  # images: more would only raise the peak of memory
 _MOMENTUM = 0.9
@@ -213,9 +214,10 @@ class Trainer:
         began = time.perf_counter()
         self._training_seconds += began - waiting
         try:
-            reliability = predict(self.model, self._test, self._normalise, dtype=self.dtype)
+            test = predict(self.model, self._test, self._normalise, dtype=self.dtype)
         except FloatingPointError:
             raise self._divergence() from None
+        reliability = Reliability().update(test.probs, test.labels)
         now = time.perf_counter()
         self._evaluation_seconds = now - began
         done, left = self.step_count, self.steps - self.step_count
@@ -267,24 +269,40 @@ def predict(
     split: Split,
     normalise: Statistics,
     *,
+    classes: Sequence[str] | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Reliability:
-    """The reliability state of `model` on a split, on the split's device; the model's mode is left as it was.
+) -> Predictions:
+    """What `model` says of every image of a split, on the split's device; the model's mode is left as it was.
 
-    Raises FloatingPointError if a logit is NaN or infinite.
+        test = mx.predict(model, data.test, data.normalisation)
+
+    Args:
+        model: from normalised float images [B, C, H, W] to logits [B, classes], on the split's device.
+        split: uint8 images and their labels.
+        normalise: (mean, std) that bring the images to what the model takes, as `data.normalisation` has them.
+        classes: names of the classes, for pictures and tables.
+        dtype: torch.float32 or torch.bfloat16 arithmetic; the logits are float32.
+
+    Raises:
+        TypeError: the model is no torch.nn.Module, or the split is no Split.
+        FloatingPointError: a logit is NaN or infinite.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+    if not isinstance(split, Split):
+        raise TypeError(f"split must be a Split, such as data.test, got {_check.shown(split)}")
     device = split.images.device
-    state = Reliability()
+    tables = []
     with evaluating(model), torch.no_grad():
         for start in range(0, len(split), _TEST_BATCH):
-            images, labels = (part[start : start + _TEST_BATCH] for part in (split.images, split.labels))
+            images = split.images[start : start + _TEST_BATCH]
             inputs = normalised(images.contiguous(memory_format=torch.channels_last), normalise)
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
                 logits = model(inputs)
             if not bool(logits.isfinite().all()):
                 raise FloatingPointError("the model's logits are no longer finite")
-            state.update(logits.float().softmax(1), labels)
-    return state
+            tables.append(logits.float())
+    return Predictions.from_logits(torch.cat(tables), split.labels, classes)
 
 
 def _triangle(progress: float) -> float:

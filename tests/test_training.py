@@ -297,7 +297,7 @@ def test_predict_leaves_the_mode_as_it_was(data: Dataset) -> None:
     for mode in (True, False):
         model.train(mode)
         statistics = {name: value.clone() for name, value in model.state_dict().items()}
-        assert predict(model, data.test, data.normalisation).count == 200
+        assert len(predict(model, data.test, data.normalisation)) == 200
         assert model.training is mode
         assert all(torch.equal(value, statistics[name]) for name, value in model.state_dict().items())
     model.train()

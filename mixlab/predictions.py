@@ -1,0 +1,191 @@
+"""What a classifier said of N examples, and what was true: the ground that every estimator stands on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+
+PROBS = "a floating-point tensor of probabilities with shape [examples, classes]"
+LOGITS = "a floating-point tensor of logits with shape [examples, classes]"
+BINARY = "for the probability p of class 1 out of two give torch.stack([1 - p, p], -1)"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Probabilities and labels of one prediction set; made by `from_logits` or `from_probs`, which check them.
+
+    Attributes:
+        probs: [N, C] float32 or float64, each row with a sum of 1.
+        labels: [N] int64 class labels, on the same device.
+        classes: names of the classes, or None.
+        given_logits: [N, C] the logits that it was made from, or None.
+    """
+
+    probs: Tensor
+    labels: Tensor
+    classes: tuple[str, ...] | None = None
+    given_logits: Tensor | None = None
+
+    @classmethod
+    def from_logits(cls, logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> "Predictions":
+        """Predictions from what a network gives before its softmax.
+
+        Args:
+            logits: [N, C] float, finite, N at least 1 and C at least 2; half types are widened to float32.
+            labels: [N] int64 class labels on the same device.
+            classes: C names, for pictures and tables.
+
+        Raises:
+            TypeError, ValueError: an argument of the wrong kind, shape or range.
+        """
+        _check_table("logits", logits, LOGITS)
+        labels = _check_labels(logits, labels)
+        broken = int((~logits.isfinite()).any(1).sum())
+        if broken:
+            raise ValueError(f"logits must be finite, got {broken:,} rows with NaN or infinity")
+        wide = _wide(logits.detach())
+        return cls(wide.softmax(1), labels, _check_classes(classes, logits.shape[1]), wide)
+
+    @classmethod
+    def from_probs(cls, probs: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> "Predictions":
+        """Predictions from probabilities. Logits are never guessed: they raise like any row that does not sum to 1.
+
+        Args:
+            probs: [N, C] float, N at least 1 and C at least 2, at least 0, each row with a sum of 1 within 1e-4
+                (float16: 2e-3, bfloat16: 1.6e-2, since their rounding adds up).
+            labels: [N] int64 class labels on the same device.
+            classes: C names, for pictures and tables.
+
+        Raises:
+            TypeError, ValueError: an argument of the wrong kind, shape or range.
+        """
+        _check_table("probs", probs, PROBS)
+        labels = _check_labels(probs, labels)
+        raise_on_rows(count_faults(probs))
+        return cls(_wide(probs.detach()), labels, _check_classes(classes, probs.shape[1]))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        accuracy = float(self.correct.double().mean())
+        return f"Predictions({len(self):,} of {self.num_classes} classes, accuracy {accuracy:.3f})"
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self.probs.shape[1]
+
+    @property
+    def logits(self) -> Tensor:
+        """[N, C] the logits given, or the logarithms of the probabilities given (minus infinity for 0)."""
+        return self.probs.log() if self.given_logits is None else self.given_logits
+
+    @cached_property
+    def _top(self) -> tuple[Tensor, Tensor]:
+        highest, answer = self.probs.max(1)
+        return highest.double(), answer
+
+    @property
+    def confidence(self) -> Tensor:
+        """[N] float64, the largest probability of each row."""
+        return self._top[0]
+
+    @property
+    def answer(self) -> Tensor:
+        """[N] int64, the class that holds it; the first one at a tie."""
+        return self._top[1]
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """[N] bool, whether the answer is the label."""
+        return self.answer == self.labels
+
+    def cpu(self) -> "Predictions":
+        """The same on the CPU."""
+        return self._each(lambda table: table.cpu())
+
+    def __getitem__(self, rows: Tensor | slice) -> "Predictions":
+        """Some of the rows, by a slice, indices or a mask; at least one."""
+        if not isinstance(rows, (Tensor, slice)):
+            raise TypeError(f"rows must be a slice, or a tensor of indices or a mask, got {_check.shown(rows)}")
+        chosen = self._each(lambda table: table[rows])
+        if chosen.labels.ndim != 1 or len(chosen) == 0:
+            raise ValueError(f"rows must choose at least one of {len(self):,} predictions, got {_check.shown(rows)}")
+        return chosen
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Predictions":
+        given = None if self.given_logits is None else change(self.given_logits)
+        return replace(self, probs=change(self.probs), labels=change(self.labels), given_logits=given)
+
+
+def check_predictions(value: object, name: str = "predictions") -> Predictions:
+    """Return `value` if it is Predictions."""
+    if not isinstance(value, Predictions):
+        raise TypeError(
+            f"{name} must be Predictions, as mx.predict or Predictions.from_logits gives them, got "
+            f"{_check.shown(value)}"
+        )
+    return value
+
+
+def count_faults(probs: Tensor) -> Tensor:
+    """How many rows [3] are not finite, hold a negative number, or have another sum than 1; waits for nothing."""
+    total = probs.sum(1, dtype=torch.float64)
+    finite = total.isfinite()
+    negative = finite & (probs.amin(1) < 0)
+    loose = finite & ~negative & ((total - 1).abs() > _tolerance(probs.dtype))
+    return torch.stack([~finite, negative, loose]).sum(1)
+
+
+def raise_on_rows(faults: Tensor) -> None:
+    """Raise what `count_faults` has counted."""
+    counts = [int(count) for count in faults.tolist()]
+    if any(counts):
+        kinds = ("with NaN or infinity", "with a negative number", "with another sum")
+        found = ", ".join(f"{count:,} {what}" for count, what in zip(counts, kinds, strict=True) if count)
+        raise ValueError(
+            "probs must hold probabilities, in rows that sum to 1; for logits call .softmax(-1) first; "
+            f"got {sum(counts):,} wrong rows: {found}"
+        )
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """How far from 1 a row may sum: rounding each entry moves the sum by up to eps / 2, so twice eps is lenient."""
+    return max(1e-4, 2 * torch.finfo(dtype).eps)
+
+
+def _wide(table: Tensor) -> Tensor:
+    return table if table.dtype == torch.float64 else table.float()
+
+
+def _check_table(name: str, table: Tensor, wanted: str) -> None:
+    _check.tensor(name, table, wanted)
+    if not table.is_floating_point():
+        raise TypeError(f"{name} must be {wanted}, got {_check.shown(table)}")
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise ValueError(f"{name} must be {wanted} and at least 2 classes, got {_check.shown(table)}; {BINARY}")
+    if len(table) == 0:
+        raise ValueError(f"{name} must hold at least one prediction, got {_check.shown(table)}")
+
+
+def _check_labels(table: Tensor, labels: Tensor) -> Tensor:
+    classes = table.shape[1]
+    _check.class_labels("labels", labels, batch=len(table), classes=classes, device=table.device)
+    if labels.device.type != "cpu":
+        outside = int(((labels < 0) | (labels >= classes)).sum())
+        if outside:
+            raise ValueError(f"labels must hold class labels from 0 to {classes - 1}, got {outside:,} outside")
+    return labels
+
+
+def _check_classes(classes: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes) or len(classes) != count:
+        raise ValueError(f"classes must be {count} names or None, got {_check.shown(classes)}")
+    return tuple(classes)
