@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from mixlab.calibration import Reliability
     from mixlab.checking import check
     from mixlab.data import Dataset, Split, load
+    from mixlab.diagrams import plot_bins, plot_calibration, plot_confidence, plot_murphy, plot_rejection, plot_smooth
+    from mixlab.estimators import ESTIMATORS, estimate, estimates
+    from mixlab.human import load_human
     from mixlab.intervals import Interval, mean_interval
     from mixlab.plots import picture, plot_history, plot_intervals, plot_lambda, plot_mixed, plot_reliability
     from mixlab.predictions import Predictions
+    from mixlab.rescaling import refreshed_batchnorm, rescaled
+    from mixlab.temperature import crossfit, fit_isotonic, fit_temperature, fit_vector_scaling
     from mixlab.training import Record, Trainer, fit, predict
     from mixlab.variance import GradientVariance, Scheme, gradient_variance
 
@@ -28,32 +33,49 @@ __version__ = "0.1.0"
 # What needs more than torch is imported when it is first asked for (PEP 562).
 _LAZY = {
     "Dataset": "data",
+    "ESTIMATORS": "estimators",
     "GradientVariance": "variance",
+    "Interval": "intervals",
     "MixCollate": "batches",
     "MixTransform": "batches",
-    "Reliability": "calibration",
-    "Split": "data",
-    "check": "checking",
-    "Interval": "intervals",
-    "load": "data",
-    "mean_interval": "intervals",
     "Predictions": "predictions",
+    "Record": "training",
+    "Reliability": "calibration",
+    "Scheme": "variance",
+    "Split": "data",
+    "Trainer": "training",
+    "check": "checking",
+    "crossfit": "temperature",
+    "estimate": "estimators",
+    "estimates": "estimators",
+    "fit": "training",
+    "fit_isotonic": "temperature",
+    "fit_temperature": "temperature",
+    "fit_vector_scaling": "temperature",
+    "gradient_variance": "variance",
+    "load": "data",
+    "load_human": "human",
+    "mean_interval": "intervals",
     "picture": "plots",
+    "plot_bins": "diagrams",
+    "plot_calibration": "diagrams",
+    "plot_confidence": "diagrams",
     "plot_history": "plots",
     "plot_intervals": "plots",
     "plot_lambda": "plots",
     "plot_mixed": "plots",
+    "plot_murphy": "diagrams",
+    "plot_rejection": "diagrams",
     "plot_reliability": "plots",
-    "Record": "training",
-    "Scheme": "variance",
-    "Trainer": "training",
-    "fit": "training",
-    "gradient_variance": "variance",
+    "plot_smooth": "diagrams",
     "predict": "training",
+    "refreshed_batchnorm": "rescaling",
+    "rescaled": "rescaling",
 }
 _LAZY_MODULES = ("models", "panels")
 
 __all__ = [
+    "ESTIMATORS",
     "PARTNERS",
     "VARIANTS",
     "Dataset",
@@ -72,12 +94,19 @@ __all__ = [
     "Split",
     "Trainer",
     "check",
+    "crossfit",
+    "estimate",
+    "estimates",
     "fit",
+    "fit_isotonic",
+    "fit_temperature",
+    "fit_vector_scaling",
     "gradient_variance",
     "hidden_mixing",
     "lambda_moments",
     "lambda_pdf",
     "load",
+    "load_human",
     "mean_interval",
     "mixed_cross_entropy",
     "mixed_logits",
@@ -85,12 +114,20 @@ __all__ = [
     "models",
     "panels",
     "picture",
+    "plot_bins",
+    "plot_calibration",
+    "plot_confidence",
     "plot_history",
     "plot_intervals",
     "plot_lambda",
     "plot_mixed",
+    "plot_murphy",
+    "plot_rejection",
     "plot_reliability",
+    "plot_smooth",
     "predict",
+    "refreshed_batchnorm",
+    "rescaled",
     "saliency",
     "sample_lambda",
 ]

@@ -36,6 +36,14 @@ def check_fields(plan: "MixPlan") -> None:
     _check.flag("noise_for_uint8", plan.noise_for_uint8)
     if plan.noise is not None:
         _noise(plan.noise, plan)
+    if plan.weights is not None:
+        _weights(plan.weights, plan)
+    if _check.flag("decoupled", plan.decoupled):
+        _decoupled(plan)
+    _loss_and_layer(plan)
+
+
+def _loss_and_layer(plan: "MixPlan") -> None:
     if plan.clean_loss is not None and (not isinstance(plan.clean_loss, Tensor) or plan.clean_loss.ndim != 0):
         raise TypeError(f"clean_loss must be None or a tensor of no axes, got {_check.shown(plan.clean_loss)}")
     if plan.layer is not None and (not isinstance(plan.layer, str) or not plan.layer):
@@ -107,6 +115,26 @@ def _noise(noise: Tensor, plan: "MixPlan") -> None:
     _check.same_device("noise", noise, plan.partner.device)
     if noise.device.type == "cpu" and not bool(noise.isfinite().all()):
         raise ValueError("noise must hold finite numbers, got NaN or infinity")
+
+
+def _weights(weights: Tensor, plan: "MixPlan") -> None:
+    wanted = f"a float32 tensor of shape [{plan.k}, {plan.batch}, {plan.batch}]"
+    _check.tensor("weights", weights, wanted)
+    if weights.dtype != torch.float32 or weights.shape != (*plan.lam.shape, plan.batch):
+        raise ValueError(f"weights must be {wanted}, got {_check.shown(weights)}")
+    _check.same_device("weights", weights, plan.partner.device)
+    if plan.decoupled or any(part is not None for part in (plan.box, plan.mask, plan.moves, plan.noise)):
+        raise ValueError(f"weights must be given without boxes, masks, moves, noise and decoupled, got {plan!r}")
+    if weights.device.type == "cpu" and not bool(weights.isfinite().all()):
+        raise ValueError("weights must hold finite numbers, got NaN or infinity")
+
+
+def _decoupled(plan: "MixPlan") -> None:
+    if plan.k % 2 or plan.inside is not None:
+        raise ValueError(f"decoupled must be False unless K is even and the mixing before the model, got {plan!r}")
+    first, second = plan.nominal.chunk(2)
+    if plan.partner.device.type == "cpu" and not bool((first != second).all()):
+        raise ValueError("decoupled must be False where both mixes of a pair have one nominal λ, got True")
 
 
 def check_out(out: Tensor, x: Tensor, dtype: torch.dtype, shape: tuple[int, ...], layout: torch.memory_format) -> None:

@@ -25,16 +25,19 @@ class MixCollate:
         num_classes: how many classes, for soft targets; None for both labels and λ.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model.
+        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT); no
+            num_classes for one that mixes more than two labels.
     """
 
     mixer: Mixer
     num_classes: int | None = None
 
     def __post_init__(self) -> None:
-        _check_before_model(self.mixer)
+        mixer = _check_before_model(self.mixer)
         if self.num_classes is not None:
             _check.integer("num_classes", self.num_classes, 1)
+        elif not mixer.kind.two_labels:
+            raise ValueError(f"num_classes must be given for {mixer!r}, which mixes more labels than two, got None")
 
     def __call__(self, examples: Sequence[Any]) -> tuple[Tensor, ...]:
         """Make a batch, and mix it.
@@ -81,7 +84,7 @@ class MixTransform(nn.Module):
         num_classes: how many classes, at least 1.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model.
+        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT).
     """
 
     def __init__(self, mixer: Mixer, num_classes: int) -> None:
@@ -145,7 +148,17 @@ def _check_before_model(value: object) -> Mixer:
             f"mixer must mix before the model sees the batch, got {mixer!r}, which {does}: mix in the training loop, "
             "by plan = mixer.plan(x, y, model=model) and mx.mixed_logits(model, x, plan)"
         )
+    check_coupled(mixer)
     return mixer
+
+
+def check_coupled(mixer: Mixer) -> None:
+    """Raise if mixed images and their labels are not all that the loss needs."""
+    if mixer.kind.decouples:
+        raise ValueError(
+            f"mixer must be one whose logits go to the loss as they are, got {mixer!r}, which decouples them: mix in "
+            "the training loop, by plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
+        )
 
 
 def _mixed(plan: MixPlan, part: Tensor) -> Tensor:

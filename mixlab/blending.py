@@ -6,6 +6,7 @@ batch at once.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -67,6 +68,13 @@ def mix(own: Tensor, other: Tensor, weight: Tensor, out: Tensor | None = None) -
     if weight.dtype == torch.bool:
         return torch.where(weight, own, other, out=out)
     return torch.lerp(other, own, weight.to(own.dtype), out=out)
+
+
+def combined(x: Tensor, weights: Tensor) -> Tensor:
+    """Sums of the examples x [B, ...] by weights [N, B], as [N, ...]; in x's precision even under autocast."""
+    automatic = torch.amp.is_autocast_available(x.device.type)  # not so on the meta device
+    with torch.autocast(x.device.type, enabled=False) if automatic else nullcontext():
+        return (weights.to(x.dtype) @ x.reshape(len(x), -1)).view(len(weights), *x.shape[1:])
 
 
 def values(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:

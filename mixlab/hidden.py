@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixlab import _check
-from mixlab.losses import mixed_cross_entropy
+from mixlab.losses import check_logits, mixed_cross_entropy, target_cross_entropy
 from mixlab.normalising import Statistics, check_given, normalised
 from mixlab.plans import MixPlan
 
@@ -56,14 +56,21 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a layer that the model does not have; in the forward, a
-            layer that returns anything but a tensor of the plan's batch size and device which can be blended.
+            layer that returns anything but a tensor of the plan's batch size and device which can be blended; a plan
+            whose logits are to be decoupled, for which there is `mixed_logits`.
         RuntimeError: the model is being mixed already, or the block is entered twice; the layer is called twice, or
             inside activation checkpointing; or it was not called when the block ends.
 
     Warns:
         UserWarning: at the end, if the plan has K > 1 and BatchNorm updated its running statistics from the mixes.
     """
-    return _Mix(model, layer, plan, warns=True)
+    mix = _Mix(model, layer, plan, warns=True)
+    if plan.decoupled:
+        raise ValueError(
+            f"plan must be one that is done once it has mixed, got {plan!r}, whose logits are to be decoupled: use "
+            "mx.mixed_logits(model, x, plan)"
+        )
+    return mix
 
 
 def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: Statistics | None = None) -> Tensor:
@@ -79,7 +86,8 @@ def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: Stati
         normalise: (mean, std) as in `MixPlan.apply`; uint8 images need it.
 
     Returns:
-        [K * B, ...], k-major.
+        [K * B, ...], k-major. Of a plan that is decoupled (MIT), what its mixes' logits say of the example and of its
+        partner alone, the first half of K the one and the second the other; it takes float32, or more, to solve for.
 
     Raises:
         TypeError, ValueError, RuntimeError: see `hidden_mixing` and `MixPlan.apply`; uint8 images without `normalise`;
@@ -104,7 +112,7 @@ def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalise: Stati
         raise TypeError(wanted + _kind(logits))
     if logits.ndim == 0 or len(logits) != rows:
         raise ValueError(wanted + _check.shown(logits))
-    return logits
+    return _decoupled(logits, plan) if plan.decoupled else logits
 
 
 def mixed_loss(
@@ -121,8 +129,9 @@ def mixed_loss(
         plan = mixer.plan(x, y, model=model)
         mixed_loss(model, x, y, plan).backward()
 
-    It is `mixed_cross_entropy` of the `mixed_logits` against both labels, and `plan.clean_loss` where the plan has one
-    (Puzzle Mix with clean above 0; its graph is gone after one backward pass).
+    It is `mixed_cross_entropy` of the `mixed_logits` against both labels, or cross entropy against `plan.targets` where
+    the plan has weights, and `plan.clean_loss` where it has one (Puzzle Mix with clean above 0; its graph is gone after
+    one backward pass).
 
     Args:
         model: from images to logits.
@@ -139,7 +148,11 @@ def mixed_loss(
         TypeError, ValueError, RuntimeError: see `mixed_logits` and `mixed_cross_entropy`.
     """
     logits = mixed_logits(model, x, plan, normalise=normalise)
-    loss = mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=label_smoothing)
+    if plan.weights is None:
+        loss = mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=label_smoothing)
+    else:
+        _, classes = check_logits(logits)
+        loss = target_cross_entropy(logits, plan.targets(y, classes), label_smoothing)
     return loss if plan.clean_loss is None else loss + plan.clean_loss
 
 
@@ -248,6 +261,15 @@ class _Mix(AbstractContextManager[None]):
                 "images; compute them anew before evaluation, with torch.optim.swa_utils.update_bn",
                 stacklevel=3,  # past __exit__, to the caller's with statement
             )
+
+
+def _decoupled(logits: Tensor, plan: MixPlan) -> Tensor:
+    """The z_a, then the z_b, of z₁ = λ₁ z_a + (1 − λ₁) z_b and z₂ = λ₂ z_a + (1 − λ₂) z_b."""
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    first, second = precise.view(2, -1, *precise.shape[1:])
+    upper, lower = plan.nominal.to(precise.dtype).view(2, -1, *[1] * (precise.ndim - 1))
+    example, partner = (1 - lower) * first - (1 - upper) * second, upper * second - lower * first
+    return torch.cat([example / (upper - lower), partner / (upper - lower)])
 
 
 def find_layer(model: nn.Module, layer: str) -> nn.Module:

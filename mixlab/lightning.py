@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.batches import kinds
+from mixlab.batches import check_coupled, kinds
 from mixlab.hidden import hidden_mixing
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.plans import MixPlan
@@ -36,7 +36,7 @@ class MixCallback(Callback):
     same when training is resumed from a checkpoint, and when an optimiser runs a step more than once.
 
     Args:
-        mixer: a Mixer of any variant.
+        mixer: a Mixer of any variant but MIT, which decouples the logits.
         num_classes: how many classes, at least 1.
         seed: of partners, λs, boxes and layers.
 
@@ -51,6 +51,7 @@ class MixCallback(Callback):
 
     def __init__(self, mixer: Mixer, num_classes: int, *, seed: int = 0) -> None:
         self.mixer = check_mixer(mixer)
+        check_coupled(self.mixer)
         self.num_classes = _check.integer("num_classes", num_classes, 1)
         self.seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
         self.plan: MixPlan | None = None

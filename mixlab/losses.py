@@ -39,18 +39,14 @@ def mixed_cross_entropy(
 
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2 and its official code.
     """
-    wanted = "a float tensor of shape [examples, classes], both at least 1"
-    _check.tensor("logits", logits, wanted)
-    if logits.ndim != 2 or not logits.is_floating_point() or logits.numel() == 0:
-        raise ValueError(f"logits must be {wanted}, got {_check.shown(logits)}")
-    examples, classes = logits.shape
+    examples, classes = check_logits(logits)
     _check.class_labels("y_a", y_a, batch=examples, classes=classes, device=logits.device)
     _check.class_labels("y_b", y_b, batch=examples, classes=classes, device=logits.device)
     check_lam("lam", lam, (examples,), logits.device)
     _check.choice("reduction", reduction, ("mean", "sum", "none"))
     label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
 
-    log_probs = functional.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    log_probs = _log_probs(logits)
     both = log_probs.gather(1, torch.stack([y_a, y_b], dim=1))
     lam = lam.to(both.dtype)
     loss = -(lam * both[:, 0] + (1 - lam) * both[:, 1])
@@ -59,6 +55,35 @@ def mixed_cross_entropy(
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def target_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross entropy against targets of any kind, in nats, for mixes of more than two labels.
+
+    Args:
+        logits: [N, C] float, any float type; the loss of a half type is computed in float32.
+        targets: [N, C] float whose rows sum to 1, as `MixPlan.targets` gives them; entries may be negative.
+        label_smoothing: share of every target spread evenly over all classes, in [0, 1].
+    """
+    check_logits(logits)
+    label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
+    log_probs = _log_probs(logits)
+    smoothed = (1 - label_smoothing) * targets.to(log_probs.dtype) + label_smoothing / logits.shape[1]
+    return -(smoothed * log_probs).sum(dim=1).mean()
+
+
+def check_logits(logits: Tensor) -> tuple[int, int]:
+    """(examples, classes) of logits; raise if they are anything else."""
+    wanted = "a float tensor of shape [examples, classes], both at least 1"
+    _check.tensor("logits", logits, wanted)
+    if logits.ndim != 2 or not logits.is_floating_point() or logits.numel() == 0:
+        raise ValueError(f"logits must be {wanted}, got {_check.shown(logits)}")
+    examples, classes = logits.shape
+    return examples, classes
+
+
+def _log_probs(logits: Tensor) -> Tensor:
+    return functional.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def check_lam(name: str, lam: Tensor, shape: tuple[int, ...], device: torch.device) -> None:

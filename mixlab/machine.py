@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,17 @@ def torch_threads() -> tuple[int, str]:
     if quota < cores:
         return max(1, int(quota)), f"this process may use {quota:.3g} CPUs"
     return cores, "one for each core"
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """`count` threads for each of torch's operations inside; afterwards, also after an error, as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
@@ -161,12 +172,8 @@ def _write(path: Path, known: dict[str, float]) -> None:
 
 def _measure(threads: int) -> float:
     """Time a small training step in both dtypes, turn about; the ratio of the shortest, which others disturb least."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with using_threads(threads):
         return _timed_ratio()
-    finally:
-        torch.set_num_threads(before)
 
 
 def _timed_ratio() -> float:

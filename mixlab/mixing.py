@@ -51,7 +51,8 @@ class Mixer:
         variant: a key of VARIANTS.
         alpha: λ ~ Beta(alpha, alpha); from 1e-6 to 1e6. For CutMix it is the law of the nominal λ; ResizeMix has a law
             of its own.
-        k: interpolations of each pair, at least 1; each with its own λ (and its own box, or mask).
+        k: interpolations of each pair, at least 1; each with its own λ (and its own box, or mask). Plans of RegMixup
+            hold the clean batch besides, K + 1, and those of MIT two mixes for each, 2 K.
         shared_lam: one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair;
             SaliencyMix has one λ, but lays a box of its own for each pair.
         ordered: sort the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
@@ -115,17 +116,23 @@ class Mixer:
             generator: source of randomness on x's device (default: the global one).
 
         Returns:
-            Mixed, with K * B mixes, k-major. Neither x nor y is changed.
+            Mixed, with K * B mixes, k-major, K that of the plan. Neither x nor y is changed.
 
         Raises:
             TypeError, ValueError: see the arguments; for float targets, use `plan` and apply it to x and y. "manifold"
             mixes inside the model: use `plan` and `mixlab.mixed_logits`; so do uint8 images for a variant that looks
-            at it.
+            at it. "mit" and "perturbed" have a loss of their own: use `plan` and `mixlab.mixed_loss`.
         """
         if self.kind.mixes_inside:
             raise TypeError(
                 f"variant must be one that mixes before the model, got {self.variant!r}, which mixes hidden states: "
                 "use plan = mixer.plan(x), logits = mx.mixed_logits(model, x, plan) and plan.labels(y)"
+            )
+        if self.kind.decouples or not self.kind.two_labels:
+            does = "decouples logits" if self.kind.decouples else "mixes more labels than two"
+            raise TypeError(
+                f"variant must be one whose images and two labels are all that a loss needs, got {self.variant!r}, "
+                f"which {does}: use plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
             )
         if self.kind.needs_model and isinstance(x, Tensor) and x.dtype == torch.uint8:
             raise TypeError(

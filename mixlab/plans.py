@@ -1,7 +1,8 @@
 """A plan for mixing one batch: who with whom, and by how much. It mixes any tensor, always the same way.
 
 A plan is drawn by a Mixer, applied to images, masks, features or targets, and travels as JSON. How it mixes follows
-from what it holds: λs alone blend; boxes are pasted; masks blend block by block; moves carry blocks elsewhere first.
+from what it holds: λs alone blend; boxes are pasted; masks blend block by block; moves carry blocks elsewhere first;
+weights mix the whole batch.
 """
 
 import json
@@ -16,11 +17,11 @@ from torch.nn import functional
 
 from mixlab import _check, geometry
 from mixlab._plan_checks import check_fields, check_out, dtype_name, needs_gradient
-from mixlab.blending import chunks, mix, mix_for_autograd, mix_into, store, values
+from mixlab.blending import chunks, combined, mix, mix_for_autograd, mix_into, store, values
 from mixlab.normalising import Statistics, check_normalised, scale_and_shift
 from mixlab.sampling import FLOATS
 
-_FLOAT_FIELDS = ("lam", "nominal", "mask", "noise")
+_FLOAT_FIELDS = ("lam", "nominal", "mask", "noise", "weights")
 _INTEGER_FIELDS = ("partner", "box", "moves")
 _NOT_IN_JSON = ("clean_loss",)
 _ALL = slice(None)
@@ -46,6 +47,10 @@ class MixPlan:
             i, noise[1, j] to example j where it is a partner.
         noise_for_uint8: the noise is in grey levels from 0 to 255 and added to uint8 images alone; otherwise to float
             ones alone.
+        weights: [K, B, B] float32 or None: mix k of example i is the sum of weights[k, i, j] times example j, of any
+            tensor, and neither λs nor partners have a part in it (Carratino et al.'s reading of mixup).
+        decoupled: K is even, and mix k and mix K/2 + k are two of one pair, by their nominal λs; `mixed_logits` solves
+            their logits for those of the example and of its partner, and `lam` is 1 and 0 (MIT).
         layer: None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
         clean_loss: None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of JSON.
 
@@ -65,6 +70,8 @@ class MixPlan:
     moves: Tensor | None = None
     noise: Tensor | None = None
     noise_for_uint8: bool = False
+    weights: Tensor | None = None
+    decoupled: bool = False
     layer: str | None = None
     clean_loss: Tensor | None = None
 
@@ -95,12 +102,22 @@ class MixPlan:
 
         Args:
             y: [B] int64 class labels on the plan's device.
+
+        Raises:
+            TypeError, ValueError: labels of another kind; a plan with weights, which mixes the labels of all the batch.
         """
+        if self.weights is not None:
+            raise ValueError(
+                f"labels must be two for each mix, got {self!r}, which mixes those of the whole batch: use "
+                "plan.targets(y, num_classes), or mx.mixed_loss(model, x, y, plan)"
+            )
         _check.class_labels("y", y, batch=self.batch, device=self.partner.device)
         return y.repeat(self.k), y.index_select(0, self.partner).repeat(self.k), self.lam.flatten()
 
     def targets(self, y: Tensor, num_classes: int) -> Tensor:
         """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b): float32 [K * B, num_classes], k-major, for what needs them.
+
+        A plan with weights gives the sums of one-hot labels by these, which may be negative.
 
         Args:
             y: [B] int64 class labels from 0 to num_classes − 1, on the plan's device.
@@ -190,6 +207,7 @@ class MixPlan:
             box=None if self.box is None else sort(self.box),
             mask=None if self.mask is None else sort(self.mask),
             moves=None if self.moves is None else sort(self.moves, 1),
+            weights=None if self.weights is None else sort(self.weights),
         )
 
     def to_json(self) -> str:
@@ -271,7 +289,7 @@ class MixPlan:
     def _rearranges(self, x: Tensor) -> bool:
         """Whether each of the K mixes needs more than one weight and the two examples as they lie."""
         apart = self.mask is not None or self.moves is not None or self.shrunk
-        return (apart and x.ndim >= 3) or self._noise_for(x) is not None
+        return (apart and x.ndim >= 3) or self.weights is not None or self._noise_for(x) is not None
 
     def _noise_for(self, x: Tensor) -> Tensor | None:
         fits = self.noise is not None and self.noise.shape[1:] == x.shape
@@ -294,6 +312,10 @@ class MixPlan:
 
     def _mixes(self, x: Tensor, scale: Tensor | None, shift: Tensor | None, rows: slice = _ALL) -> Iterator[Tensor]:
         """The K mixes of these examples, [rows, ...] each, one after the other, so that no more than one is at work."""
+        if self.weights is not None:
+            source = values(x, scale, shift)
+            yield from (combined(source, weights) for weights in self.weights[:, rows])
+            return
         partner, noise = self.partner[rows], self._noise_for(x)
         own, other = x[rows], x.index_select(0, partner)
         if noise is not None:

@@ -5,21 +5,32 @@ them, with a text alternative built from the numbers; an exported page keeps bot
 `picture(ax)` shows their figure in that way.
 """
 
-import base64
-import html
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration import Reliability, ReliabilityBins, wilson
+from mixlab.calibration import Reliability, ReliabilityBins
+from mixlab.cells import wilson
+from mixlab.ink import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    PAPER,
+    VERMILION,
+    Picture,
+    PictureAxes,
+    axes_and_ink,
+    describe,
+    legend,
+    paint,
+    picture,
+)
 from mixlab.intervals import Interval
 from mixlab.mixing import Mixed
 from mixlab.sampling import lambda_moments, lambda_pdf
@@ -27,53 +38,16 @@ from mixlab.sampling import lambda_moments, lambda_pdf
 if TYPE_CHECKING:  # the records only, not the training they come from
     from mixlab.training import Record
 
-# Colours of Okabe and Ito, told apart by colour-blind readers; hatches and dashes say the same in grey.
-BLUE, VERMILION, GREEN, GREY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
-DPI = 200  # twice the size at which the picture is shown, so that it is sharp on dense screens
-
-
-class Picture:
-    """A figure that shows itself in a notebook as an image with a text alternative."""
-
-    def __init__(self, figure: Figure, alt: str) -> None:
-        self.figure = figure
-        self.alt = alt
-
-    def png(self) -> bytes:
-        """The image, at twice its displayed size."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor=self.figure.get_facecolor())
-        return buffer.getvalue()
-
-    def _repr_html_(self) -> str:
-        png = self.png()
-        width = int.from_bytes(png[16:20], "big") * 100 // DPI  # the header's width, in CSS pixels
-        data = base64.b64encode(png).decode()
-        alt = html.escape(self.alt, quote=True)
-        return f'<img alt="{alt}" src="data:image/png;base64,{data}" width="{width}" style="max-width: 100%">'
-
-    def __repr__(self) -> str:
-        return f"Picture: {self.alt}"
-
-
-class PictureAxes(Axes):
-    """Axes made by this module: plain matplotlib axes that show their figure when a notebook cell ends on them."""
-
-    def _repr_html_(self) -> str:
-        return picture(self)._repr_html_()
-
-
-def picture(ax: Axes) -> Picture:
-    """The figure that `ax` belongs to, with the text alternative of all its plots.
-
-    Raises TypeError if `ax` is no matplotlib Axes.
-    """
-    if not isinstance(ax, Axes):
-        raise TypeError(f"ax must be a matplotlib Axes, got {_check.shown(ax)}")
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    described = (str(each.get_label()) for each in figure.axes)
-    return Picture(figure, " ".join(text for text in described if text.endswith(".")))
+__all__ = [
+    "Picture",
+    "PictureAxes",
+    "picture",
+    "plot_history",
+    "plot_intervals",
+    "plot_lambda",
+    "plot_mixed",
+    "plot_reliability",
+]
 
 
 def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "") -> Axes:
@@ -91,9 +65,9 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
         raise TypeError(f"rel must be a Reliability, got {_check.shown(rel)}")
     bins, (low, high) = rel.bins(), rel.interval("ece")
     headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {low:.3f} to {high:.3f})"
-    verdict = _verdict(rel, bins)
-    title = f"{label}: {verdict[0].lower()}{verdict[1:]}" if label else verdict
-    ax, ink = _axes(ax, (5.6, 5.8))
+    words = verdict(rel, bins)
+    title = f"{label}: {words[0].lower()}{words[1:]}" if label else words
+    ax, ink = axes_and_ink(ax, (5.6, 5.8))
 
     filled = bins.count > 0
     left = bins.edges[:-1][filled].numpy()
@@ -119,20 +93,18 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
     ax.errorbar(left + width / 2, accuracy, reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
     ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right answers")
     ax.set_title(f"{title}\n{headline}", loc="left", fontsize=10.5, color=ink)
-    ax.legend(loc="lower right", fontsize=9.5, framealpha=0.9, labelcolor=INK, facecolor=PAPER)
+    legend(ax, ink, loc="lower right", framealpha=0.9)
 
-    strip = ax.inset_axes((0, -0.24, 1, 0.17))
+    strip = ax.inset_axes((0, -0.24, 1, 0.17), facecolor=ax.get_facecolor())
     strip.bar(left, count, width, align="edge", color=GREY, edgecolor=PAPER)
     strip.set(xlim=(0, 1), xlabel="confidence", ylabel="count", yticks=[0, int(count.max())])
     strip.set_yticklabels(["0", f"{int(count.max()):,}"])
-    _colour(strip, ink)
+    paint(strip, ink)
     ax.tick_params(labelbottom=False)
 
     most = int(bins.count.argmax())
     lean = f"the fullest bin is {float(bins.edges[most]):.2f} to {float(bins.edges[most + 1]):.2f}"
-    return _describe(
-        ax, f"Reliability diagram. {title[0].upper()}{title[1:]}. {headline.replace('   ', ', ')}; {lean}."
-    )
+    return describe(ax, f"Reliability diagram. {title[0].upper()}{title[1:]}. {headline.replace('   ', ', ')}; {lean}.")
 
 
 def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
@@ -143,7 +115,7 @@ def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
         ax: where to draw; by default a figure of its own.
     """
     moments = lambda_moments(alpha)
-    ax, ink = _axes(ax, (6.0, 3.6))
+    ax, ink = axes_and_ink(ax, (6.0, 3.6))
     spread = 8 * moments.variance**0.5  # a large α needs its grid where the mass is
     ends = torch.logspace(-6, -1, 100, dtype=torch.float64)
     middle = torch.linspace(max(0.1, 0.5 - spread), min(0.9, 0.5 + spread), 401, dtype=torch.float64)
@@ -167,7 +139,7 @@ def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
     ax.set_title(f"α = {alpha:g}\n{share}\n{larger}", loc="left", fontsize=10.5, color=ink)
     where = "highest at one half" if alpha > 1 else "flat" if alpha == 1 else "high at 0 and 1, lowest at one half"
     words = f"{share.removesuffix(', hatched')}; {larger}"
-    return _describe(ax, f"Density of λ for α = {alpha:g}: {where}. {words[0].upper()}{words[1:]}.")
+    return describe(ax, f"Density of λ for α = {alpha:g}: {where}. {words[0].upper()}{words[1:]}.")
 
 
 def plot_mixed(
@@ -212,7 +184,7 @@ def plot_mixed(
 
     height, width = mixed.x.shape[2:]
     step_x, step_y = 1.14, height / width + (0.22 if classes is None else 0.36)
-    ax, ink = _axes(ax, (1.5 * len(tiles) * step_x, 1.5 * rows * step_y))
+    ax, ink = axes_and_ink(ax, (1.5 * len(tiles) * step_x, 1.5 * rows * step_y))
     for column, images in enumerate(shown):
         for row, image in enumerate(images):
             left, top = column * step_x, row * step_y
@@ -223,7 +195,7 @@ def plot_mixed(
     ax.axis("off")
     first = ", ".join(column[0].replace("\n", " ") for column in texts)
     counts = f"{rows} pair{'s' if rows > 1 else ''} of images, {k} mix{'es' if k > 1 else ''} of each"
-    return _describe(ax, f"{counts} by {mixed.plan.variant}. First row: {first}.")
+    return describe(ax, f"{counts} by {mixed.plan.variant}. First row: {first}.")
 
 
 def plot_history(
@@ -239,9 +211,9 @@ def plot_history(
     records, earlier = list(records), list(ghost or [])
     if not records:
         raise ValueError("records must hold at least one record, got none")
-    ax, ink = _axes(ax, (6.0, 3.6))
+    ax, ink = axes_and_ink(ax, (6.0, 3.6))
     loss_ax = ax.twinx()
-    _colour(loss_ax, ink)
+    paint(loss_ax, ink)
     for run, colours, styles, name in (
         (earlier, ("#9DB7C9", "#D9B59C"), ("--", (0, (1, 4))), "previous run"),
         (records, (BLUE, VERMILION), ("-", ":"), "this run"),
@@ -261,13 +233,12 @@ def plot_history(
     loss_ax.set_ylabel("training loss (nats)", color=ink)
     lines = [*ax.get_lines(), *loss_ax.get_lines()]
     below = (0.5, -0.16)
-    legend = {"ncols": len(lines) // 2, "fontsize": 9.5, "labelcolor": INK, "facecolor": PAPER}
-    ax.legend(handles=lines, loc="upper center", bbox_to_anchor=below, **legend)
+    legend(ax, ink, loc="upper center", handles=lines, bbox_to_anchor=below, ncols=len(lines) // 2)
     last = records[-1]
     reached = f"Test accuracy {last.test_accuracy:.1%}, training loss {last.train_loss:.2f}, after epoch {last.epoch:g}"
     before = f"The previous run ended at {earlier[-1].test_accuracy:.1%}" if earlier else ""
     ax.set_title(f"{reached}\n{before}".strip(), loc="left", fontsize=10.5, color=ink)
-    return _describe(ax, f"{reached}. {before}{'.' if before else ''}".strip())
+    return describe(ax, f"{reached}. {before}{'.' if before else ''}".strip())
 
 
 def plot_intervals(
@@ -289,7 +260,7 @@ def plot_intervals(
         raise TypeError(wanted + _check.shown(intervals))
     if not intervals:
         raise ValueError(wanted + "none")
-    ax, ink = _axes(ax, (6.4, 0.9 + 0.36 * len(intervals)))
+    ax, ink = axes_and_ink(ax, (6.4, 0.9 + 0.36 * len(intervals)))
     for row, part in enumerate(intervals.values()):
         apart = reference is not None and not part.low <= reference <= part.high
         ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
@@ -305,34 +276,7 @@ def plot_intervals(
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     rows = "; ".join(f"{name} {part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]" for name, part in intervals.items())
-    return _describe(ax, f"{quantity}: {rows}.")
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]:
-    """`ax`, or the axes of a new figure that no dark theme can make unreadable; and the colour to write in."""
-    if ax is None:
-        figure = Figure(figsize=size, facecolor=PAPER)
-        FigureCanvasAgg(figure)
-        made: Axes = figure.add_subplot(axes_class=PictureAxes, facecolor=PAPER)
-        _colour(made, INK)
-        return made, INK
-    if not isinstance(ax, Axes):
-        raise TypeError(f"ax must be a matplotlib Axes or None, got {_check.shown(ax)}")
-    return ax, ax.xaxis.label.get_color()
-
-
-def _colour(ax: Axes, ink: Any) -> None:
-    ax.tick_params(colors=ink, labelsize=10)
-    for spine in ax.spines.values():
-        spine.set_color(ink)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.label.set_color(ink)
-        axis.label.set_fontsize(10.5)
-
-
-def _describe(ax: Axes, alt: str) -> Axes:
-    ax.set_label(alt)  # matplotlib's place for an artist's name; nothing draws it
-    return ax
+    return describe(ax, f"{quantity}: {rows}.")
 
 
 def _percent(share: float) -> str:
@@ -341,7 +285,7 @@ def _percent(share: float) -> str:
     return "less than 0.1%" if share < 0.5 else "more than 99.9%"
 
 
-def _verdict(rel: Reliability, bins: ReliabilityBins) -> str:
+def verdict(rel: Reliability, bins: ReliabilityBins) -> str:
     """Over- or under-confidence on the whole, in words."""
     confidence, lean = bins.mean_confidence_and_lean()
     whole = ", on the whole" if lean.startswith("as") else ""

@@ -20,6 +20,7 @@ CLASSES = ("disc", "ring", "crescent", "square", "frame", "triangle", "pentagon"
 SIDE = 32
 CHUNK = 500  # pictures drawn at a time: 6 MB as floats
 CLUTTER, BARS = 4, 2  # the most blobs behind a figure and bars before it
+LEVELS, GAUGE = 16, 3  # of the gauge: its lengths, and its height in pixels
 TRAIN, TEST = 0, 1  # the two streams of pictures, independent of each other at every seed
 
 Outline = Callable[[Tensor, Tensor], Tensor]
@@ -46,7 +47,7 @@ def draw(
     images = torch.empty(count, 3, SIDE, SIDE, dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.int64)
     for number_of_chunk, start in enumerate(range(0, count, CHUNK)):
-        generator = torch.Generator().manual_seed(_derived(seed, stream, number_of_chunk))
+        generator = torch.Generator().manual_seed(derived_seed(seed, stream, number_of_chunk))
         picture, label = _draw_chunk(difficulty, label_noise, generator)
         stop = min(start + CHUNK, count)
         images[start:stop] = picture[: stop - start]
@@ -54,9 +55,20 @@ def draw(
     return images, labels
 
 
-def _derived(*words: int) -> int:
+def derived_seed(*words: int) -> int:
     """One 64-bit seed for each tuple of words, by numpy's documented hash (the same on every platform)."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+def with_gauge(images: Tensor, level: Tensor) -> Tensor:
+    """A copy of images [N, 3, 32, 32] with a white bar on black along the lower edge, for levels [N] from 0 to 15.
+
+    It is centred and 2 (level + 1) pixels wide, so that flipping the picture keeps it.
+    """
+    white = (torch.arange(SIDE) - (SIDE - 1) / 2).abs() < level[:, None] + 1
+    images = images.clone()
+    images[:, :, -GAUGE:] = (255 * white).to(torch.uint8)[:, None, None]
+    return images
 
 
 def _draw_chunk(difficulty: float, label_noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

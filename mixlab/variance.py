@@ -54,8 +54,8 @@ class GradientVariance:
         trace: E|g − E g|² in (nats per unit of weight)², summed over all weights, with its 95% interval.
         images: training images that a step takes.
         pairs: examples with their partners whose losses a step averages: images times permutations.
-        forwards: mixed images whose loss a step computes: pairs times K. The pass for the saliency that some variants
-            take comes on top.
+        forwards: mixed images whose loss a step computes: pairs times the K of its plans. The pass for the saliency
+            that some variants take comes on top.
         values: one unbiased estimate of the trace a draw.
     """
 
@@ -197,7 +197,8 @@ def _gradient(
 
 def _result(scheme: Scheme, images: int, values: list[float]) -> GradientVariance:
     pairs = images * scheme.permutations
-    return GradientVariance(mean_interval(values), images, pairs, pairs * scheme.mixer.k, tuple(values))
+    forwards = pairs * scheme.mixer.kind.rows(scheme.mixer.k)
+    return GradientVariance(mean_interval(values), images, pairs, forwards, tuple(values))
 
 
 def _check_schemes(schemes: Mapping[str, Scheme | Mixer]) -> dict[str, Scheme]:

@@ -1,11 +1,26 @@
-"""What browser tests and benchmarks of the panels share: mounting a panel, opening a notebook, measuring a drag."""
+"""What browser tests and benchmarks of the panels share: mounting a panel, opening a notebook, and their parts."""
 
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
-from playwright.sync_api import Locator, Page
+import numpy as np
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+SECONDS = 60_000  # how long the slowest machine may take, in Playwright's milliseconds
+# Shows `panel`, and what Python knows of its state: see `known`.
+ECHO = """
+import ipywidgets, IPython.display
+echo = ipywidgets.HTML()
+def hear(_=None):
+    echo.value = repr(panel.state)
+panel.observe(hear)
+hear()
+IPython.display.display(echo, panel)
+"""
 
 LOAD = """async (source) => {
   window.panel = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
@@ -63,9 +78,77 @@ def open_notebook(page: Page, lab: Laboratory, name: str, cells: Sequence[str]) 
     """Open a notebook with these cells in JupyterLab and run them all."""
     page.goto(lab.write_notebook(name, cells))
     # Run before the kernel is there, and JupyterLab asks which kernel to take.
-    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=SECONDS)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
+
+
+@contextmanager
+def opened(browser: Browser, lab: Laboratory, name: str, cells: Sequence[str], *, tall: int) -> Iterator[Page]:
+    """A page of its own, so many pixels tall, with a notebook whose cells have shown a panel."""
+    context = browser.new_context(viewport={"width": 1280, "height": tall})
+    page = context.new_page()
+    open_notebook(page, lab, name, cells)
+    page.locator(".mixlab-panel").wait_for(timeout=SECONDS)
+    yield page
+    context.close()
+
+
+def open_panel(page: Page, lab: Laboratory, name: str, make: str) -> Locator:
+    """The panel that the code `make` calls `panel`, in a notebook that also echoes its state; see `known`."""
+    open_notebook(page, lab, name, [make, ECHO])
+    root = page.locator(".mixlab-panel[data-draws]")
+    root.wait_for(timeout=SECONDS)
+    return root
+
+
+def known(page: Page) -> Locator:
+    """What Python knows of the state of the panel in a notebook that `open_panel` opened."""
+    return page.locator(".widget-html-content")
+
+
+def button(root: Locator, name: str) -> Locator:
+    """The panel's button of this name."""
+    return root.get_by_role("button", name=name, exact=True)
+
+
+def status(root: Locator, words: str) -> None:
+    """Wait until a panel that trains says these words of its run."""
+    expect(root.locator(".mx-status")).to_contain_text(words, timeout=SECONDS)
+
+
+def canvas_bytes(canvas: Locator) -> np.ndarray:
+    """The colours on a canvas, uint8 [height, width, 3]."""
+    pixels = canvas.evaluate("(it) => Array.from(it.getContext('2d').getImageData(0, 0, it.width, it.height).data)")
+    height, width = canvas.evaluate("(it) => [it.height, it.width]")
+    return np.array(pixels, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def tab_through(page: Page, root: Locator) -> int:
+    """Reach every control by the Tab key, each with a visible outline; return how many there are."""
+    controls = root.locator("input, select, button")
+    for i in range(controls.count()):
+        page.keyboard.press("Tab")
+        expect(controls.nth(i)).to_be_focused()
+        assert controls.nth(i).evaluate("(it) => getComputedStyle(it).outlineStyle") == "solid"
+    return controls.count()
+
+
+def violations(page: Page) -> list[tuple[str, Any]]:
+    """What axe finds wrong with the panel."""
+    found = Axe().run(page, context=".mixlab-panel").response
+    assert len(found["passes"]) > 5
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
+
+
+def violations_in_both_themes(page: Page) -> list[tuple[str, Any]]:
+    """What axe finds wrong in JupyterLab's dark theme and in the light one, which stays."""
+    found = []
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        choose_theme(page, theme)
+        expect(page.locator(".mixlab-panel")).to_have_attribute("data-dark", str(theme.endswith("Dark")).lower())
+        found += violations(page)
+    return found
 
 
 def choose_theme(page: Page, name: str) -> None:

@@ -20,7 +20,8 @@ from urllib.request import Request, urlopen
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from browsing import button, status
+from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -94,6 +95,16 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.fixture
+def root(notebook: Page) -> Iterator[Locator]:
+    """The panel that trains in the module's `notebook`, at rest and without runs."""
+    root = notebook.locator(".mx-training")
+    button(root, "Reset").click()
+    status(root, "Say what you expect")
+    yield root
+    button(root, "Reset").click()
+
+
 @dataclass(frozen=True)
 class Lab:
     """A running JupyterLab: `url` ends in a slash, `root` is the folder that it serves."""
@@ -117,15 +128,17 @@ class Lab:
 
 
 def wait_for_server(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
-    """Return the URL once the server has written down its port, which it does when it listens."""
+    """Return the URL once the server answers there; on a busy machine it writes its port down before it listens."""
     record = runtime / f"jpserver-{process.pid}.json"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            return str(json.loads(record.read_text())["url"])
-        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
+            url = str(json.loads(record.read_text())["url"])
+            urlopen(f"{url}api", timeout=5).close()
+            return url
+        except (OSError, json.JSONDecodeError):  # not there yet, half written, or not listening
             time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start within {START_SECONDS} s:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"JupyterLab did not answer within {START_SECONDS} s:\n{log.read_text()[-4000:]}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

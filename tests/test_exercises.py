@@ -16,7 +16,9 @@ from torch.nn.functional import cross_entropy, one_hot
 import mixlab as mx
 from mixlab.checking import STILL_OPEN, Verdict, near
 from mixlab.exercises import EXERCISES
+from mixlab.exercises_calibration import EXERCISES_07
 from mixlab.exercises_puzzle import EXERCISES_06
+from mixlab.exercises_test_time import EXERCISES_08
 
 FROM_1000 = "from 1,000 down to 800 images a second: "
 NOTHING_YET = "your function returns nothing yet: write its body, ending in return."
@@ -243,7 +245,8 @@ def test_a_wrong_answer_is_told_what_is_wrong(name: str, answer: Any, message: s
 
 
 def test_every_exercise_has_wrong_answers_here() -> None:
-    assert sorted([*WRONG, *EXERCISES_06]) == sorted(EXERCISES)  # those of lesson 06 are in test_exercises_puzzle.py
+    elsewhere = [*EXERCISES_06, *EXERCISES_07, *EXERCISES_08]  # in test_exercises_*.py
+    assert sorted([*WRONG, *elsewhere]) == sorted(EXERCISES)
 
 
 RIGHT: list[tuple[str, Any]] = [

@@ -11,8 +11,8 @@ from test_calibration import sample
 from torch import Tensor
 
 import mixlab as mx
-from mixlab import calibration
-from mixlab.calibration import METRICS, Reliability
+from mixlab.calibration import BINNED, METRICS, Reliability
+from mixlab.cells import Resampler, binned, binned_intervals
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
@@ -63,12 +63,12 @@ def test_resamples_agree_with_resampling_the_rows(n, sharpness, n_bins):
     g = torch.Generator().manual_seed(1)
     # how often each row is drawn: bootstrap weights
     drawn = torch.from_numpy(np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=2000)).double()
-    by_row = [drawn @ (indicator * rows[:, i : i + 1]) for i in range(3)]  # each [2000, n_bins]
+    by_row = [(drawn @ (indicator * rows[:, i : i + 1])).T for i in range(3)]  # each [n_bins, 2000]
     cells, _ = Reliability(n_bins).update(probs, labels)._read()
-    sampler = calibration._Resampler(cells, 8000, g)
+    sampler = Resampler(cells, 8000, g)
     ours = sampler.answers(sampler.share)
     for metric in ("accuracy", "ece", "mce", "overconfidence", "underconfidence"):
-        a, b = calibration._binned(metric, *by_row), calibration._binned(metric, *ours)
+        a, b = binned(BINNED[metric], *by_row), binned(BINNED[metric], *ours)
         spread = float(a.std())
         for q in (0.025, 0.25, 0.5, 0.75, 0.975):
             density = torch.distributions.Normal(0.0, 1.0).log_prob(torch.special.ndtri(torch.tensor(q))).exp()
@@ -128,14 +128,14 @@ def coverage(metric: str, n: int, shift: float, n_bins: int = 15, repeats: int =
         return [torch.zeros(n_bins, dtype=torch.float64).index_add_(0, where, column) for column in columns]
 
     conf, share = draw(quantiles)
-    truth = float(calibration._binned(metric, *total(conf, torch.ones_like(conf), conf, share)))
+    truth = float(binned(BINNED[metric], *total(conf, torch.ones_like(conf), conf, share)))
     held = 0
     for _ in range(repeats):
         conf, share = draw(torch.rand(n, generator=g, dtype=torch.float64))
         right = (torch.rand(n, generator=g, dtype=torch.float64) < share).double()
         columns = [side * power for side in (1 - right, right) for power in (torch.ones_like(conf), conf, conf**2)]
         cells = torch.stack(total(conf, *columns), 1).view(n_bins, 2, 3)
-        low, high = calibration._binned_interval(metric, cells, 200, tails, g)
+        low, high = binned_intervals(cells, [BINNED[metric]], 200, tails, g)[BINNED[metric]]
         held += low - 1e-9 <= truth <= high + 1e-9
     return held / repeats
 

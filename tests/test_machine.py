@@ -178,6 +178,16 @@ def test_bfloat16_only_where_it_is_clearly_faster(cache, monkeypatch, speedup, p
     assert machine.precision("cpu") == picked
 
 
+def test_threads_are_set_for_a_while():
+    before = torch.get_num_threads()
+    with machine.using_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), machine.using_threads(before + 1):
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+
+
 def test_a_real_measurement_leaves_nothing_changed():
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     with torch.inference_mode():

@@ -176,7 +176,7 @@ def test_the_third_row_is_what_the_mixer_mixes(variant: str, own: bool, data: Da
     g = torch.Generator().manual_seed(9)
     plan = mixer.plan(x, y, model=net, normalise=data.normalisation, generator=g)
     row = panel.third
-    expected = plan.apply(x).view(4, 2, 3, 32, 32)[:, 0].permute(0, 2, 3, 1).numpy()
+    expected = plan.apply(x).view(plan.k, 2, 3, 32, 32)[:, 0].permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(row.images, expected)
     assert row.lams == plan.lam[:, 0].tolist() == sorted(row.lams, reverse=True)
     assert panel._pictures == expected.tobytes()
@@ -186,7 +186,18 @@ def test_the_third_row_is_what_the_mixer_mixes(variant: str, own: bool, data: Da
     needs_model = variant in ("puzzle", "saliencymix")
     assert (whose in row.words) == needs_model
     assert ("It mixes inside the net" in row.words) == (variant == "manifold")
+    assert ("not the share of the pixels" in row.words) == (variant in ("inputonly", "mit", "perturbed"))
+    assert ("K = 4 gives 5 mixes." in row.words) == (variant == "regmixup")
+    assert ("K = 4 gives 8 mixes." in row.words) == (variant == "mit")
     assert f"{row.words} λ = {', '.join(f'{lam:.2f}' for lam in row.lams)}." in panel.describe()
+
+
+@pytest.mark.parametrize(("variant", "k", "rows"), [("regmixup", 7, 8), ("mit", 4, 8)])
+def test_the_third_row_has_place_for_eight(variant: str, k: int, rows: int, data: Dataset) -> None:
+    panel = mx.panels.mixing_panel(data, pairs=2)
+    panel.variant, panel.k = variant, 8
+    assert len(panel.third.lams) == len(panel.third.images) == rows
+    assert f" K = {k} gives {rows} mixes, as many as fit here." in panel.third.words
 
 
 def test_a_variant_that_cannot_mix_these_images_says_so(data: Dataset) -> None:
@@ -257,7 +268,11 @@ def test_wrong_input_to_the_mixing_panel(data: Dataset) -> None:
         ("row", 32, "row must be an integer from 0 to 31, got 32"),
         ("column", -1, "column must be an integer of at least 0, got -1"),
         ("lam", 1.5, "lam must be a number from 0 to 1, got 1.5"),
-        ("variant", "mixup", "variant must be one of " + ", ".join(map(repr, OTHERS)) + ", got 'mixup'"),
+        (
+            "variant",
+            "mixup",
+            "variant must be one of " + ", ".join(map(repr, OTHERS)) + ", got 'mixup'; did you mean 'regmixup'?",
+        ),
     ]:
         before = panel.state
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -9,8 +9,19 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from browsing import choose_theme, drag_to, load_module, mount, open_notebook, updates_per_second
+from browsing import (
+    SECONDS,
+    canvas_bytes,
+    drag_to,
+    known,
+    load_module,
+    mount,
+    open_panel,
+    tab_through,
+    updates_per_second,
+    violations,
+    violations_in_both_themes,
+)
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -22,15 +33,6 @@ from mixlab.panels.mixing import MixingPanel, mix_bytes, paste
 
 ALPHAS = [0.01, 0.03, 0.1, 0.2, 0.4, 0.999, 1, 2, 8, 33, 100]
 FLOOR = 45  # updates a second; 50 and more on a machine that does nothing else (benchmarks/panels.py)
-ECHO = """
-import ipywidgets, IPython.display
-echo = ipywidgets.HTML()
-def hear(_=None):
-    echo.value = repr(panel.state)
-panel.observe(hear)
-hear()
-IPython.display.display(echo, panel)
-"""
 
 
 def mixing() -> MixingPanel:
@@ -171,11 +173,6 @@ def test_what_is_on_the_canvases_is_what_python_mixes(page: Page) -> None:
         np.testing.assert_array_equal(here, there)
 
 
-def canvas_bytes(canvas: Locator) -> np.ndarray:
-    pixels = canvas.evaluate("(it) => Array.from(it.getContext('2d').getImageData(0, 0, it.width, it.height).data)")
-    return np.array(pixels, np.uint8).reshape(32, 32, 4)[..., :3]
-
-
 def test_fine_screens_get_fine_canvases(browser: Browser) -> None:
     context = browser.new_context(device_scale_factor=2)
     root = mount(context.new_page(), mx.panels.lambda_panel())
@@ -205,12 +202,7 @@ def test_drawing_again_draws_other_lambdas_and_another_box(page: Page) -> None:
 
 @pytest.mark.parametrize("make", [mx.panels.lambda_panel, mixing])
 def test_every_control_is_reached_by_the_keyboard(page: Page, make: Any) -> None:
-    root = mount(page, make())
-    controls = root.locator("input, select, button")
-    for i in range(controls.count()):
-        page.keyboard.press("Tab")
-        expect(controls.nth(i)).to_be_focused()
-        assert controls.nth(i).evaluate("(it) => getComputedStyle(it).outlineStyle") == "solid"
+    assert tab_through(page, mount(page, make())) > 3
 
 
 def test_nothing_moves_by_itself(page: Page) -> None:
@@ -227,10 +219,7 @@ def test_nothing_moves_by_itself(page: Page) -> None:
 @pytest.fixture(scope="module")
 def lambda_page(open_page: Page, jupyterlab: Any) -> Page:
     """The λ panel in a notebook, with what Python knows of it in `.widget-html`."""
-    open_notebook(
-        open_page, jupyterlab, "lambda.ipynb", ["import mixlab as mx\npanel = mx.panels.lambda_panel()", ECHO]
-    )
-    open_page.locator(".mixlab-panel[data-draws]").wait_for(timeout=60_000)
+    open_panel(open_page, jupyterlab, "lambda.ipynb", "import mixlab as mx\npanel = mx.panels.lambda_panel()")
     return open_page
 
 
@@ -238,20 +227,8 @@ def lambda_page(open_page: Page, jupyterlab: Any) -> Page:
 def mixing_page(page: Page, jupyterlab: Any) -> Page:
     """The mixing panel in a notebook, likewise."""
     make = "import mixlab as mx\npanel = mx.panels.mixing_panel(mx.load('shapes', train_size=40), pairs=4)"
-    open_notebook(page, jupyterlab, "mixing.ipynb", [make, ECHO])
-    page.locator(".mixlab-panel[data-draws]").wait_for(timeout=60_000)
+    open_panel(page, jupyterlab, "mixing.ipynb", make)
     return page
-
-
-def known(page: Page) -> Locator:
-    """What Python knows of the panel's state."""
-    return page.locator(".widget-html-content")
-
-
-def violations(page: Page) -> list[tuple[str, Any]]:
-    found = Axe().run(page, context=".mixlab-panel").response
-    assert len(found["passes"]) > 5
-    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
 
 
 def floor(page: Page, handle: Locator) -> float:
@@ -311,12 +288,7 @@ def test_the_lambda_panel_keeps_up_with_a_drag(lambda_page: Page) -> None:
 
 
 def test_axe_finds_nothing_in_the_lambda_panel_in_light_or_dark(lambda_page: Page) -> None:
-    assert violations(lambda_page) == []
-    choose_theme(lambda_page, "JupyterLab Dark")
-    expect(lambda_page.locator(".mixlab-panel")).to_have_attribute("data-dark", "true")
-    assert violations(lambda_page) == []
-    choose_theme(lambda_page, "JupyterLab Light")
-    expect(lambda_page.locator(".mixlab-panel")).to_have_attribute("data-dark", "false")
+    assert violations_in_both_themes(lambda_page) == []
 
 
 def test_the_mixing_panel_in_jupyterlab(mixing_page: Page) -> None:
@@ -351,7 +323,7 @@ def test_the_panel_works_in_voila(page: Page, jupyterlab: Any) -> None:
     jupyterlab.write_notebook("dashboard.ipynb", ["import mixlab as mx\nmx.panels.lambda_panel()"])
     page.goto(f"{jupyterlab.url}voila/render/dashboard.ipynb?token={jupyterlab.token}")
     root = page.locator(".mixlab-panel")
-    root.wait_for(timeout=60_000)
+    root.wait_for(timeout=SECONDS)
     expect(page.locator("figure[class^=mixlab-still]")).to_be_hidden()
     drag_to(page, root.get_by_label("α, on a log scale"), 0.2)
     expect(root.locator(".mx-words")).not_to_contain_text("θ̄ = 0.750")

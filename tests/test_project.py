@@ -18,8 +18,12 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
-FROM_PIP = {"torch", "torchvision"}  # conda takes these from PyTorch's CPU index
-IMPORTED_AS = {"pillow": {"PIL"}, "ipywidgets": {"ipywidgets", "traitlets", "IPython"}}  # and what is one with it
+FROM_PIP = {"torch", "torchvision", "relplot"}  # the first two from PyTorch's CPU index
+IMPORTED_AS = {
+    "pillow": {"PIL"},
+    "scikit-learn": {"sklearn"},
+    "ipywidgets": {"ipywidgets", "traitlets", "IPython"},
+}  # and what is one with it
 
 
 def toml():
@@ -86,7 +90,7 @@ def test_conda_environments_name_what_the_lessons_need(path):
     local = "+cpu" if path.startswith("binder") else ""
     assert pip[0] == "--extra-index-url https://download.pytorch.org/whl/cpu"
     assert pip[1:3] == [f"torch=={pins['torch']}{local}", f"torchvision=={pins['torchvision']}{local}"]
-    assert pip[3:] == ([] if local else ["--editable ."])
+    assert pip[3:] == [f"relplot=={pins['relplot']}", *([] if local else ["--editable ."])]
 
 
 def test_the_lessons_kernel_answers_widgets_on_its_main_thread():
@@ -118,14 +122,16 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 FLOORS = (
     "_check _sets modes blending geometry gridcut augment descent machine",
     "sampling losses predictions intervals models shapes _cache",
-    "calibration normalising _plan_checks _download _hub _official",
-    "plans gradients puzzle",
+    "cells classwise smooth ranking normalising _plan_checks _download _hub _official",
+    "calibration estimators chance temperature plans gradients puzzle",
     "variants hidden",
     "mixing sources",
     "data batches",
-    "training variance spirals spiral_training lightning doctor",
-    "plots",
-    "checking exercises_multimix exercises_manifold exercises_puzzle exercises",
+    "training variance spirals spiral_training lightning doctor truth human rescaling",
+    "ink",
+    "plots diagrams",
+    "checking",
+    "exercises_multimix exercises_manifold exercises_puzzle exercises_calibration exercises_test_time exercises",
     "__init__",
     "panels",
     "__main__",

@@ -188,6 +188,49 @@ def test_describe_gives_the_numbers_of_the_moment(panel: PuzzlePanel) -> None:
     assert plt.get_fignums() == []
 
 
+@pytest.mark.parametrize(
+    ("side", "blocks", "movable", "pixels"),
+    [(32, 2, 64, 4), (32, 8, 64, 4), (32, 16, 256, 2), (28, 2, 196, 2), (28, 4, 16, 7)],
+)
+def test_the_blocks_that_move_are_counted(data: Dataset, side: int, blocks: int, movable: int, pixels: int) -> None:
+    """Of four pixels where the mask's blocks are made of fours, else of two; a block of 7 pixels moves whole."""
+    panel = mx.panels.puzzle_panel(cropped(data, side, side), pairs=2)
+    panel.blocks = blocks
+    moves = panel.solution.exact.plan.moves
+    assert moves is not None
+    assert panel._answer["movable"] == moves.shape[-1] == movable == (side // pixels) ** 2
+    assert panel.describe().endswith(f". Of each image {movable} blocks of {pixels} × {pixels} pixels can move.")
+
+
+def test_without_transport_no_block_can_move(panel: PuzzlePanel) -> None:
+    assert panel._answer["movable"] > 0
+    panel.transport = False
+    assert panel._answer["movable"] == 0
+    cut = label_words(float(panel.solution.cutmix.lam[0, 0]), panel.names)
+    assert panel.describe().endswith(f": {cut}.")
+
+
+def test_a_clipped_box_is_said(data: Dataset) -> None:
+    """By counting pixels: a box is clipped where it covers fewer of them than one of its sides would in the middle."""
+    panel = mx.panels.puzzle_panel(data, pairs=20, seed=3)
+    said = set()
+    for panel.lam in (0.05, 0.5, 0.8):
+        side = int(32 * (1 - panel.lam) ** 0.5)
+        for panel.pair in range(20):
+            plan = panel.solution.cutmix
+            assert plan.box is not None
+            top, left, bottom, right = plan.box[0, panel.pair].tolist()
+            clipped = (bottom - top) * (right - left) < (2 * (side // 2)) ** 2
+            assert panel._answer["clipped"] is clipped
+            words = ", its box clipped at the edge" if clipped else ""
+            cut = label_words(float(plan.lam[0, panel.pair]), panel.names)
+            assert f" CutMix at the same λ{words}: {cut}. Of each image 64 blocks " in panel.describe()
+            said.add(clipped)
+    assert said == {True, False}
+    panel.lam = 1.0  # a box of no pixels loses none
+    assert panel._answer["clipped"] is False
+
+
 def test_the_swap_is_compared_in_words(data: Dataset) -> None:
     pytest.importorskip("gco", reason="gco-wrapper has no wheel for this Python")
     panel = mx.panels.puzzle_panel(data, pairs=20)

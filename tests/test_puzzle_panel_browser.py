@@ -5,34 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import choose_theme, drag_to, load_module, mount, open_notebook
+from browsing import canvas_bytes, choose_theme, drag_to, known, load_module, mount, open_panel, tab_through, violations
 from matplotlib.colors import LinearSegmentedColormap
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 import mixlab as mx
 from mixlab.panels._pairs import bytes_of
 from mixlab.panels.puzzle import SHADES, PuzzlePanel
 
-ECHO = """
-import ipywidgets, IPython.display
-echo = ipywidgets.HTML()
-def hear(_=None):
-    echo.value = repr(panel.state)
-panel.observe(hear)
-hear()
-IPython.display.display(echo, panel)
-"""
+DATA = "import mixlab as mx\ndata = mx.load('shapes', train_size=40)"
 
 
 def puzzle() -> PuzzlePanel:
     return mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4)
-
-
-def canvas_bytes(canvas: Locator) -> np.ndarray:
-    pixels = canvas.evaluate("(it) => Array.from(it.getContext('2d').getImageData(0, 0, it.width, it.height).data)")
-    height, width = canvas.evaluate("(it) => [it.height, it.width]")
-    return np.array(pixels, np.uint8).reshape(height, width, 4)[..., :3]
 
 
 def test_colours_are_those_of_the_still_picture(page: Page) -> None:
@@ -83,13 +68,7 @@ def test_a_drag_asks_at_each_move_and_tells_at_its_end(page: Page) -> None:
 
 
 def test_every_control_is_reached_by_the_keyboard(page: Page) -> None:
-    root = mount(page, puzzle())
-    controls = root.locator("input, select, button")
-    assert controls.count() == 10
-    for i in range(controls.count()):
-        page.keyboard.press("Tab")
-        expect(controls.nth(i)).to_be_focused()
-        assert controls.nth(i).evaluate("(it) => getComputedStyle(it).outlineStyle") == "solid"
+    assert tab_through(page, mount(page, puzzle())) == 10
 
 
 def test_taken_down_it_stops_listening(page: Page) -> None:
@@ -109,26 +88,8 @@ def test_without_gco_the_swap_has_no_picture(page: Page, monkeypatch: pytest.Mon
 # In JupyterLab
 
 
-def known(page: Page) -> Locator:
-    """What Python knows of the panel's state."""
-    return page.locator(".widget-html-content")
-
-
-def violations(page: Page) -> list[tuple[str, Any]]:
-    found = Axe().run(page, context=".mixlab-panel").response
-    assert len(found["passes"]) > 5
-    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
-
-
-def open_panel(page: Page, jupyterlab: Any, name: str, make: str) -> Locator:
-    cells = [f"import mixlab as mx\ndata = mx.load('shapes', train_size=40)\npanel = {make}", ECHO]
-    open_notebook(page, jupyterlab, name, cells)
-    page.locator(".mixlab-panel[data-draws]").wait_for(timeout=60_000)
-    return page.locator(".mixlab-panel")
-
-
 def test_the_puzzle_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
-    root = open_panel(page, jupyterlab, "puzzle.ipynb", "mx.panels.puzzle_panel(data, pairs=4)")
+    root = open_panel(page, jupyterlab, "puzzle.ipynb", f"{DATA}\npanel = mx.panels.puzzle_panel(data, pairs=4)")
     assert violations(page) == []
     result = root.locator(".mx-tile canvas").nth(7)
     before = result.get_attribute("aria-label")
@@ -162,7 +123,7 @@ def re_mask(blocks: int) -> Any:
 
 
 def test_the_third_row_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
-    root = open_panel(page, jupyterlab, "third.ipynb", "mx.panels.mixing_panel(data, pairs=4)")
+    root = open_panel(page, jupyterlab, "third.ipynb", f"{DATA}\npanel = mx.panels.mixing_panel(data, pairs=4)")
     strip = root.locator("canvas.mx-plot")
     root.get_by_label("Third row").select_option("resizemix")
     expect(known(page)).to_contain_text("'variant': 'resizemix'")

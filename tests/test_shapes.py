@@ -99,6 +99,17 @@ def test_outlines_cover_the_area_of_the_figures_they_name():
     assert 0.8 < area["crescent"] < pi - pi * 0.8**2 + 0.6
 
 
+def test_a_gauge_is_a_centred_bar_and_leaves_the_rest_of_the_picture_alone():
+    images, _ = shapes.draw(16, seed=3)
+    before = images.clone()
+    found = shapes.with_gauge(images, torch.arange(16))
+    assert torch.equal(images, before)
+    assert torch.equal(found[:, :, :29], images[:, :, :29])
+    for level in range(16):
+        row = [0] * (15 - level) + [255] * (2 * level + 2) + [0] * (15 - level)
+        assert torch.equal(found[level, :, 29:], torch.tensor(row, dtype=torch.uint8).expand(3, 3, 32))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

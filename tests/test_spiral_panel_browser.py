@@ -4,14 +4,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import choose_theme, drag_to, load_module, mount, open_notebook
+from browsing import SECONDS, button, drag_to, load_module, mount, opened, status, violations_in_both_themes
 from conftest import Lab
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mixlab as mx
 
-SECONDS = 60_000  # how long the slowest machine may take, in Playwright's milliseconds
 CELL = """
 import mixlab as mx
 panel = mx.panels.spiral_panel(layer="none", epochs=3)
@@ -30,30 +28,8 @@ UNPACK = """() => panel.unpack(model.get("_pictures"), model.get("_view").runs).
 @pytest.fixture(scope="module")
 def notebook(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
     """One notebook with one panel for every test of the module."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    page = context.new_page()
-    open_notebook(page, jupyterlab, "spirals.ipynb", [CELL])
-    page.locator(".mx-spirals").wait_for(timeout=SECONDS)
-    yield page
-    context.close()
-
-
-@pytest.fixture
-def root(notebook: Page) -> Iterator[Locator]:
-    """The panel, at rest and without runs."""
-    root = notebook.locator(".mx-spirals")
-    button(root, "Reset").click()
-    status(root, "Say what you expect")
-    yield root
-    button(root, "Reset").click()
-
-
-def button(root: Locator, name: str) -> Locator:
-    return root.get_by_role("button", name=name, exact=True)
-
-
-def status(root: Locator, words: str) -> None:
-    expect(root.locator(".mx-status")).to_contain_text(words, timeout=SECONDS)
+    with opened(browser, jupyterlab, "spirals.ipynb", [CELL], tall=1000) as page:
+        yield page
 
 
 def test_two_runs_and_the_ghost(root: Locator, notebook: Page) -> None:
@@ -117,11 +93,7 @@ def test_axe_finds_nothing(root: Locator, notebook: Page) -> None:
     for _ in range(2):
         button(root, "Start").click()
         status(root, "Finished: 3 epochs")
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        choose_theme(notebook, theme)
-        expect(root).to_have_attribute("data-dark", str(theme.endswith("Dark")).lower())
-        found = Axe().run(notebook, context=".mx-spirals").response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    assert violations_in_both_themes(notebook) == []
 
 
 def test_the_browser_reads_what_python_sent(page: Page) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import mixlab as mx
+from mixlab.machine import using_threads
 from mixlab.spiral_training import GRID, REACH, SpiralRecord, SpiralTrainer
 from mixlab.spirals import SpiralNet, class_singular_values, spirals
 
@@ -161,6 +162,25 @@ def test_a_record_is_what_the_net_says() -> None:
         share = one.model(torch.tensor([middle])).softmax(1)[0, 1].item()
         assert int(record.field[1, row, column]) == pytest.approx(255 * share, abs=0.51)
     assert math.isnan(trainer().evaluate().train_loss)
+
+
+def test_one_thread_inside_and_as_many_as_before_outside() -> None:
+    one, seen = trainer(mx.Mixer("manifold", layers=["bottleneck"])), []
+    one.model.head.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    one.model.head.weight.register_hook(lambda _: seen.append(torch.get_num_threads()))
+    with using_threads(3):
+        one.step()
+        assert torch.get_num_threads() == 3
+        one.evaluate()
+        assert torch.get_num_threads() == 3
+        with torch.no_grad():
+            one.model.head.weight.fill_(math.nan)
+        with pytest.raises(FloatingPointError):
+            one.step()
+        assert torch.get_num_threads() == 3
+    assert len(seen) == 2 + 2 + 2  # forward and backward; test points and the plane; forward and backward
+    assert set(seen) == {1}
+    assert one.picked == "cpu, 1 thread (a second gains nothing on a net this small)"
 
 
 def test_it_learns_the_spirals() -> None:

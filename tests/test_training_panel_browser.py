@@ -5,14 +5,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import choose_theme, drag_to, load_module, open_notebook
+from browsing import SECONDS, button, drag_to, load_module, opened, status, violations_in_both_themes
 from conftest import Lab
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mixlab as mx
 
-SECONDS = 60_000  # how long the slowest machine may take, in Playwright's milliseconds
 # A net that waits a little at each batch, so that a run is still at work when the test has done its clicks.
 CELL = """
 import time
@@ -41,30 +39,8 @@ display(echo, panel)
 @pytest.fixture(scope="module")
 def notebook(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
     """One notebook with one panel for every test of the module."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1300})
-    page = context.new_page()
-    open_notebook(page, jupyterlab, "training.ipynb", [CELL])
-    page.locator(".mx-training").wait_for(timeout=SECONDS)
-    yield page
-    context.close()
-
-
-@pytest.fixture
-def root(notebook: Page) -> Iterator[Locator]:
-    """The panel, at rest and without runs."""
-    root = notebook.locator(".mx-training")
-    button(root, "Reset").click()
-    status(root, "Say what you expect")
-    yield root
-    button(root, "Reset").click()
-
-
-def button(root: Locator, name: str) -> Locator:
-    return root.get_by_role("button", name=name, exact=True)
-
-
-def status(root: Locator, words: str) -> None:
-    expect(root.locator(".mx-status")).to_contain_text(words, timeout=SECONDS)
+    with opened(browser, jupyterlab, "training.ipynb", [CELL], tall=1300) as page:
+        yield page
 
 
 def test_it_trains_and_its_sliders_live(root: Locator, notebook: Page) -> None:
@@ -156,11 +132,7 @@ def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
 def test_axe_finds_nothing(root: Locator, notebook: Page) -> None:
     button(root, "Step").click()
     status(root, "Paused after batch 1")
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        choose_theme(notebook, theme)
-        expect(root).to_have_attribute("data-dark", str(theme.endswith("Dark")).lower())
-        found = Axe().run(notebook, context=".mx-training").response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    assert violations_in_both_themes(notebook) == []
 
 
 def test_the_image_slider_reaches_both_ends(page: Page) -> None:

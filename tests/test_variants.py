@@ -1,6 +1,6 @@
 """The laws every variant keeps, its own settings, and a new one that is a class and a line in KINDS."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import pytest
@@ -8,14 +8,15 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from mixlab import Mixed, Mixer, MixPlan
+from mixlab import Mixed, Mixer, MixPlan, mixed_logits, mixed_loss
 from mixlab.variants import KINDS, VARIANTS, Request, Variant
 
 LEVEL = 1e-6  # of each statistical test
 BATCH, SIDE, CLASSES = 6, 32, 4
 TAUGHT = [name for name, kind in KINDS.items() if kind.needs_model]
 IMAGES_ONLY = [name for name, kind in KINDS.items() if kind.takes_images]
-MIXING_FIRST = [name for name, kind in KINDS.items() if not kind.mixes_inside]
+OWN_LOSS = [name for name, kind in KINDS.items() if kind.decouples or not kind.two_labels]
+MIXING_FIRST = [name for name, kind in KINDS.items() if not (kind.mixes_inside or name in OWN_LOSS)]
 PAIRING = [name for name, kind in KINDS.items() if kind.pairs]
 FOLLOWING = [name for name, kind in KINDS.items() if kind.label_follows_pixels]
 
@@ -64,9 +65,10 @@ def test_it_says_what_it_is_in_a_line(variant):
 @pytest.mark.parametrize("variant", KINDS)
 def test_a_plan_has_the_shapes_and_ranges_it_promises(variant):
     plan = plan_of(variant)
-    assert (plan.variant, plan.k, plan.batch) == (variant, 3, BATCH)
+    rows = KINDS[variant].rows(3)
+    assert (plan.variant, plan.k, plan.batch) == (variant, rows, BATCH)
     for lam in (plan.lam, plan.nominal):
-        assert (lam.shape, lam.dtype) == ((3, BATCH), torch.float32)
+        assert (lam.shape, lam.dtype) == ((rows, BATCH), torch.float32)
         assert torch.all((lam >= 0) & (lam <= 1))
     assert torch.equal(plan.partner.sort().values, torch.arange(BATCH))
     assert torch.equal(plan.partner, torch.arange(BATCH)) is not KINDS[variant].pairs
@@ -85,8 +87,9 @@ def test_a_mixed_batch_has_the_shapes_it_promises_and_inputs_are_untouched(varia
         mixed = Mixed(plan.apply(x), *plan.labels(y), plan)
     else:
         mixed = Mixer(variant, k=2)(x, y, model=model, generator=seeded())
-    assert (mixed.x.shape, mixed.x.dtype) == ((2 * BATCH, 3, SIDE, SIDE), dtype)
-    assert mixed.y_a.shape == mixed.y_b.shape == mixed.lam.shape == (2 * BATCH,)
+    rows = KINDS[variant].rows(2) * BATCH
+    assert (mixed.x.shape, mixed.x.dtype) == ((rows, 3, SIDE, SIDE), dtype)
+    assert mixed.y_a.shape == mixed.y_b.shape == mixed.lam.shape == (rows,)
     assert torch.equal(mixed.x, mixed.plan.apply(x))
     after = (x, y, *([] if model is None else model.parameters()))
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
@@ -116,20 +119,21 @@ def test_equal_generators_give_equal_plans_and_others_do_not(variant):
 @pytest.mark.parametrize("variant", PAIRING)
 def test_each_of_k_mixes_has_a_lambda_of_its_own(variant):
     plan = plan_of(variant)
-    for k in range(3):
-        assert len(set(plan.nominal[k].tolist())) > 1
-        assert not torch.equal(plan.nominal[k], plan.nominal[(k + 1) % 3])
+    clean = variant == "regmixup"
+    for k in range(plan.k):
+        assert (len(set(plan.nominal[k].tolist())) > 1) is not (clean and k == 0)
+        assert not torch.equal(plan.nominal[k], plan.nominal[(k + 1) % plan.k])
         if KINDS[variant].label_follows_pixels:
-            assert not torch.equal(plan.lam[k], plan.lam[(k + 1) % 3])
+            assert not torch.equal(plan.lam[k], plan.lam[(k + 1) % plan.k])
 
 
 @pytest.mark.parametrize("variant", PAIRING)
 def test_a_shared_lambda_is_drawn_once_for_the_batch(variant):
     plan = plan_of(variant, shared_lam=True)
-    assert torch.equal(plan.nominal, plan.nominal[:, :1].expand(3, BATCH))
+    assert torch.equal(plan.nominal, plan.nominal[:, :1].expand(plan.k, BATCH))
     assert len(set(plan.nominal[:, 0].tolist())) > 1
     if plan.box is not None and not KINDS[variant].needs_model:  # who looks at images puts each box where it belongs
-        assert torch.equal(plan.box, plan.box[:, :1].expand(3, BATCH, 4))
+        assert torch.equal(plan.box, plan.box[:, :1].expand(plan.k, BATCH, 4))
 
 
 @pytest.mark.parametrize("variant", KINDS)
@@ -214,7 +218,32 @@ def test_a_model_changes_nothing_for_what_does_not_look_at_it(variant):
     assert plan.to_json() == Mixer(variant).plan(x, generator=seeded()).to_json()
 
 
-@pytest.mark.parametrize("variant", [name for name in KINDS if name not in MIXING_FIRST])
+@pytest.mark.parametrize("variant", OWN_LOSS)
+def test_what_has_a_loss_of_its_own_points_to_the_way(variant):
+    generator = seeded()
+    with pytest.raises(TypeError) as caught:
+        Mixer(variant)(*batch(), generator=generator)
+    does = "decouples logits" if KINDS[variant].decouples else "mixes more labels than two"
+    assert str(caught.value) == (
+        f"variant must be one whose images and two labels are all that a loss needs, got {variant!r}, which {does}: "
+        "use plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
+    )
+    assert torch.equal(generator.get_state(), seeded().get_state())
+
+
+@pytest.mark.parametrize("variant", KINDS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_a_plan_is_cross_entropy_against_its_targets(variant, smoothing):
+    x, y = batch()
+    model, plan = net(), plan_of(variant, layers=["0"]) if variant == "manifold" else plan_of(variant)
+    logits = mixed_logits(model, x, plan).double()
+    assert logits.shape == (plan.k * BATCH, CLASSES)
+    expected = nn.functional.cross_entropy(logits, plan.targets(y, CLASSES).double(), label_smoothing=smoothing)
+    loss = mixed_loss(model, x, y, replace(plan, clean_loss=None), label_smoothing=smoothing)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", [name for name, kind in KINDS.items() if kind.mixes_inside])
 def test_what_mixes_inside_points_to_the_way(variant):
     with pytest.raises(TypeError) as caught:
         Mixer(variant)(*batch())

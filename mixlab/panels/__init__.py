@@ -8,13 +8,14 @@ from typing import Any
 
 # No module here may bear the name of a function: importing it would put the module in the function's place.
 _HOMES = {
+    "calibration_panel": "calibration",
     "lambda_panel": "lambdas",
     "mixing_panel": "mixing",
     "puzzle_panel": "puzzle",
     "spiral_panel": "spirals",
     "training_panel": "training",
 }
-__all__ = ["lambda_panel", "mixing_panel", "puzzle_panel", "spiral_panel", "training_panel"]
+__all__ = ["calibration_panel", "lambda_panel", "mixing_panel", "puzzle_panel", "spiral_panel", "training_panel"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,18 @@ export function field(label, control, shown = "") {
   return make("div", { class: "mx-field" }, make("div", { class: "mx-label" }, title, shown), control);
 }
 
+/** A menu of [value, words] or [value, words, title] options; `release` takes the value that is chosen. */
+export function menuOf(options, release) {
+  const menu = make("select", { onChange: () => release(menu.value) });
+  for (const [value, words, title] of options) menu.append(make("option", { value, ...(title && { title }) }, words));
+  return menu;
+}
+
+/** Put words where others stand; what is written again would be read aloud again. */
+export function write(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
 /** A native slider; `say` puts a value in words for the eye (beside the label) and for the ear (aria-valuetext). */
 export function slider(label, { min, max, step, toValue, toPosition, say }, onMove, onRelease) {
   const shown = make("span", { class: "mx-value", "aria-hidden": "true" });
@@ -53,7 +65,8 @@ export const ALPHA_SCALE = {
   toPosition: Math.log10,
   say: (alpha) => String(Number(alpha.toPrecision(3))),
 };
-export const K_SCALE = { min: 1, max: 8, step: 1, toValue: Number, toPosition: Number, say: String };
+export const PLAIN_SCALE = { min: 0, step: 1, toValue: Number, toPosition: Number, say: String };
+export const K_SCALE = { ...PLAIN_SCALE, min: 1, max: 8 };
 
 /** The colours in force, read from the stylesheet; data-dark says whether the page is dark. */
 export function readTheme(root) {

@@ -200,10 +200,11 @@ function showPanel({ model, el }) {
   const pairWords = make("span");
   const legend = make("p", { class: "mx-legend" }, legendItem("line", "density of Beta(α, α)"),
     legendItem("bar", drawnWords), legendItem("dot", pairWords));
-  const menu = make("select", {});
-  for (const [name, meaning] of Object.entries(model.get("_variants"))) {
-    menu.append(make("option", { value: name, title: meaning }, name));
-  }
+  const variants = Object.entries(model.get("_variants")).map(([name, meaning]) => [name, name, meaning]);
+  const menu = menuOf(variants, (variant) => {
+    state.variant = variant;
+    commit();
+  });
   const say = () => sentence(state, drawn);
   const root = make("div", { class: "mixlab-panel", role: "group", "aria-label": "The law of λ" });
 
@@ -222,10 +223,6 @@ function showPanel({ model, el }) {
   const release = () => commit();
   const alpha = slider("α, on a log scale", ALPHA_SCALE, follow("alpha"), release);
   const k = slider("K, mixes of each pair", K_SCALE, follow("k"), release);
-  menu.addEventListener("change", () => {
-    state.variant = menu.value;
-    commit();
-  });
   const again = make("button", { type: "button" }, "Draw again");
   again.addEventListener("click", () => {
     state.seed = (state.seed + 1) % 2 ** 31;

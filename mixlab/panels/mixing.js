@@ -180,10 +180,9 @@ function showPanel({ model, el }) {
     commit();
   };
 
-  const menu = make("select", {}, ...names.map(([a, b], i) => make("option", { value: i }, `${i + 1}: ${a} and ${b}`)));
-  menu.addEventListener("change", () => settle({ pair: Number(menu.value) }));
-  const third = make("select", {}, ...Object.keys(others).map((name) => make("option", { value: name, title: others[name] }, name)));
-  third.addEventListener("change", () => settle({ variant: third.value }));
+  const menu = menuOf(names.map(([a, b], i) => [i, `${i + 1}: ${a} and ${b}`]), (i) => settle({ pair: Number(i) }));
+  const kinds = Object.entries(others).map(([name, meaning]) => [name, name, meaning]);
+  const third = menuOf(kinds, (variant) => settle({ variant }));
   const next = make("button", { type: "button" }, "Next pair");
   next.addEventListener("click", () => settle({ pair: (state.pair + 1) % names.length }));
   const again = make("button", { type: "button" }, "Draw λ and boxes");
@@ -191,13 +190,12 @@ function showPanel({ model, el }) {
     const seed = (state.seed + 1) % 2 ** 31;
     settle({ seed, ...drawMixes(state.alpha, seed, height, width)[0] });
   });
-  const plain = { min: 0, step: 1, toValue: Number, toPosition: Number, say: String };
   const sliders = {
-    lam: slider("λ, share of x", { ...plain, max: 1, step: 0.01, say: (lam) => lam.toFixed(2) }, follow("lam"), release),
+    lam: slider("λ, share of x", { ...PLAIN_SCALE, max: 1, step: 0.01, say: (lam) => lam.toFixed(2) }, follow("lam"), release),
     alpha: slider("α, on a log scale", ALPHA_SCALE, follow("alpha"), release),
     k: slider("K, mixes of this pair", K_SCALE, follow("k"), release),
-    row: slider("Box, down", { ...plain, max: height - 1 }, follow("row"), release),
-    column: slider("Box, across", { ...plain, max: width - 1 }, follow("column"), release),
+    row: slider("Box, down", { ...PLAIN_SCALE, max: height - 1 }, follow("row"), release),
+    column: slider("Box, across", { ...PLAIN_SCALE, max: width - 1 }, follow("column"), release),
   };
   dragBox(four.cut.frame, size, (down, across) => set({ row: down, column: across }), release);
   const controls = (...nodes) => make("div", { class: "mx-controls" }, ...nodes);

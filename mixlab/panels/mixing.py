@@ -54,7 +54,7 @@ def draw_mixes(alpha: float, seed: int, size: Sequence[int]) -> list[Mix]:
 
 
 class Row(NamedTuple):
-    """K mixes of a pair from x to x′: images uint8 [K, H, W, 3], their λs, and what is to be said of them."""
+    """The mixes of a pair from x to x′: images uint8 [K, H, W, 3], their λs, and what is to be said of them."""
 
     images: np.ndarray
     lams: list[float]
@@ -67,8 +67,13 @@ def draw_row(pairs: Pairs, pair: int, alpha: float, k: int, seed: int, variant: 
     words = f"{variant}: {kind.about}."
     if kind.needs_model:
         words += f" Here: {pairs.whose}."
+    if not kind.label_follows_pixels:
+        words += " The λ shown is not the share of the pixels."
+    fitting = max(count for count in range(1, k + 1) if kind.rows(count) <= K_HIGH)
+    if kind.rows(k) != k:
+        words += f" K = {fitting} gives {kind.rows(fitting)} mixes{'' if fitting == k else ', as many as fit here'}."
     images, labels = pairs.images[pair], pairs.labels[pair]
-    mixer = Mixer(variant, alpha, k, ordered=True, partners="reversed")
+    mixer = Mixer(variant, alpha, fitting, ordered=True, partners="reversed")
     try:
         plan = mixer.plan(
             images,
@@ -77,7 +82,7 @@ def draw_row(pairs: Pairs, pair: int, alpha: float, k: int, seed: int, variant: 
             normalise=pairs.normalise,
             generator=torch.Generator().manual_seed(seed),
         )
-        mixes = plan.apply(images).view(k, *images.shape)[:, 0]
+        mixes = plan.apply(images).view(plan.k, *images.shape)[:, 0]
     except (TypeError, ValueError, RuntimeError) as error:
         return Row(
             np.empty((0, *pairs.size, 3), np.uint8),

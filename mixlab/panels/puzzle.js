@@ -110,7 +110,7 @@ function rivals(size) {
       words.textContent = bytes ? `${labelWords(lam, names)}${note}` : "not installed";
       canvas.setAttribute("aria-label", `${name}: ${words.textContent}`);
     });
-    if (compared.textContent !== said) compared.textContent = said;
+    write(compared, said);
   };
   return { node: make("div", { class: "mx-rivals" }, ...each.map(({ node }) => node), compared), draw };
 }
@@ -143,7 +143,7 @@ function results([height, width]) {
 
 /** The controls other than the pair; `follow` hears each move and `release` its end. */
 function controlsOf(limits, choices, follow, release) {
-  const plain = { min: 0, step: 0.05, toValue: Number, toPosition: Number, say: (value) => String(Number(value.toFixed(2))) };
+  const plain = { ...PLAIN_SCALE, step: 0.05, say: (value) => String(Number(value.toFixed(2))) };
   const places = {
     min: 0, max: choices.length - 1, step: 1, say: String, toValue: (i) => choices[i], toPosition: (b) => choices.indexOf(b),
   };
@@ -196,7 +196,7 @@ function showPanel({ model, el }) {
       `by Python; ${whose}.`;
     // Said aloud only when it answers what was released, not at each point of a drag.
     const said = `The label is ${labelWords(lam, own)}. ${answer.compared}`;
-    if (STATE.every((name) => model.get(name) === answer.wanted[name]) && news.textContent !== said) news.textContent = said;
+    if (STATE.every((name) => model.get(name) === answer.wanted[name])) write(news, said);
   };
 
   const set = (change) => {
@@ -210,8 +210,7 @@ function showPanel({ model, el }) {
     commit();
   };
   const sliders = controlsOf(model.get("_limits"), model.get("_choices"), (name) => (value) => set({ [name]: value }), () => commit());
-  const menu = make("select", {}, ...names.map(([a, b], i) => make("option", { value: i }, `${i + 1}: ${a} and ${b}`)));
-  menu.addEventListener("change", () => settle({ pair: Number(menu.value) }));
+  const menu = menuOf(names.map(([a, b], i) => [i, `${i + 1}: ${a} and ${b}`]), (i) => settle({ pair: Number(i) }));
   const next = make("button", { type: "button" }, "Next pair");
   next.addEventListener("click", () => settle({ pair: (state.pair + 1) % names.length }));
   const moving = make("input", { type: "checkbox" });

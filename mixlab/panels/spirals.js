@@ -7,7 +7,6 @@ const SIDE = 80; // cells a side of the decision field
 const FAR = 1.2; // the plane is drawn from -FAR to FAR
 const TONE = 0.6; // how strong a colour is where the net is sure
 const MARGIN = { left: 34, right: 8, top: 6, bottom: 34 };
-const plainScale = { step: 1, toValue: Number, toPosition: Number, say: String };
 
 /** The parts of the synced bytes, one entry for each run: points, hidden states, labels, field. */
 export function unpack(view, runs) {
@@ -219,12 +218,6 @@ function pictures() {
   return { nodes: [name, reached, key, grid], draw };
 }
 
-function menuOf(options, release) {
-  const menu = make("select", { onChange: () => release(menu.value) });
-  for (const [value, words] of options) menu.append(make("option", { value }, words));
-  return menu;
-}
-
 function showPanel({ model, el }) {
   const state = Object.fromEntries(CONTROLS.map((name) => [name, model.get(name)]));
   const root = make("div", { class: "mixlab-panel mx-training mx-spirals", role: "group", "aria-label": "Spirals" });
@@ -239,7 +232,7 @@ function showPanel({ model, el }) {
   const layer = menuOf(Object.entries(model.get("_layers")), (value) => settle({ layer: value }));
   const classes = menuOf([[2, "2, A and B"], [3, "3, A to C"]], (value) => settle({ classes: Number(value) }));
   const alpha = slider("α, log scale", ALPHA_SCALE, follow("alpha"), () => commit());
-  const epochs = slider("Epochs", { ...plainScale, min: 1, max: 400 }, follow("epochs"), () => commit());
+  const epochs = slider("Epochs", { ...PLAIN_SCALE, min: 1, max: 400 }, follow("epochs"), () => commit());
   const seed = seedBox(settle);
   // No single steps: the pictures follow epochs, so a step would show nothing.
   const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }), { stepwise: false });
@@ -254,9 +247,6 @@ function showPanel({ model, el }) {
   );
   el.append(root);
 
-  const write = (node, words) => {
-    if (node.textContent !== words) node.textContent = words; // what is written again is read aloud again
-  };
   const look = (theme) => {
     const view = model.get("_view");
     row.show(view.phase);

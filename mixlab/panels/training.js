@@ -1,7 +1,6 @@
 // The training panel: controls that stay alive while Python trains, and what Python says of the run, some times a second.
 
 const CONTROLS = ["variant", "alpha", "k", "images", "epochs", "seed", "prediction"];
-const plain = { step: 1, toValue: Number, toPosition: Number, say: String };
 
 /** The number of images for a place on the log slider: two digits, and both ends exact. */
 export function imagesAt(position, [low, high]) {
@@ -24,9 +23,9 @@ function sliders(limits, follow, release) {
     alpha: slider("α, log scale", ALPHA_SCALE, follow("alpha"), release),
     k: slider("K, mixes a pair", K_SCALE, follow("k"), release),
     images: slider("Images", { ...images, step: 0.01 }, follow("images"), release),
-    epochs: slider("Epochs", { ...plain, min: low, max: high }, follow("epochs"), release),
+    epochs: slider("Epochs", { ...PLAIN_SCALE, min: low, max: high }, follow("epochs"), release),
     prediction: slider("Predicted accuracy",
-      { ...plain, min: 0, max: 1, step: 0.01, say: share, toPosition: (value) => value ?? 0.5 }, follow("prediction"), release),
+      { ...PLAIN_SCALE, max: 1, step: 0.01, say: share, toPosition: (value) => value ?? 0.5 }, follow("prediction"), release),
   };
 }
 
@@ -101,11 +100,8 @@ function showPanel({ model, el }) {
     commit();
   };
   const bars = sliders(model.get("_limits"), follow, release);
-  const menu = make("select", {});
-  for (const [name, meaning] of Object.entries(model.get("_variants"))) {
-    menu.append(make("option", { value: name, title: meaning }, name));
-  }
-  menu.addEventListener("change", () => settle({ variant: menu.value }));
+  const variants = Object.entries(model.get("_variants")).map(([name, meaning]) => [name, name, meaning]);
+  const menu = menuOf(variants, (variant) => settle({ variant }));
   const seed = seedBox(settle);
   // The state goes along: a change that is still on its way must not be overtaken by the command.
   const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }), { stepwise: true });
@@ -125,9 +121,6 @@ function showPanel({ model, el }) {
   );
   el.append(root);
 
-  const write = (node, words) => {
-    if (node.textContent !== words) node.textContent = words; // what is written again is read aloud again
-  };
   const look = () => {
     const view = model.get("_view");
     row.show(view.phase);

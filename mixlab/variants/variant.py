@@ -51,15 +51,19 @@ class Request:
         assert self.y is not None
         return self.model, self.y
 
-    def lambdas(self) -> Tensor:
-        """λ ~ Beta(alpha, alpha), float32 [K, B]."""
-        lam = sample_lambda(self.alpha, self.places, device=self.x.device, generator=self.generator)
-        return lam.expand(self.k, len(self.x)).contiguous()
+    def lambdas(self, *more: int) -> Tensor:
+        """λ ~ Beta(alpha, alpha), float32 [*more, K, B]."""
+        lam = sample_lambda(self.alpha, (*more, *self.places), device=self.x.device, generator=self.generator)
+        return lam.expand(*more, self.k, len(self.x)).contiguous()
 
     def uniform(self, *more: int) -> Tensor:
         """Uniform numbers in [0, 1), float64 [K, B or 1, *more]."""
         shape = (*self.places, *more)
         return torch.rand(shape, dtype=torch.float64, device=self.x.device, generator=self.generator)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, float64 of this shape."""
+        return torch.randn(shape, dtype=torch.float64, device=self.x.device, generator=self.generator)
 
     def pick(self, count: int) -> int:
         """One of `count` places, uniformly, for the whole batch. Python needs the number, so CUDA is waited for."""
@@ -78,6 +82,8 @@ class Variant(ABC):
         needs_model: it looks at the network, and at the labels, before it mixes.
         mixes_inside: it mixes hidden states, so that a batch cannot be mixed before the network sees it.
         label_follows_pixels: λ of the label is the mean share of the example's own pixels.
+        decouples: its logits are solved for those of the images before the loss (see `MixPlan.decoupled`).
+        two_labels: a mix has no labels but the example's and its partner's.
     """
 
     name: ClassVar[str]
@@ -87,11 +93,18 @@ class Variant(ABC):
     needs_model: ClassVar[bool] = False
     mixes_inside: ClassVar[bool] = False
     label_follows_pixels: ClassVar[bool] = True
+    decouples: ClassVar[bool] = False
+    two_labels: ClassVar[bool] = True
 
     @property
     def layers(self) -> Sequence[str]:
         """Where it mixes hidden states."""
         return ()
+
+    @staticmethod
+    def rows(k: int) -> int:
+        """How many mixes of each example its plans hold where the Mixer's K is `k`."""
+        return k
 
     def check(self, x: Tensor) -> None:  # noqa: B027  # most variants take any batch
         """Raise if these settings do not fit the batch; asked before anything is drawn. `x` is images if it must be."""
