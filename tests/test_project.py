@@ -130,8 +130,10 @@ FLOORS = (
     "training variance spirals spiral_training lightning doctor truth human rescaling",
     "ink",
     "plots diagrams",
-    "checking",
-    "exercises_multimix exercises_manifold exercises_puzzle exercises_calibration exercises_test_time exercises",
+    (
+        "checking exercises exercises_multimix exercises_manifold exercises_puzzle exercises_calibration "
+        "exercises_test_time"
+    ),
     "__init__",
     "panels",
     "__main__",

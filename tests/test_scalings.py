@@ -1,6 +1,5 @@
 """Vector scaling and isotonic regression against scipy, autograd and scikit-learn."""
 
-
 import numpy as np
 import pytest
 import torch
