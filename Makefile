@@ -32,7 +32,7 @@ bench:
 	@$(PYTHON) tools/set_up.py bench
 	$(BENCH) benchmarks/blend.py
 	$(BENCH) benchmarks/train.py
-	$(BENCH) benchmarks/reliability.py
+	$(BENCH) benchmarks/calibration.py
 	$(BENCH) benchmarks/puzzle.py
 	$(BENCH) benchmarks/variance.py
 	$(RUN) benchmarks/panels.py

@@ -319,7 +319,7 @@ def fit_isotonic(p: Predictions) -> Isotonic:
     # scipy's and not scikit-learn's, which is the same map but takes 70 MB of a lesson's memory
     from scipy.optimize import isotonic_regression
 
-    level, place, count = p.confidence.cpu().unique(return_inverse=True, return_counts=True)
+    level, place, count = torch.unique(p.confidence.cpu(), return_inverse=True, return_counts=True)
     share = torch.zeros_like(level).index_add(0, place, p.correct.double().cpu()) / count
     least = 1 / (len(p) + 2)
     fitted = torch.from_numpy(isotonic_regression(share.numpy(), weights=count.double().numpy()).x)

@@ -1,5 +1,7 @@
 """Mixing in other people's loops, each run against the real package: what README.md shows, and how it behaves."""
 
+import re
+
 import pytest
 import torch
 from take_home import BLOCKS, CLASSES, SETTINGS, exactly, images, learnable, readme_names
@@ -58,6 +60,18 @@ def test_readme_dataloader_mixes_in_its_workers(names):
     assert names["x"].shape == (128, 3, 4, 4)
     assert names["loss"].isfinite()
     assert names["lam"].unique().numel() > 100
+
+
+def test_readme_calibration(names, capsys):
+    draw = torch.Generator().manual_seed(3)
+    logits = 3 * torch.randn(400, CLASSES, generator=draw)
+    labels = torch.multinomial((logits / 2).softmax(1), 1, generator=draw)[:, 0]
+    exec(BLOCKS["calibration"], names | {"logits": logits, "labels": labels})
+    said = capsys.readouterr().out
+    accuracy = float((logits.argmax(1) == labels).double().mean())
+    assert f"accuracy     {accuracy:.4f}" in said
+    raw, repaired = float(re.search(r"^ece +(\S+)", said, re.MULTILINE)[1]), float(said.splitlines()[-1].split()[0])
+    assert repaired < raw / 2
 
 
 def test_readme_torchvision_pipeline(names):
