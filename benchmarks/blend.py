@@ -103,7 +103,7 @@ def memory(shape: tuple[int, ...]) -> list[dict[str, object]]:
             plan = mx.Mixer(variant, k=k).plan(x, y, model=model)
             batches = round(1 + harness.peak_bytes(lambda plan=plan: plan.apply(x)) / x.nbytes, 2)
             rows.append({"variant": variant, "shape": shape, "k": k, "batches": batches})
-            print(f"{variant:12} K = {k}: {batches:6.2f}   K + 2 = {k + 2}")
+            print(f"{variant:12} K = {k}: {batches:6.2f}   rows of the plan + 2 = {plan.k + 2}")
     return rows
 
 

@@ -133,6 +133,11 @@ class AnsweringPanel(Panel):
         self.observe(lambda _: self._respond(self.state), names=list(self.asks))
         self._respond(self.state)
 
+    def _refresh(self) -> None:
+        if self._pictured is not None:
+            self._respond(self.state)  # first, as the still picture takes longer
+        super()._refresh()
+
     @abstractmethod
     def answer(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """The words and numbers (as JSON) and the pictures for these values of the controls in `asks`."""
