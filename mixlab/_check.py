@@ -132,3 +132,10 @@ def generator(value: Any, device: torch.device) -> torch.Generator | None:
     if value.device.type != device.type or other_index:
         raise ValueError(f"generator must live on {device}, where it draws, got one on {value.device}")
     return value
+
+
+def resampling(n: Any, level: Any, source: Any) -> tuple[int, float, torch.Generator]:
+    """What an interval takes: resamples, level, and a generator on the CPU, by default of the same seed each time."""
+    n = integer("n", n, 100, 1_000_000)
+    level = number("level", level, 0.5, 0.999)
+    return n, level, generator(source, torch.device("cpu")) or torch.Generator().manual_seed(0)

@@ -175,9 +175,7 @@ class Reliability:
         Raises ValueError for an unknown metric, naming the nearest one, and where nothing has been added.
         """
         _check.choice("metric", metric, METRICS)
-        _check.integer("n", n, 100, 1_000_000)
-        level = _check.number("level", level, 0.5, 0.999)
-        generator = _check.generator(generator, torch.device("cpu")) or torch.Generator().manual_seed(0)
+        n, level, generator = _check.resampling(n, level, generator)
         cells, totals = self._read()
         if metric == "accuracy":
             ends = wilson(torch.tensor(self.accuracy(), dtype=torch.float64), cells[..., 0].sum(), level)

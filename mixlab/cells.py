@@ -199,6 +199,7 @@ class Resampler:
         self.scores = torch.randn((3, len(cells), n), generator=generator).double()
         self.count = self._multinomial(generator)
         self.right = Binomials(self.count, self.scores[1], generator)
+        self.seed = int(torch.randint(2**62, (), generator=generator))
         self.base, self.base_var = self.count * self.mean[:, :1], self.count * self.var[:, :1]
 
     def _multinomial(self, generator: torch.Generator) -> Tensor:
@@ -213,6 +214,7 @@ class Resampler:
 
     def answers(self, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Counts, sums of confidence and right answers, each [bins, n], where share is [bins]."""
+        self.right.generator = torch.Generator().manual_seed(self.seed)  # so that no world depends on another
         right = self.right.draw(share)
         spread = square_root(torch.addcmul(self.base_var, right, self.var[:, 1:] - self.var[:, :1]))
         conf = torch.addcmul(self.base, right, self.mean[:, 1:] - self.mean[:, :1])

@@ -27,6 +27,7 @@ from mixlab.smooth import smooth_curve, smooth_error
 if TYPE_CHECKING:  # the records only, not the training they come from
     from mixlab.training import Record
 
+FEW = 10  # predictions; no line leads to the mark of fewer
 CELLS = 25  # of the histogram of confidence
 
 
@@ -77,9 +78,11 @@ def plot_calibration(
         ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         ax.vlines(x, low, high, color=colour, alpha=0.4, linewidth=4, label=f"95% of calibrated models{which}")
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 6.5, "clip_on": False}
-        ax.plot(x, y, linestyle=dash, linewidth=1.3, label=f"accuracy in the bin{which}", **style)
-        ax.plot(x[~apart], y[~apart], linestyle="", markerfacecolor=ax.get_facecolor(), **style)
         filled = seen.count > 0
+        ax.plot(x, y, linestyle="", label=f"accuracy in the bin{which}", **style)
+        ax.plot(x[~apart], y[~apart], linestyle="", markerfacecolor=ax.get_facecolor(), **style)
+        enough = (seen.count[filled] >= FEW).numpy()
+        ax.plot(x[enough], y[enough], linestyle=dash, linewidth=1.3, color=colour, zorder=1.9)
         left, count, width = (part[filled].numpy() for part in (seen.edges[:-1], seen.count, seen.edges.diff()))
         looks: dict[str, Any] = {"facecolor": colour, "edgecolor": ax.get_facecolor(), "alpha": 0.45}
         if name == "after":
@@ -165,7 +168,7 @@ def plot_confidence(p: Predictions, ax: Axes | None = None, *, label: str = "") 
     """
     p = check_predictions(p, "p").cpu()
     ax, ink = axes_and_ink(ax, (6.0, 3.8))
-    cells = fill_cells(p.confidence, p.correct, width_edges(CELLS, p.probs.dtype))[..., 0]
+    cells = fill_cells(p.confidence, p.correct, width_edges(CELLS, p.given_dtype))[..., 0]
     wrong, right = cells.T.numpy()
     left = [i / CELLS for i in range(CELLS)]
     ax.bar(left, right, 1 / CELLS, align="edge", color=BLUE, alpha=0.6, edgecolor=PAPER, linewidth=0.5, label="right")
@@ -367,7 +370,7 @@ def _accuracy(p: Predictions) -> float:
 
 
 def _reliability(p: Predictions) -> Reliability:
-    return Reliability().update(p.probs, p.labels)
+    return Reliability().update(p.probs.to(p.given_dtype), p.labels)
 
 
 def _verdict(p: Predictions) -> str:

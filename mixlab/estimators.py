@@ -307,21 +307,25 @@ def estimates(
     for name in names:
         _check.choice("names", name, ESTIMATORS)
     _check.integer("n_bins", n_bins, 1, MAX_BINS)
-    _check.integer("n", n, 100, 1_000_000)
-    level = _check.number("level", level, 0.5, 0.999)
-    generator = _check.generator(generator, torch.device("cpu")) or torch.Generator().manual_seed(0)
+    asked = generator
+    n, level, generator = _check.resampling(n, level, asked)
+    # The same stream for each, so that an interval does not depend on what else was asked for.
+    seed = 0 if asked is None else int(torch.randint(2**62, (), generator=generator))
+
+    def stream() -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
 
     found: dict[str, Interval] = {}
     for bins in BINS:
         metrics = {name: _BINNED[name][1] for name in names if _BINNED.get(name, ("",))[0] == bins}
         if metrics:
             cells = _cells(p, bins, n_bins)
-            ends = binned_intervals(cells, metrics.values(), n, tails_of(level), generator)
+            ends = binned_intervals(cells, metrics.values(), n, tails_of(level), stream())
             for name, metric in metrics.items():
                 found[name] = Interval(read_cells(metric, cells), *ends[metric], len(p), level)
     for name in names:
         if name not in found:
-            found[name] = _unbinned(p, name, n_bins, n, level, generator)
+            found[name] = _unbinned(p, name, n_bins, n, level, stream())
     return Estimates({name: found[name] for name in names})
 
 
@@ -351,7 +355,7 @@ def _cells(p: Predictions, bins: str, n_bins: int) -> Tensor:
     n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
     conf = p.confidence
     edges = (
-        width_edges(n_bins, p.probs.dtype, conf.device)
+        width_edges(n_bins, p.given_dtype, conf.device)
         if bins == "width"
         else mass_edges(conf.to(p.probs.dtype), n_bins)
     )
@@ -359,7 +363,10 @@ def _cells(p: Predictions, bins: str, n_bins: int) -> Tensor:
 
 
 def _nll_rows(p: Predictions) -> Tensor:
-    return -p.probs.gather(1, p.labels[:, None])[:, 0].double().log()
+    if p.given_logits is None:
+        return -p.probs.gather(1, p.labels[:, None])[:, 0].double().log()
+    true = p.given_logits.gather(1, p.labels[:, None])[:, 0]  # finite where a probability rounds to 0
+    return p.given_logits.logsumexp(1).double() - true.double()
 
 
 def _brier_rows(p: Predictions) -> Tensor:

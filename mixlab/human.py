@@ -175,12 +175,10 @@ def human_error(
     """
     p = _check_votes(p, votes)
     n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
-    n = _check.integer("n", n, 100, 1_000_000)
-    level = _check.number("level", level, 0.5, 0.999)
-    generator = _check.generator(generator, torch.device("cpu")) or torch.Generator().manual_seed(0)
+    n, level, generator = _check.resampling(n, level, generator)
 
     share = votes.probs.gather(1, p.answer[:, None])[:, 0]
-    where = torch.bucketize(p.confidence, width_edges(n_bins, p.probs.dtype))
+    where = torch.bucketize(p.confidence, width_edges(n_bins, p.given_dtype))
     size, gap, squares = (
         torch.bincount(where, weights, minlength=n_bins).double()
         for weights in (None, p.confidence - share, (p.confidence - share).square())

@@ -174,6 +174,8 @@ class MixPlan:
             if out is None:
                 return torch.cat(list(self._mixes(x, scale, shift))).to(result).contiguous(memory_format=layout)
             target = out.view(self.k, self.batch, *x.shape[1:])
+            if self.weights is not None:  # each chunk takes from the whole batch, which is made floats once
+                x, scale, shift = values(x, scale, shift), None, None
             for rows in chunks(x):
                 for k, mixed in enumerate(self._mixes(x, scale, shift, rows)):
                     store(mixed, target[k, rows])

@@ -23,12 +23,16 @@ class Predictions:
         labels: [N] int64 class labels, on the same device.
         classes: names of the classes, or None.
         given_logits: [N, C] the logits that it was made from, or None.
+        given_dtype: of the probabilities as they were given; edges of bins are rounded to it.
+
+    It keeps float32 and float64 tensors as they are, without a copy: do not change them afterwards.
     """
 
     probs: Tensor
     labels: Tensor
     classes: tuple[str, ...] | None = None
     given_logits: Tensor | None = None
+    given_dtype: torch.dtype = torch.float32
 
     @classmethod
     def from_logits(cls, logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> "Predictions":
@@ -48,7 +52,7 @@ class Predictions:
         if broken:
             raise ValueError(f"logits must be finite, got {broken:,} rows with NaN or infinity")
         wide = _wide(logits.detach())
-        return cls(wide.softmax(1), labels, _check_classes(classes, logits.shape[1]), wide)
+        return cls(wide.softmax(1), labels, _check_classes(classes, logits.shape[1]), wide, wide.dtype)
 
     @classmethod
     def from_probs(cls, probs: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> "Predictions":
@@ -66,7 +70,10 @@ class Predictions:
         _check_table("probs", probs, PROBS)
         labels = _check_labels(probs, labels)
         raise_on_rows(count_faults(probs))
-        return cls(_wide(probs.detach()), labels, _check_classes(classes, probs.shape[1]))
+        names, wide = _check_classes(classes, probs.shape[1]), _wide(probs.detach())
+        if bool((wide > 1).any()):  # by rounding, as the sums are right
+            wide = wide.clamp(max=1)
+        return cls(wide, labels, names, given_dtype=probs.dtype)
 
     def __len__(self) -> int:
         return len(self.labels)

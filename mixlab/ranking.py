@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixlab import _check
 from mixlab.cells import invert, tails_of
 from mixlab.intervals import Interval
 from mixlab.predictions import Predictions, check_predictions
-from mixlab.smooth import check_resampling, draw_worlds, variances
+from mixlab.smooth import draw_worlds, variances
 
 PLACES = 512  # of the cumulative sum at which the noise of the KS error is drawn
 
@@ -103,7 +104,7 @@ def ks_interval(
         TypeError, ValueError: an argument of the wrong kind or range.
     """
     check_predictions(p, "p")
-    n, level, generator = check_resampling(n, level, generator)
+    n, level, generator = _check.resampling(n, level, generator)
     order, last = _ascending(p)
     sums = _residual_sums(p, order, last)
     value = float(sums.abs().max())
@@ -155,7 +156,7 @@ def aurc_interval(
         of E[error; rank <= c] / c over c from 0 to 1.
     """
     check_predictions(p, "p")
-    _, level, _ = check_resampling(n, level, generator)
+    _, level, _ = _check.resampling(n, level, generator)
     order, size = _descending(p)
     wrong = ~p.correct[order]
     error = _mean_of_ties(wrong.double(), size)

@@ -143,7 +143,7 @@ def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torc
     Source: Hansen, "The grid bootstrap and the autoregressive model", Review of Economics and Statistics 1999.
     """
     check_predictions(p, "p")
-    n, level, generator = check_resampling(n, level, generator)
+    n, level, generator = _check.resampling(n, level, generator)
     waves = _waves(_on_grid(p, _residual(p)))
     value = _fixed_point(waves)
     width = max(value, NARROWEST)
@@ -177,13 +177,6 @@ def draw_worlds(field: Tensor, calibrated: Tensor, seen: Tensor, norm: Callable[
     """
     worlds = [norm(s * field + (1 - s) ** 0.5 * calibrated + s**0.5 * seen) for s in _scales()]
     return torch.stack(worlds).double()
-
-
-def check_resampling(n: int, level: float, generator: torch.Generator | None) -> tuple[int, float, torch.Generator]:
-    """Check what an interval takes; without a generator it has the same fixed seed each time."""
-    n = _check.integer("n", n, 100, 1_000_000)
-    level = _check.number("level", level, 0.5, 0.999)
-    return n, level, _check.generator(generator, torch.device("cpu")) or torch.Generator().manual_seed(0)
 
 
 def _scales() -> list[float]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.predictions import Predictions, check_predictions
 
+_LEAST = 1e-30  # temperature, and its inverse the greatest
 _STEPS = 100  # Newton steps at most; ten are many
 _CLOSE = 1e-8  # relative step after which Newton's method stands still: the next would be of its square
 _PRIOR = 10.0  # standard deviation of vector scaling's shifts, and of its scales times the size of the logits
@@ -58,7 +59,7 @@ def at_temperature(p: Predictions, temperature: float) -> Predictions:
         temperature: a number from 1e-30 to 1e30; 1 changes nothing, below 1 every answer becomes surer.
     """
     check_predictions(p, "p")
-    temperature = _check.number("temperature", temperature, 1e-30, 1e30)
+    temperature = _check.number("temperature", temperature, _LEAST, 1 / _LEAST)
     logits = p.logits / temperature
     if p.given_logits is None:  # whose logits may be minus infinity, for a probability of 0
         return Predictions.from_probs(logits.softmax(1), p.labels, p.classes)
@@ -111,6 +112,8 @@ def fit_temperature(p: Predictions, level: float = 0.95) -> Temperature:
     error = math.sqrt(spread / len(p)) / information / beta
     reach = math.exp(min(NormalDist().inv_cdf((1 + level) / 2) * error, 700.0))  # the most that a float can hold
     value = rows.size / beta
+    if not _LEAST <= value <= 1 / _LEAST:
+        raise ValueError(f"p must have logits whose temperature is from {_LEAST:g} to {1 / _LEAST:g}, got {value:g}")
     return Temperature(
         value, value / reach, value * reach, len(p), level, nll_before=rows.nll(rows.size), nll_after=rows.nll(beta)
     )
@@ -204,7 +207,8 @@ def fit_vector_scaling(p: Predictions) -> VectorScaling:
     """A scale and a shift for the logit of each class, by NLL: softmax(scale * logits + shift), Newton in float64.
 
     A normal prior of mean 0 and deviation 10, on each shift and on each scale times the root mean square of the logits,
-    keeps the fit finite where a class is absent or all answers are right; elsewhere it is too weak to matter. Unlike a
+    keeps the fit finite where a class is absent or all answers are right; elsewhere it is too weak to matter, if the
+    logits of a row lie about 0. Unlike a
     temperature, the fit depends on what was added to the logits of a row, so it wants them as the network gave them.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import choose_theme, drag_to, load_module, mount, open_notebook, updates_per_second
+from browsing import choose_theme, drag_to, load_module, mount, open_notebook
 from playwright.sync_api import Locator, Page, expect
 from scipy import special
 from test_calibration_panel import HARD, KINDS, drawn
@@ -16,7 +16,6 @@ from mixlab.cells import read_cells
 from mixlab.panels._scaled import ESTIMATORS, Run
 from mixlab.panels.calibration import CalibrationPanel
 
-FLOOR = 40  # updates a second of two runs; 50 and more on a machine that does nothing else (benchmarks/panels.py)
 ANSWER = 20_000  # milliseconds; at the first release Python imports matplotlib
 T = "Temperature T, log scale"
 TEMPERATURES = (0.25, 0.61, 1.0, 1.9, 4.0)
@@ -227,8 +226,6 @@ def test_the_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
     root.get_by_label("Two runs").select_option("overlaid")
     expect(root.locator("svg.mx-figure")).to_have_count(2)
     assert violations(page) == []
-    handle = root.get_by_label(T)
-    assert max(updates_per_second(page, root, handle, 1.0) for _ in range(2)) >= FLOOR
 
 
 def test_the_panel_works_in_voila(page: Page, jupyterlab: Any) -> None:

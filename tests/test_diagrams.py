@@ -118,7 +118,9 @@ def test_calibration_marks_and_counts(bins):
     else:
         cell = np.argsort(np.argsort(confidence, kind="stable")) // 200
     filled = np.unique(cell)
-    marks, within = ax.get_lines()[1:]
+    marks, within, line = ax.get_lines()[1:]
+    full = [i for i in filled if (cell == i).sum() >= 10]
+    np.testing.assert_allclose(line.get_xdata(), [confidence[cell == i].mean() for i in full])
     np.testing.assert_allclose(marks.get_xdata(), [confidence[cell == i].mean() for i in filled])
     np.testing.assert_allclose(marks.get_ydata(), [correct[cell == i].mean() for i in filled])
     assert len(filled) - len(within.get_xdata()) > 6
@@ -237,6 +239,20 @@ def test_smooth_band_is_that_of_weighted_coins():
     here = [80, 140, 200]
     np.testing.assert_allclose(middle[here], weight @ confidence, atol=0.3 * spread.max())
     np.testing.assert_allclose((high - low)[here], 3.92 * spread, rtol=0.25)
+
+
+def test_no_line_leads_to_the_mark_of_a_few():
+    confidence = torch.tensor([0.95] * 30 + [0.55] * 3 + [0.75] * 10)
+    few = Predictions.from_probs(torch.stack([confidence, 1 - confidence], 1), torch.zeros(43, dtype=torch.int64))
+    marks, _, line = diagrams.plot_calibration(few, n_bins=10).get_lines()[1:]
+    np.testing.assert_allclose(marks.get_xdata(), [0.55, 0.75, 0.95], rtol=1e-6)
+    np.testing.assert_allclose(line.get_xdata(), [0.75, 0.95], rtol=1e-6)
+
+
+def test_a_row_of_a_half_type_may_exceed_1():
+    probs = torch.tensor([[1.0078, 0.0], [0.4, 0.6]], dtype=torch.bfloat16)
+    ax = diagrams.plot_calibration(Predictions.from_probs(probs, torch.tensor([0, 0])))
+    assert "n = 2" in str(ax.get_label())
 
 
 def test_confidence_histogram_and_its_two_lines():

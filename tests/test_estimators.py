@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import relplot.metrics
 import torch
+from matplotlib import pyplot
 from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
@@ -319,6 +320,7 @@ def test_an_empty_bin_has_no_accuracy_where_netcal_draws_its_middle():
         torch.tensor([[0.05, 0.95], [0.45, 0.55], [0.02, 0.98]]).double(), torch.tensor([1, 0, 1])
     )
     drawn = netcal.presentation.ReliabilityDiagram(5).plot(p.confidence.numpy(), p.correct.numpy()).axes[1].patches
+    pyplot.close("all")  # which netcal opens, and other tests find none open
     ours = Reliability(5).update(p.probs, p.labels).bins().accuracy
     assert ours[:2].isnan().all()
     mended = f"netcal {version('netcal')} no longer draws bars for empty bins: take this defect off the list"
@@ -507,3 +509,40 @@ def test_cuda_gives_the_same() -> None:
     for name, interval in estimates(p).items():
         found = estimate(there, name)
         assert (found.mean, found.low) == pytest.approx((interval.mean, interval.low), abs=0.01), name
+
+
+def test_an_interval_does_not_depend_on_what_else_is_asked_for():
+    p = drawn_for_streams()
+    together = estimates(p, n=200)
+    for name in ESTIMATORS:
+        assert together[name] == estimate(p, name, n=200), name
+
+
+def test_a_given_generator_moves_all_intervals_and_no_estimate():
+    p = drawn_for_streams()
+    one, other = (estimate(p, "ece", n=200, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    assert one.mean == other.mean
+    assert one != other
+
+
+def drawn_for_streams():
+    draw = torch.Generator().manual_seed(4)
+    logits = 2 * torch.randn(300, 4, generator=draw)
+    return Predictions.from_logits(logits, torch.multinomial((logits / 2).softmax(1), 1, generator=draw)[:, 0])
+
+
+def test_the_nll_of_logits_is_finite_where_a_probability_rounds_to_0():
+    p = Predictions.from_logits(torch.tensor([[200.0, 0.0]]), torch.tensor([1]))
+    assert float(p.probs[0, 1]) == 0
+    assert nll(p) == 200
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_edges_are_those_of_the_type_that_was_given(dtype):
+    probs = torch.tensor([[0.2, 0.2, 0.2, 0.2, 0.2], [0.9, 0.1, 0.0, 0.0, 0.0]]).to(dtype)
+    labels = torch.tensor([0, 0])
+    p = Predictions.from_probs(probs, labels)
+    streamed = Reliability(5).update(probs, labels)
+    assert calibration_error(p, n_bins=5) == pytest.approx(streamed.ece(), abs=1e-12)
+    assert calibration_error(p, norm="max", n_bins=5) == pytest.approx(streamed.mce(), abs=1e-12)
+    assert int(streamed.bins().count[0]) == 1

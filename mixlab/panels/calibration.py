@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RUNS_HIGH = 6
 ROWS_HIGH = 20_000
+FEW = 10  # predictions in a bin, as in calibration_diagram.js
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
 BINS = ("width", "mass")
 SCALINGS = ("temperature", "fit", "alpha")
@@ -136,11 +137,13 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     left, right = (edges[filled].numpy() for edges in (bins.edges[:-1], bins.edges[1:]))
     accuracy, confidence = bins.accuracy[filled].numpy(), bins.confidence[filled].numpy()
     width = (right - left).clip(0.004)  # bins of equal mass may be too narrow to see
-    axes.bar(left, accuracy, width, align="edge", color="#b9cfe4")
-    gaps = confidence - accuracy
-    for side, colour, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#0b5fa5", "\\\\\\\\")):
-        where = {"bottom": accuracy[side], "align": "edge", "fill": False}
-        axes.bar(left[side], gaps[side], width[side], edgecolor=colour, hatch=hatch, **where)
+    gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
+    for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
+        axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
+        for side, colour, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#0b5fa5", "\\\\\\\\")):
+            here = side & kind
+            where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
+            axes.bar(left[here], gaps[here], width[here], edgecolor=colour, hatch=hatch, **where)
     axes.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
 
