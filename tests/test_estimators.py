@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import relplot.metrics
 import torch
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
@@ -320,7 +320,7 @@ def test_an_empty_bin_has_no_accuracy_where_netcal_draws_its_middle():
         torch.tensor([[0.05, 0.95], [0.45, 0.55], [0.02, 0.98]]).double(), torch.tensor([1, 0, 1])
     )
     drawn = netcal.presentation.ReliabilityDiagram(5).plot(p.confidence.numpy(), p.correct.numpy()).axes[1].patches
-    pyplot.close("all")  # which netcal opens, and other tests find none open
+    plt.close("all")  # which netcal opens, and other tests find none open
     ours = Reliability(5).update(p.probs, p.labels).bins().accuracy
     assert ours[:2].isnan().all()
     mended = f"netcal {version('netcal')} no longer draws bars for empty bins: take this defect off the list"
