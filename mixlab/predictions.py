@@ -71,7 +71,7 @@ class Predictions:
         labels = _check_labels(probs, labels)
         raise_on_rows(count_faults(probs))
         names, wide = _check_classes(classes, probs.shape[1]), _wide(probs.detach())
-        if bool((wide > 1).any()):  # by rounding, as the sums are right
+        if float(wide.amax()) > 1:  # by rounding, as the sums are right
             wide = wide.clamp(max=1)
         return cls(wide, labels, names, given_dtype=probs.dtype)
 
