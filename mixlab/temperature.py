@@ -208,8 +208,8 @@ def fit_vector_scaling(p: Predictions) -> VectorScaling:
 
     A normal prior of mean 0 and deviation 10, on each shift and on each scale times the root mean square of the logits,
     keeps the fit finite where a class is absent or all answers are right; elsewhere it is too weak to matter, if the
-    logits of a row lie about 0. Unlike a
-    temperature, the fit depends on what was added to the logits of a row, so it wants them as the network gave them.
+    logits of a row lie about 0. Unlike a temperature, the fit depends on what was added to the logits of a row, so it
+    wants them as the network gave them.
 
     Args:
         p: held-out predictions with finite logits.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import choose_theme, drag_to, load_module, mount, open_notebook
+from browsing import ECHO, choose_theme, drag_to, load_module, mount, open_notebook
 from playwright.sync_api import Locator, Page, expect
 from scipy import special
 from test_calibration_panel import HARD, KINDS, drawn
@@ -41,15 +41,6 @@ def drawn(factor):
     labels = torch.multinomial(logits.softmax(1), 1, generator=g)[:, 0]
     return Predictions.from_logits(factor * logits, labels)
 panel = mx.panels.calibration_panel({"none": drawn(2.0), "mixup": drawn(0.5)})
-"""
-ECHO = """
-import ipywidgets, IPython.display
-echo = ipywidgets.HTML()
-def hear(_=None):
-    echo.value = repr(panel.state)
-panel.observe(hear)
-hear()
-IPython.display.display(echo, panel)
 """
 
 

@@ -10,6 +10,7 @@ import traitlets
 
 from mixlab import _check
 from mixlab.calibration import ReliabilityBins
+from mixlab.estimators import BINS
 from mixlab.panels._scaled import ESTIMATORS, Numbers, Run
 from mixlab.panels.panel import AnsweringPanel, Checked, alpha_trait, sources
 from mixlab.predictions import Predictions, check_predictions
@@ -24,7 +25,6 @@ RUNS_HIGH = 6
 ROWS_HIGH = 20_000
 FEW = 10  # predictions in a bin, as in calibration_diagram.js
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
-BINS = ("width", "mass")
 SCALINGS = ("temperature", "fit", "alpha")
 WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
 
