@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format pictures bench
+.PHONY: lab test lint format pictures bench bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -31,8 +31,17 @@ pictures:
 bench:
 	@$(PYTHON) tools/set_up.py bench
 	$(BENCH) benchmarks/blend.py
+	$(BENCH) benchmarks/laws.py
+	$(BENCH) benchmarks/losses.py
 	$(BENCH) benchmarks/train.py
 	$(BENCH) benchmarks/calibration.py
 	$(BENCH) benchmarks/puzzle.py
 	$(BENCH) benchmarks/variance.py
 	$(RUN) benchmarks/panels.py
+	$(RUN) benchmarks/start.py
+	$(RUN) benchmarks/page.py
+
+bench-gpu:
+	@$(PYTHON) tools/set_up.py bench
+	$(BENCH) benchmarks/gpu.py
+	$(RUN) benchmarks/page.py

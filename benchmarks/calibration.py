@@ -1,6 +1,6 @@
 """Estimators of calibration beside netcal, torchmetrics, relplot, scikit-learn, torch-uncertainty: speed, errors.
 
-    make bench, or: python benchmarks/calibration.py
+    make bench, or: python benchmarks/calibration.py [--quick]
 
 All in one run, taking turns, on one thread; each from probabilities and labels to a number, ours with its checks, and
 without, as relplot has none. A peer that is not installed is left out by name. "rows, NumPy" is the plain way to an
@@ -8,10 +8,13 @@ interval: 1,000 resamples of the rows, percentiles of their ECEs. Errors are aga
 cases that are hard at their edges.
 """
 
+import argparse
 import importlib.util
+import math
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import harness
 import numpy as np
@@ -25,9 +28,17 @@ from mixlab.predictions import Predictions
 from mixlab.ranking import aurc
 from mixlab.smooth import smooth_error
 
-PEERS = ("netcal", "torchmetrics", "relplot", "scikit-learn", "torch-uncertainty")
+MODULES = {
+    "netcal": "netcal.metrics",
+    "torchmetrics": "torchmetrics",
+    "relplot": "relplot",
+    "scikit-learn": "sklearn.metrics",
+    "torch-uncertainty": "torch_uncertainty.metrics",
+}
+STREAMS = ("netcal", "torchmetrics")  # beside a state that is updated and read
 BINS = 15
-SIZES = ((10_000, 10, 21), (50_000, 10, 11), (1_000_000, 10, 3), (50_000, 1000, 3))  # rows, classes, rounds
+SIZES = ((10_000, 10, 21), (50_000, 10, 11), (1_000_000, 10, 6), (50_000, 1000, 6))  # rows, classes, rounds
+LIMIT = 2.0  # seconds of a call, beyond which a peer is named and timed no further
 ALL_BINNED = (
     "l1",
     "l2",
@@ -39,7 +50,7 @@ ALL_BINNED = (
     "reliability",
     "resolution",
 )
-Tasks = dict[str, Callable[[], object]]
+Tasks = dict[str, harness.Task]
 
 
 def ours(probs: Tensor, labels: Tensor, make: Callable[..., Predictions] = Predictions.from_probs) -> Tasks:
@@ -105,30 +116,29 @@ def theirs(probs: Tensor, labels: Tensor) -> dict[str, Tasks]:
     return found
 
 
-def quick(peers: Tasks) -> Tasks:
-    """The peers that answer within 5 seconds; the others are named."""
-    kept = {}
+def swift(peers: Tasks) -> tuple[Tasks, dict[str, float]]:
+    """The peers that answer within LIMIT seconds, and how long the others took."""
+    kept, slow = {}, {}
     for peer, task in peers.items():
         began = time.perf_counter()
         task()
         seconds = time.perf_counter() - began
-        if seconds < 5:
+        if seconds < LIMIT:
             kept[peer] = task
         else:
-            print(f"  {peer} took {seconds:.1f} s, and is left out")
-    return kept
+            slow[peer] = seconds
+    return kept, slow
 
 
-def measure(title: str, tasks: Tasks, rounds: int) -> list[dict[str, object]]:
-    """Median milliseconds of each task, and its ratio to the first."""
-    seconds = harness.interleaved(tasks, rounds)
-    first = next(iter(tasks))
-    rows: list[dict[str, object]] = []
-    for name, times in seconds.items():
-        middle, low, high = (round(1e3 * part, 3) for part in harness.median_and_spread(times))
-        over = round(harness.ratio(times, seconds[first]), 2)
-        rows.append({"task": title, "by": name, "median_ms": middle, "quartiles_ms": [low, high], "over_mixlab": over})
-        print(f"  {title:44}{name:24}{middle:11.3f} ms ({low:.2f} to {high:.2f}){over:9.2f} x")
+def measure(what: str, ours: Tasks, peers: Tasks, rounds: int) -> list[dict[str, Any]]:
+    """Every one of ours beside every peer; a slow peer has a row with the seconds of one call, and no ratio."""
+    kept, slow = swift(peers)
+    if slow and not kept:
+        rounds = min(rounds, 3)  # there is no ratio to be sure of
+    rows = harness.compare("calibration", what, ours, {(name, ""): task for name, task in kept.items()}, rounds)
+    for name, seconds in slow.items():
+        note = f"one call took {seconds:.1f} s, and it was not timed further"
+        rows += [harness.comparison("calibration", what, name, ours=mine, note=note) for mine in ours]
     return rows
 
 
@@ -140,19 +150,20 @@ def draw(rows: int, classes: int) -> tuple[Tensor, Tensor]:
     return logits.mul_(2).softmax(1), labels
 
 
-def metrics_table() -> list[dict[str, object]]:
+def metrics_table(quick: bool) -> list[dict[str, Any]]:
     """Each shared metric, at each size."""
     rows = []
-    for size, classes, rounds in SIZES:
+    for size, classes, rounds in SIZES[:1] if quick else SIZES:
         probs, labels = draw(size, classes)
         peers, checked = theirs(probs, labels), ours(probs, labels, Predictions)
         for name, task in ours(probs, labels).items():
-            tasks = {"mixlab": task, "mixlab, checked before": checked[name], **quick(peers[name])}
-            rows += measure(f"{size:,} x {classes}: {name}", tasks, rounds)
+            mine = {"with its checks": task, "checked before": checked[name]}
+            rows += measure(f"{name}, {size:,} x {classes}", mine, peers[name], rounds)
+    harness.show("metrics, one thread", rows)
     return rows
 
 
-def interval_table() -> list[dict[str, object]]:
+def interval_table() -> list[dict[str, Any]]:
     """95% intervals from 1,000 resamples of 10,000 x 10 predictions; relplot's is part of the diagram it prepares."""
     probs, labels = draw(10_000, 10)
     p = Predictions.from_probs(probs, labels)
@@ -173,31 +184,29 @@ def interval_table() -> list[dict[str, object]]:
             cells = fill_cells(fresh.confidence, fresh.correct, edges)
             binned_intervals(cells, metrics, 1000, tails_of(0.95), torch.Generator().manual_seed(0))
 
-    tasks: Tasks = {
+    mine: Tasks = {
         "estimate(p, 'ece')": lambda: estimate(p, "ece"),
         "Reliability.interval": lambda: state.interval("ece", n=1000),
-        "rows, NumPy": rows,
     }
+    peers: Tasks = {"rows, NumPy": rows}
     if importlib.util.find_spec("relplot"):
         import relplot
 
-        tasks["relplot"] = lambda: relplot.prepare_rel_diagram(conf, right.astype(float))
-    found = measure("interval of the ECE", tasks, 5)
+        peers["relplot"] = lambda: relplot.prepare_rel_diagram(conf, right.astype(float))
+    size = "10,000 x 10"
+    found = measure(f"95% interval of the ECE, {size}", mine, peers, 7)
     names = ("ece", "ece_mass", "ece_l2", "mce", "debiased", "debiased_l1")
     names += ("overconfidence", "underconfidence", "reliability", "resolution")
-    found += measure("all binned metrics, both kinds of bins", {"12 intervals": all_binned}, 31)
-    found += measure("all binned estimators", {"estimates(p, names)": lambda: estimates(p, names)}, 31)
+    many: Tasks = {"12 intervals from bins": all_binned, "estimates(p, names)": lambda: estimates(p, names)}
+    found += measure(f"95% intervals of all binned metrics, {size}", many, {}, 31)
     for name in ("classwise", "smooth", "ks", "aurc", "nll", "brier"):
-        found += measure(f"interval of {name}", {"mixlab": lambda name=name: estimate(p, name)}, 9)
+        task: Tasks = {f"estimate(p, {name!r})": lambda name=name: estimate(p, name)}
+        found += measure(f"95% interval of {name}, {size}", task, {}, 9)
+    update: Tasks = {"Reliability": lambda: Reliability(BINS).update(probs, labels).ece()}
+    streams = {name: task for name, task in theirs(probs, labels)["ECE"].items() if name in STREAMS}
+    found += measure(f"streaming update and ECE, {size}", update, streams, 31)
+    harness.show("intervals and updates, one thread", found)
     return found
-
-
-def update_table() -> list[dict[str, object]]:
-    """Add 10,000 x 10 predictions to an empty streaming state and read its ECE."""
-    probs, labels = draw(10_000, 10)
-    peers = {name: task for name, task in theirs(probs, labels)["ECE"].items() if name in ("netcal", "torchmetrics")}
-    task = {"Reliability": lambda: Reliability(BINS).update(probs, labels).ece()}
-    return measure("10,000 x 10: update and ECE", {**task, **peers}, 31)
 
 
 def hard_cases() -> dict[str, tuple[Tensor, Tensor]]:
@@ -234,41 +243,46 @@ def reference(metric: str, probs: Tensor, labels: Tensor) -> float:
     return sum(rows.sum() / n * gap**power for rows, gap in zip(filled, gaps, strict=True)) ** (1 / power)
 
 
-def errors_table() -> list[dict[str, object]]:
-    """Each library's distance from the reference on each hard case; what it raises, by name."""
-    rows: list[dict[str, object]] = []
+def errors_table() -> list[dict[str, Any]]:
+    """The distance from the reference, on each hard case, of ours and of each peer; what a peer raises, by name."""
+    rows: list[dict[str, Any]] = []
     for case, (probs, labels) in hard_cases().items():
         ground, peers = ours(probs, labels), theirs(probs, labels)
         for metric in ("ECE", "L2", "MCE", "ECE, equal mass"):
             truth = reference(metric, probs, labels)
-            for name, task in {"mixlab": ground[metric], **peers[metric]}.items():
+
+            def error(task: harness.Task, truth: float = truth) -> float | str:
                 try:
-                    error: float | str = abs(float(task()) - truth)
+                    value = float(task())  # type: ignore[arg-type]
                 except Exception as fault:  # noqa: BLE001 - whatever a peer raises is its result
-                    error = type(fault).__name__
-                rows.append({"case": case, "metric": metric, "by": name, "error": error})
-    for name in sorted({str(row["by"]) for row in rows}):
-        mine = [row for row in rows if row["by"] == name]
-        wrong = [f"{row['metric']}, {row['case']}: {row['error']}" for row in mine if not _close(row["error"])]
-        print(
-            f"  {name:20}{len(mine) - len(wrong)} of {len(mine)} right to 1e-6" + "".join("\n      " + w for w in wrong)
-        )
+                    return f"raises {type(fault).__name__}"
+                return "gives NaN" if math.isnan(value) else abs(value - truth)
+
+            rows += [
+                harness.comparison(
+                    "calibration, errors",
+                    f"{metric}: {case}",
+                    peer,
+                    error_ours=error(ground[metric]),
+                    error_peer=error(task),
+                )
+                for peer, task in peers[metric].items()
+            ]
+    harness.show("errors on hard cases", rows)
     return rows
-
-
-def _close(error: object) -> bool:
-    return isinstance(error, float) and error < 1e-6
 
 
 def main() -> None:
     """Measure, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smallest size alone, nothing saved")
+    quick = parser.parse_args().quick
     warnings.filterwarnings("ignore")  # peers warn of their own innards
     torch.set_num_threads(1)
-    print("errors on hard cases")
-    errors = errors_table()
-    print("\nmedian of rounds, one thread")
-    rows = update_table() + interval_table() + metrics_table()
-    harness.save("calibration", ("mixlab", "torch", "numpy", *PEERS), rows=rows, errors=errors)
+    absent = harness.absent(MODULES)
+    rows = errors_table() + interval_table() + metrics_table(quick)
+    if not quick:
+        harness.save("calibration", ("mixlab", "torch", "numpy", *MODULES), rows=rows, absent=absent)
 
 
 if __name__ == "__main__":

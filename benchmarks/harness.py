@@ -1,14 +1,17 @@
-"""What the benchmarks share: interleaved timing in one process, and a report that names the machine."""
+"""What the benchmarks share: interleaved timing, rows that describe themselves, and a report that names the machine."""
 
+import itertools
 import json
+import math
 import os
 import platform
 import statistics
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 HERE = Path(__file__).resolve().parent
+Task = Callable[[], object]
 
 
-def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def interleaved(tasks: Mapping[Any, Task], repeats: int) -> dict[Any, list[float]]:
     """Seconds of each task, `repeats` times after two rounds of warm-up; they take turns, so a busy moment hits all."""
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    seconds: dict[Any, list[float]] = {name: [] for name in tasks}
     for round_ in range(repeats + 2):
         for name, task in tasks.items():
             _wait()
@@ -41,7 +45,7 @@ def _wait() -> None:
 
 def median_and_spread(seconds: list[float]) -> tuple[float, float, float]:
     """Median and the two quartiles."""
-    low, middle, high = statistics.quantiles(seconds, n=4)
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")  # never outside what was measured
     return middle, low, high
 
 
@@ -78,9 +82,141 @@ def peak_bytes(task: Callable[[], object]) -> int:
     return live.peak
 
 
-def ratio(seconds: list[float], base: list[float]) -> float:
-    """The median, over the rounds, of one task's time over another's in the same round."""
-    return statistics.median(one / other for one, other in zip(seconds, base, strict=True))
+def ratio_interval(seconds: list[float], base: list[float]) -> dict[str, float]:
+    """The median, over the rounds, of one task's time over another's in the same round, with its 95% interval.
+
+    The interval is of order statistics, and supposes nothing of the ratios but that rounds are alike: from the j-th
+    smallest to the j-th largest of n, with the largest j for which P(Bin(n, 1/2) < j) is at most 0.025. Fewer than six
+    rounds cannot give 95%; they give the smallest and the largest ratio.
+    """
+    ratios = sorted(one / other for one, other in zip(seconds, base, strict=True))
+    n = len(ratios)
+    below = itertools.accumulate(math.comb(n, i) / 2**n for i in range(n))
+    j = max(1, sum(part <= 0.025 for part in below))
+    return {"median": statistics.median(ratios), "low": ratios[j - 1], "high": ratios[n - j]}
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Median and quartiles, named, for a row."""
+    return dict(zip(("median", "low", "high"), median_and_spread(seconds), strict=True))
+
+
+def figure(group: str, what: str, *, ours: str, seconds: list[float] | None = None) -> dict[str, Any]:
+    """A row with no peer: a time of ours alone, or the beginning of a `comparison`."""
+    row: dict[str, Any] = {"group": group, "what": what, "ours": ours}
+    return row if seconds is None else row | {"seconds_ours": spread(seconds), "rounds": len(seconds)}
+
+
+def comparison(
+    group: str,
+    what: str,
+    peer: str,
+    *,
+    call: str = "",
+    ours: str = "mixlab",
+    seconds: tuple[list[float], list[float]] | None = None,
+    error_ours: float | str | None = None,
+    error_peer: float | str | None = None,
+    note: str = "",
+) -> dict[str, Any]:
+    """One comparison as a row of the JSON that describes itself.
+
+    Args:
+        group: the kind of thing compared, such as "blend" or "loss".
+        what: the case, such as "512 x 3 x 32 x 32, float32, K = 1".
+        peer: the distribution that it is compared with, whose version goes in; a word of this file's own, such as
+            "textbook formula", has the version None.
+        call: what of the peer was called.
+        ours: what of mixlab was called.
+        seconds: each round's time of ours and of the peer, taken in turns: both become a median with quartiles, and
+            the ratio, the peer's over ours, a median with a 95% interval: above 1, ours is faster.
+        error_ours: the largest absolute error of ours against float64, or words where there is no number.
+        error_peer: that of the peer, or what it raises.
+        note: what a reader must know to judge the row. A key "ahead" may be added to a row: a list of words for where
+            the peer is better apart from time and error.
+    """
+    row = figure(group, what, ours=ours)
+    row["peer"] = {"name": peer, "version": version_of(peer), "call": call}
+    if seconds is not None:
+        mine, theirs = seconds
+        row |= {"seconds_ours": spread(mine), "seconds_peer": spread(theirs)}
+        row |= {"ratio": ratio_interval(theirs, mine), "rounds": len(mine)}
+    for name, error in (("error_ours", error_ours), ("error_peer", error_peer)):
+        if error is not None:
+            row[name] = error
+    return row | {"note": note}
+
+
+def compare(
+    group: str,
+    what: str,
+    ours: Mapping[str, Task],
+    peers: Mapping[tuple[str, str], Task],
+    rounds: int,
+    *,
+    per: int = 1,
+    errors: Mapping[str | tuple[str, str], float | str] | None = None,
+    notes: Mapping[tuple[str, str], str] | None = None,
+) -> list[dict[str, Any]]:
+    """Time all in turn; a `comparison` of each of ours with each peer, (name, call), or a `figure` where none is given.
+
+    The seconds are those of a task, divided by `per`; `errors` and `notes` go into the rows of those they name.
+    """
+    errors, notes = errors or {}, notes or {}
+    timed: dict[Any, list[float]] = interleaved({**ours, **peers}, rounds)
+    seconds = {name: [one / per for one in times] for name, times in timed.items()}
+    if not peers:
+        return [figure(group, what, ours=mine, seconds=seconds[mine]) for mine in ours]
+    return [
+        comparison(
+            group,
+            what,
+            peer[0],
+            call=peer[1],
+            ours=mine,
+            seconds=(seconds[mine], seconds[peer]),
+            error_ours=errors.get(mine),
+            error_peer=errors.get(peer),
+            note=notes.get(peer, ""),
+        )
+        for mine in ours
+        for peer in peers
+    ]
+
+
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows of words and numbers in columns as wide as they need, the first to the left, the rest to the right."""
+    lines = [tuple(heads), *(tuple(_told(part) for part in row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    print(f"\n{title}")
+    for first, *rest in lines:
+        print("  " + "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]).rstrip(), flush=True)
+
+
+def _told(part: object) -> str:
+    if isinstance(part, dict):  # a median, or a ratio, and what is around it
+        return "{} ({} to {})".format(*(_told(part[name]) for name in ("median", "low", "high")))
+    return f"{part:.3g}" if isinstance(part, float) else "" if part is None else str(part)
+
+
+def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows of `comparison` and `figure`, with the columns that hold anything."""
+    columns: dict[str, list[object]] = {
+        "what": [row["what"] for row in rows],
+        "ours": [row["ours"] for row in rows],
+        "peer": [" ".join(row["peer"][name] for name in ("name", "call")) if "peer" in row else None for row in rows],
+        "ms, ours": [_milliseconds(row.get("seconds_ours")) for row in rows],
+        "ms, peer": [_milliseconds(row.get("seconds_peer")) for row in rows],
+        "peer / ours": [row.get("ratio") for row in rows],
+        "error, ours": [row.get("error_ours") for row in rows],
+        "error, peer": [row.get("error_peer") for row in rows],
+    }
+    filled = {head: column for head, column in columns.items() if any(part is not None for part in column)}
+    table(title, list(filled), list(zip(*filled.values(), strict=True)))
+
+
+def _milliseconds(seconds: dict[str, float] | None) -> dict[str, float] | None:
+    return None if seconds is None else {name: 1e3 * value for name, value in seconds.items()}
 
 
 def machine() -> dict[str, Any]:
@@ -106,13 +242,26 @@ def machine() -> dict[str, Any]:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of what took part."""
-    found = {}
-    for package in packages:
+    return {package: version_of(package) or "not installed" for package in packages}
+
+
+def version_of(package: str) -> str | None:
+    """Version of an installed distribution; None where there is none of this name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def absent(modules: Mapping[str, str]) -> dict[str, str]:
+    """Distribution -> why its module cannot be imported here, for those that cannot; no peer is missing in silence."""
+    reasons = {}
+    for name, module in modules.items():
         try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            import_module(module)
+        except Exception as fault:  # noqa: BLE001 - whatever keeps a peer from being imported is the reason
+            reasons[name] = f"does not install: {type(fault).__name__}: {fault}"
+    return reasons
 
 
 def save(name: str, packages: Iterable[str], **results: object) -> None:

@@ -5,17 +5,18 @@
 Masks: 128 real problems, the saliency being that of `models.quick` after an epoch on 5,000 images; λ is uniform. gco
 solves them one by one from tensors on the CPU, as in the official code, in this process or in two workers that stay
 alive; its costs are fine integers. Where it is not installed (it has no wheels for Python 3.12 and later) its rows are
-left out. The energies of 1,024 problems are compared in float64; a gap is how far gco's lies
-above ours, as a share of ours. Step: a batch of 128 in float32, forward, backward and SGD; then what Puzzle Mix adds
-to it. Where there is a GPU, all of ours runs there too.
+left out. The energies of 1,024 problems are compared in float64; a gap is how far gco's lies above ours, as a share of
+ours. Step: a batch of 128 in float32, forward, backward and SGD; then what Puzzle Mix adds to it. Where there is a GPU,
+all of ours runs there too.
 """
 
 import argparse
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing.pool import Pool
+from typing import Any
 
 import harness
 import numpy as np
@@ -31,7 +32,6 @@ from mixlab.puzzle import block_saliency, energy, seams, transport
 
 BATCH, MANY = 128, 1024
 BLOCKS, LEVELS = (4, 8, 16), (2, 3)
-GCO = "gco, two processes"
 WEIGHTS = {"beta": 1.2, "gamma": 0.5, "eta": 0.2}
 Problem = tuple[Tensor, Tensor, Tensor]
 
@@ -56,7 +56,6 @@ def swap_labels(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.nd
 def swappers() -> Iterator[Pool | None]:
     """Two workers that stay alive, or None where gco is not installed."""
     if find_spec("gco") is None:
-        print("gco-wrapper is not installed here: its rows are left out")
         yield None
         return
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -89,12 +88,12 @@ def real_problem(x: Tensor, size: Tensor, blocks: int, levels: int) -> Problem:
     return energy(own, own[partner], seam, lam, levels=levels, **WEIGHTS)
 
 
-def gap_row(problem: Problem, pool: Pool, **which: int) -> dict[str, object]:
+def gap_row(problem: Problem, pool: Pool, **which: int) -> dict[str, Any]:
     """How far the energies of gco's masks lie above ours."""
     best, other = (weigh(problem, labels) for labels in (least_energy(*problem), swap_in_pool(problem, pool)))
     gap = (other - best) / best.abs()
-    row = {
-        "task": "energy of gco above ours",
+    return {
+        "group": "Puzzle Mix, energy of gco above ours",
         **which,
         "problems": len(gap),
         "mean_gap": float(f"{float(gap.mean()):.2e}"),
@@ -103,19 +102,13 @@ def gap_row(problem: Problem, pool: Pool, **which: int) -> dict[str, object]:
         "share_above": round(float((gap > 1e-6).double().mean()), 4),
         "share_below": round(float((gap < -1e-6).double().mean()), 4),
     }
-    print(
-        f"   gco above ours by {row['mean_gap']:.1e} on average, {row['smallest_gap']:.1e} to "
-        f"{row['largest_gap']:.1e}; above in {row['share_above']:.1%}, below in {row['share_below']:.1%}"
-    )
-    return row
 
 
-def masks(x: Tensor, size: Tensor, repeats: int) -> list[dict[str, object]]:
-    """Seconds of a batch of masks, and energies of many."""
-    rows: list[dict[str, object]] = []
+def masks(x: Tensor, size: Tensor, repeats: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Seconds of a batch of masks beside gco, and how the energies of many compare."""
+    rows: list[dict[str, Any]] = []
+    gaps: list[dict[str, Any]] = []
     threads = torch_threads()[0]
-    print(f"\nmasks of {BATCH} pairs, {repeats} rounds")
-    print(f"{'':14}{'':28}{'median ms':>10}{'quartiles':>18}{'gco × 2 / it':>14}")
     with swappers() as pool:
         for blocks in BLOCKS:
             for levels in LEVELS:
@@ -126,39 +119,35 @@ def masks(x: Tensor, size: Tensor, repeats: int) -> list[dict[str, object]]:
                     torch.set_num_threads(count)
                     return least_energy(*batch)
 
-                tasks: dict[str, Callable[[], object]] = {}
-                if pool is not None:
-                    tasks["gco, one process"] = lambda batch=batch: swap_in_pool(batch, None)
-                    tasks[GCO] = lambda batch=batch, pool=pool: swap_in_pool(batch, pool)
-                tasks["mixlab, one thread"] = lambda by_us=by_us: by_us(1)
-                tasks[f"mixlab, {threads} threads"] = lambda by_us=by_us: by_us(threads)
+                ours: dict[str, harness.Task] = {
+                    f"least_energy, {count} thread{'s' * (count > 1)}": lambda count=count, by_us=by_us: by_us(count)
+                    for count in sorted({1, threads})
+                }
                 if torch.cuda.is_available():
                     there: Problem = tuple(part.cuda() for part in batch)  # type: ignore[assignment]
-                    tasks["mixlab, GPU"] = lambda there=there: least_energy(*there)
-                seconds = harness.interleaved(tasks, repeats)
-                for name, times in seconds.items():
-                    middle, low, high = harness.median_and_spread(times)
-                    row = {
-                        "task": name,
-                        "blocks": blocks,
-                        "levels": levels,
-                        "median_ms": round(1e3 * middle, 3),
-                        "quartiles_ms": [round(1e3 * low, 3), round(1e3 * high, 3)],
-                    }
-                    faster = ""
-                    if pool is not None:
-                        row["gco_two_processes_over_it"] = round(harness.ratio(seconds[GCO], times), 2)
-                        faster = f"{row['gco_two_processes_over_it']:.2f}"
-                    rows.append(row)
-                    span = f"{1e3 * low:.2f} to {1e3 * high:.2f}"
-                    print(f"b = {blocks:2}, L = {levels} {name:28}{1e3 * middle:10.2f}{span:>18}{faster:>14}")
+                    ours["least_energy, GPU"] = lambda there=there: least_energy(*there)
+                peers: dict[tuple[str, str], harness.Task] = {}
                 if pool is not None:
-                    rows.append(gap_row(problem, pool, blocks=blocks, levels=levels))
+                    peers["gco-wrapper", "swap, one process"] = lambda batch=batch: swap_in_pool(batch, None)
+                    peers["gco-wrapper", "swap, two processes"] = lambda batch=batch, pool=pool: swap_in_pool(
+                        batch, pool
+                    )
+                    gaps.append(gap_row(problem, pool, blocks=blocks, levels=levels))
+                what = f"{BATCH} masks, {blocks} x {blocks} blocks, {levels} levels"
+                timed = harness.compare("Puzzle Mix", what, ours, peers, repeats)
+                if pool is not None and gaps[-1]["share_below"] > 0:
+                    better = [f"below our energy in {gaps[-1]['share_below']:.1%} of the problems"]
+                    timed = [row | {"ahead": better} for row in timed]
+                rows += timed
     torch.set_num_threads(threads)
-    return rows
+    harness.show(f"masks, {repeats} rounds", rows)
+    if gaps:
+        heads = list(gaps[0])[1:]
+        harness.table("energy of gco above ours, as a share of ours", heads, [[row[h] for h in heads] for row in gaps])
+    return rows, gaps
 
 
-def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalise: object, repeats: int) -> list[dict[str, object]]:
+def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalise: object, repeats: int) -> list[dict[str, Any]]:
     """What a plain step costs, what Puzzle Mix adds, and whole steps of it."""
     device = x.device
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
@@ -182,7 +171,7 @@ def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalise: object, repea
 
     ready = mx.Mixer("none").plan(x).apply(x, normalise=normalise)
     size = saliency(model, x, y, normalise=normalise)
-    tasks: dict[str, Callable[[], object]] = {
+    tasks: dict[str, harness.Task] = {
         "plain step": bare,
         "mixup step": lambda: whole(mx.Mixer("mixup")),
         "saliency pass": lambda: saliency(model, x, y, normalise=normalise),
@@ -201,20 +190,21 @@ def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalise: object, repea
             f"puzzle step, b = {blocks}": lambda blocks=blocks: whole(mx.Mixer("puzzle", blocks=blocks)),
         }
     seconds = harness.interleaved(tasks, repeats)
-    rows: list[dict[str, object]] = []
-    print(f"\nsteps of {BATCH} images on {device.type}, {repeats} rounds, {torch.get_num_threads()} threads")
-    print(f"{'':32}{'median ms':>10}{'quartiles':>18}{'/ plain':>9}")
-    for name, times in seconds.items():
-        middle, low, high = harness.median_and_spread(times)
-        row = {
+    rows = [
+        {
+            "group": "Puzzle Mix, a step",
             "task": name,
             "device": device.type,
-            "median_ms": round(1e3 * middle, 3),
-            "quartiles_ms": [round(1e3 * low, 3), round(1e3 * high, 3)],
-            "over_plain_step": round(harness.ratio(times, seconds["plain step"]), 3),
+            "seconds": harness.spread(times),
+            "over_plain_step": harness.ratio_interval(times, seconds["plain step"]),
         }
-        rows.append(row)
-        print(f"{name:32}{1e3 * middle:10.2f}{f'{1e3 * low:.2f} to {1e3 * high:.2f}':>18}{row['over_plain_step']:9.2f}")
+        for name, times in seconds.items()
+    ]
+    harness.table(
+        f"steps of {BATCH} images on {device.type}, {repeats} rounds, {torch.get_num_threads()} threads",
+        ("task", "seconds", "over a plain step"),
+        [(row["task"], row["seconds"], row["over_plain_step"]) for row in rows],
+    )
     return rows
 
 
@@ -234,7 +224,7 @@ def main() -> None:
     normalise, images, labels = data.normalisation, data.train.images[:MANY], data.train.labels[:MANY]
     size = saliency(model, images, labels, normalise=normalise)
     repeats = 3 if quick else 11
-    solved = masks(images, size, repeats)
+    rows, gaps = masks(images, size, repeats)
     x, y = images[:BATCH], labels[:BATCH]
     costs = steps(model, x, y, normalise, repeats)
     if torch.cuda.is_available():
@@ -243,8 +233,10 @@ def main() -> None:
         harness.save(
             "puzzle",
             ("mixlab", "torch", "gco-wrapper"),
+            absent=harness.absent({"gco-wrapper": "gco"}),
             accuracy_of_the_net=round(float(trained), 3),
-            masks=solved,
+            rows=rows,
+            gaps=gaps,
             steps=costs,
         )
 

@@ -12,18 +12,21 @@ from mixlab.sampling import LambdaMoments, lambda_moments, lambda_pdf, sample_la
 from mixlab.variants import VARIANTS
 
 if TYPE_CHECKING:
-    from mixlab import models, panels
+    from mixlab import models, panels, recipes, schedules
     from mixlab.batches import MixCollate, MixTransform
     from mixlab.calibration import Reliability
     from mixlab.checking import check
     from mixlab.data import Dataset, Split, load
     from mixlab.diagrams import plot_bins, plot_calibration, plot_confidence, plot_murphy, plot_rejection, plot_smooth
+    from mixlab.durable import Run, Runs, run, runs
     from mixlab.estimators import ESTIMATORS, estimate, estimates
     from mixlab.human import load_human
     from mixlab.intervals import Interval, mean_interval
     from mixlab.plots import picture, plot_history, plot_intervals, plot_lambda, plot_mixed, plot_reliability
     from mixlab.predictions import Predictions
     from mixlab.rescaling import refreshed_batchnorm, rescaled
+    from mixlab.store import StoreError
+    from mixlab.sweeping import sweep
     from mixlab.temperature import crossfit, fit_isotonic, fit_temperature, fit_vector_scaling
     from mixlab.training import Record, Trainer, fit, predict
     from mixlab.variance import GradientVariance, Scheme, gradient_variance
@@ -41,8 +44,11 @@ _LAZY = {
     "Predictions": "predictions",
     "Record": "training",
     "Reliability": "calibration",
+    "Run": "durable",
+    "Runs": "durable",
     "Scheme": "variance",
     "Split": "data",
+    "StoreError": "store",
     "Trainer": "training",
     "check": "checking",
     "crossfit": "temperature",
@@ -71,8 +77,11 @@ _LAZY = {
     "predict": "training",
     "refreshed_batchnorm": "rescaling",
     "rescaled": "rescaling",
+    "run": "durable",
+    "runs": "durable",
+    "sweep": "sweeping",
 }
-_LAZY_MODULES = ("models", "panels")
+_LAZY_MODULES = ("models", "panels", "recipes", "schedules")
 
 __all__ = [
     "ESTIMATORS",
@@ -90,8 +99,11 @@ __all__ = [
     "Predictions",
     "Record",
     "Reliability",
+    "Run",
+    "Runs",
     "Scheme",
     "Split",
+    "StoreError",
     "Trainer",
     "check",
     "crossfit",
@@ -126,10 +138,15 @@ __all__ = [
     "plot_reliability",
     "plot_smooth",
     "predict",
+    "recipes",
     "refreshed_batchnorm",
     "rescaled",
+    "run",
+    "runs",
     "saliency",
     "sample_lambda",
+    "schedules",
+    "sweep",
 ]
 
 

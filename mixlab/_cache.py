@@ -70,21 +70,35 @@ def write_cache(spec: SetSpec, tensors: dict[str, Tensor], path: Path) -> None:
     is left as it was.
     """
     metadata = {"classes": json.dumps(spec.classes), "sha256": digest(tensors)}
-    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write_whole(path, save(tensors, metadata))
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise FolderError(f"{path} cannot be written: {reason}. Nothing was left behind; {ELSEWHERE}") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or as it was: a temporary file beside it, flushed to disk, then renamed.
+
+    What is left of one whose process was killed is `partial_of(path)`, and the next write goes over it.
+    Raises OSError if the file cannot be written; the temporary file is removed.
+    """
+    partial = partial_of(path)
     try:
         # Bytes first and a plain file then: the file gets the user's usual permissions, so a class can share it.
-        content = save(tensors, metadata)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise FolderError(f"{path} cannot be written: {reason}. Nothing was left behind; {ELSEWHERE}") from None
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Where `write_whole` writes before it renames."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def check_folder(folder: Path, needed: int) -> None:

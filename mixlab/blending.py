@@ -37,6 +37,8 @@ def mix_into(
         shift: see scale.
     """
     weight = _weight(weight, x)
+    if next(chunks(x)).stop == len(x):  # all at once: what is both an example and a partner is normalised once
+        x, scale, shift = _taken(x, weight, scale, shift), None, None
     for rows, mine, theirs in _pairs(x, partner, rolled):
         own = _taken(mine, weight, scale, shift)
         other = own if theirs is mine else _taken(theirs, weight, scale, shift)

@@ -104,6 +104,25 @@ class Reliability:
         return self
 
     @property
+    def state(self) -> Tensor:
+        """A copy of all that it holds: float64 [6 * n_bins + 8] on the CPU, for `from_state`."""
+        return self._zeros(torch.device("cpu")) if self._state is None else self._state.to("cpu", copy=True)
+
+    @classmethod
+    def from_state(cls, state: Tensor) -> "Reliability":
+        """The Reliability whose `state` this was, to the bit.
+
+        Raises TypeError or ValueError unless it is float64 [6 * n_bins + 8] on the CPU for 1 to 10,000 bins.
+        """
+        wanted = "a float64 tensor of shape [6 * n_bins + 8], as Reliability.state gives it"
+        n_bins, rest = divmod(_check.tensor("state", state, wanted).numel() - 8, 6)
+        if state.dtype != torch.float64 or state.ndim != 1 or rest or n_bins < 1:
+            raise ValueError(f"state must be {wanted}, got {_check.shown(state)}")
+        made = cls(n_bins)
+        made._state = state.to("cpu", copy=True)
+        return made
+
+    @property
     def count(self) -> int:
         """How many predictions have been added."""
         return 0 if self._state is None else int(self._state[: 6 * self.n_bins].view(-1, 3)[:, 0].sum())

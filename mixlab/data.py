@@ -3,6 +3,7 @@
 Images stay uint8 until a batch is made of them; a full set is mapped from its file and read as it is touched.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +76,17 @@ class Dataset:
     def __repr__(self) -> str:
         sizes = f"train {len(self.train):,}, test {len(self.test):,}, {len(self.classes)} classes"
         return f'Dataset("{self.name}", {sizes})'
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of all images and labels of both splits, and of their shapes, as hexadecimal digits."""
+        total = hashlib.sha256()
+        for split in (self.train, self.test):
+            for part in (split.images, split.labels):
+                total.update(f"{part.dtype} {list(part.shape)}".encode())
+                for start in range(0, len(part), 1000):  # so that a mapped file is not copied as a whole
+                    total.update(part[start : start + 1000].cpu().contiguous().numpy().data)
+        return total.hexdigest()
 
     @cached_property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -229,8 +241,8 @@ def balanced(labels: Tensor, size: int, classes: int, seed: int) -> Tensor:
     order = torch.randperm(len(labels), generator=generator)
     quota = torch.full((classes,), size // classes)
     quota[torch.randperm(classes, generator=generator)[: size % classes]] += 1
-    shuffled = labels[order]
-    chosen = [order[shuffled == label][: int(quota[label])] for label in range(classes)]
+    grouped, counts = order[labels[order].argsort(stable=True)], torch.bincount(labels, minlength=classes).tolist()
+    chosen = [members[:count] for members, count in zip(torch.split(grouped, counts), quota.tolist(), strict=True)]
     return torch.cat(chosen).sort().values
 
 

@@ -1,12 +1,18 @@
-"""Small networks for small images, each naming the points where hidden states can be mixed."""
+"""Networks for small images by name, each naming the points where hidden states can be mixed.
+
+A name, a number of classes and a seed determine every initial weight.
+"""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mixlab import _check
+from mixlab.airnets import Airbench, Quick, patch_covariance, whitening
+from mixlab.resnets import ResNet
+from mixlab.resnets import preact_resnet18 as _preact_resnet18
+from mixlab.resnets import resnet18 as _resnet18
 
 
 def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
@@ -25,6 +31,28 @@ def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
     return _seeded(seed, lambda: Quick(_check.integer("num_classes", num_classes, 2)))
 
 
+def airbench(num_classes: int, *, seed: int = 0, images: Tensor | None = None) -> nn.Module:
+    """The net of airbench94 (Jordan, 2024): 2.0 million weights, in stages of 64, 256 and 256 channels.
+
+    BatchNorm learns a shift and no scale, and forgets fast; the whitening's filters are fixed, and its biases, like
+    those of the rest, are trained.
+
+    Args:
+        num_classes: how many logits to give.
+        seed: of the initial weights; the global random state is left alone.
+        images: normalised float images [N, 3, H, W] whose 2×2 patches the first layer whitens; by default it whitens
+            those of a model of photographs, as in `quick`. airbench takes the first 5,000 of the training set.
+
+    Returns:
+        A module as `quick` returns it.
+    """
+    net = _seeded(seed, lambda: Airbench(_check.integer("num_classes", num_classes, 2)))
+    if images is not None:
+        filters = whitening(patch_covariance(_check_images(images)))
+        net.get_parameter("whiten.weight").data.copy_(filters)
+    return net
+
+
 def resnet8(num_classes: int, *, seed: int = 0) -> nn.Module:
     """ResNet of He et al. (2016), section 4.2, with n = 1: 75 thousand weights. Arguments as for `quick`."""
     return _seeded(seed, lambda: ResNet(_check.integer("num_classes", num_classes, 2), blocks=1))
@@ -35,96 +63,42 @@ def resnet20(num_classes: int, *, seed: int = 0) -> nn.Module:
     return _seeded(seed, lambda: ResNet(_check.integer("num_classes", num_classes, 2), blocks=3))
 
 
-class Quick(nn.Module):
-    """See `quick`; `widths` are the channels of the three stages."""
+def resnet18(num_classes: int, *, seed: int = 0) -> nn.Module:
+    """ResNet-18 of He et al. (2016), table 1, with a first layer for small images: 3×3, stride 1, no pooling after it.
 
-    mixing_points = ("input", "stage1", "stage2", "stage3")
-
-    def __init__(self, num_classes: int, widths: tuple[int, int, int] = (24, 64, 96)) -> None:
-        super().__init__()
-        self.whiten = nn.Conv2d(3, 24, 2)
-        self.whiten.weight = nn.Parameter(_whitening(), requires_grad=False)
-        self.stage1 = _quick_stage(24, widths[0])
-        self.stage2 = _quick_stage(widths[0], widths[1])
-        self.stage3 = _quick_stage(widths[1], widths[2])
-        self.head = nn.Linear(widths[2], num_classes, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of normalised images [B, 3, H, W]."""
-        x = functional.gelu(self.whiten(x))
-        x = self.stage3(self.stage2(self.stage1(x)))
-        logits: Tensor = self.head(x.amax((2, 3))) / 9  # airbench's scale of the logits
-        return logits
-
-
-def _quick_stage(before: int, after: int) -> nn.Sequential:
-    first, second = (
-        nn.Conv2d(before, after, 3, padding=1, bias=False),
-        nn.Conv2d(after, after, 3, padding=1, bias=False),
-    )
-    for conv in (first, second):  # begin by passing the channels on, as airbench does
-        nn.init.dirac_(conv.weight[: conv.in_channels])
-    return nn.Sequential(
-        first, nn.MaxPool2d(2), nn.BatchNorm2d(after), nn.GELU(), second, nn.BatchNorm2d(after), nn.GELU()
-    )
-
-
-def _whitening() -> Tensor:
-    """Filters [24, 3, 2, 2] that decorrelate the 2×2 patches of a natural image, and their negatives.
-
-    In normalised photographs neighbouring pixels correlate by about 0.95, and so do the colour channels. The
-    eigenvectors of that covariance, divided by the roots of their eigenvalues, whiten it.
+    So it is in the tables of mixup's many relatives, as OpenMixup has them: 11.2 million weights; filters are drawn as
+    by He et al. (2015), and each block begins as its short cut alone. Arguments as for `quick`.
     """
-    distance = torch.tensor([[0.0, 1, 1, 2], [1, 0, 2, 1], [1, 2, 0, 1], [2, 1, 1, 0]])
-    space = 0.95**distance
-    colour = torch.full((3, 3), 0.94) + 0.06 * torch.eye(3)
-    values, vectors = torch.linalg.eigh(torch.kron(colour, space))
-    filters = (vectors / torch.sqrt(values + 5e-4)).T.reshape(12, 3, 2, 2)
-    return torch.cat([filters, -filters])
+    return _seeded(seed, lambda: _resnet18(_check.integer("num_classes", num_classes, 2)))
 
 
-class ResNet(nn.Module):
-    """See `resnet8` and `resnet20`; `blocks` in each of three stages."""
+def preact_resnet18(num_classes: int, *, seed: int = 0) -> nn.Module:
+    """ResNet-18 of pre-activated blocks (He et al., "Identity Mappings in Deep Residual Networks", 2016).
 
-    mixing_points = ("input", "stage1", "stage2", "stage3")
-
-    def __init__(self, num_classes: int, blocks: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-        self.stage1 = _resnet_stage(16, 16, blocks)
-        self.stage2 = _resnet_stage(16, 32, blocks)
-        self.stage3 = _resnet_stage(32, 64, blocks)
-        self.head = nn.Linear(64, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of normalised images [B, 3, H, W]."""
-        x = self.stage3(self.stage2(self.stage1(self.stem(x))))
-        logits: Tensor = self.head(x.mean((2, 3)))
-        return logits
+    As in the code of Manifold Mixup and Puzzle Mix: a bare 3×3 convolution first, and no normalisation between the
+    last block and the mean over the image, where He et al. have one. 11.2 million weights. Arguments as for `quick`.
+    """
+    return _seeded(seed, lambda: _preact_resnet18(_check.integer("num_classes", num_classes, 2)))
 
 
-def _resnet_stage(before: int, after: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(*(_Block(before if i == 0 else after, after) for i in range(blocks)))
+MODELS = {
+    "quick": "0.2 million weights, for two CPU cores",
+    "airbench": "2.0 million weights, for a speed run on a GPU (Jordan, 2024)",
+    "resnet8": "75 thousand weights (He et al., 2016)",
+    "resnet20": "270 thousand weights (He et al., 2016)",
+    "resnet18": "11.2 million weights, that of most tables (He et al., 2016)",
+    "preact_resnet18": "11.2 million weights, that of the mixup papers (He et al., 2016b)",
+}
 
 
-class _Block(nn.Module):
-    """Two convolutions and a short cut; where the width grows, the short cut is subsampled and padded with zeros."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.stride = after // before
-        self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride=self.stride, padding=1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-            nn.Conv2d(after, after, 3, padding=1, bias=False),
-            nn.BatchNorm2d(after),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.body(x)
-        short = x[:, :, :: self.stride, :: self.stride]
-        return functional.relu(residual + functional.pad(short, (0, 0, 0, 0, 0, residual.shape[1] - x.shape[1])))
+def _check_images(images: Tensor) -> Tensor:
+    wanted = "normalised float images of shape [N, 3, height, width], at least 2 pixels each way"
+    tensor = _check.tensor("images", images, wanted)
+    if not tensor.is_floating_point():
+        raise TypeError(f"images must be {wanted}, got {_check.shown(tensor)}")
+    if tensor.ndim != 4 or tensor.shape[1] != 3 or len(tensor) == 0 or min(tensor.shape[2:]) < 2:
+        raise ValueError(f"images must be {wanted}, got {_check.shown(tensor)}")
+    return tensor
 
 
 def _seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:

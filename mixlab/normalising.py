@@ -1,5 +1,6 @@
 """Bringing images to what a network takes: (v/255 − mean)/std of uint8 images, (v − mean)/std of float ones."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -7,11 +8,14 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab._device import constant
 from mixlab.blending import values
 from mixlab.sampling import FLOATS
 
 Statistics: TypeAlias = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
-"""(mean, std), each a number, or one for each channel, in units where black is 0 and white is 1."""
+"""(mean, std), each a number, or one for each channel, in units where black is 0 and white is 1.
+
+Numbers are copied to the images' device once; tensors on CUDA are waited for every time."""
 
 
 def normalised(x: Tensor, normalise: Statistics | None) -> Tensor:
@@ -49,22 +53,31 @@ def check_normalised(x: Tensor) -> None:
 
 
 def scale_and_shift(x: Tensor, normalise: Statistics) -> tuple[Tensor, Tensor]:
-    """(v/unit − mean)/std as v * scale + shift, each [1, C, 1, 1]."""
+    """(v/unit − mean)/std as v * scale + shift, each [1, C, 1, 1]; not to be changed."""
     try:
         mean, std = normalise
-        centre, spread = (torch.as_tensor(part, dtype=torch.float64).flatten().cpu() for part in (mean, std))
+        centre, spread = (_numbers(part) for part in (mean, std))
     except (TypeError, ValueError, RuntimeError):
         wanted = "(mean, std), each a number per channel"
         raise TypeError(f"normalise must be {wanted}, got {_check.shown(normalise)}") from None
+    channels = x.shape[1]
     for name, part in (("mean", centre), ("std", spread)):
-        if len(part) not in (1, x.shape[1]) or not bool(part.isfinite().all()):
+        if len(part) not in (1, channels) or not all(map(math.isfinite, part)):
             raise ValueError(
-                f"normalise must hold one finite {name} for each of the {x.shape[1]} channels, got {part.tolist()}"
+                f"normalise must hold one finite {name} for each of the {channels} channels, got {list(part)}"
             )
-    if not bool((spread > 0).all()):
-        raise ValueError(f"normalise must hold positive standard deviations, got {spread.tolist()}")
+    if not all(value > 0 for value in spread):
+        raise ValueError(f"normalise must hold positive standard deviations, got {list(spread)}")
     unit = 255.0 if x.dtype == torch.uint8 else 1.0
     kind = torch.float64 if x.dtype == torch.float64 else torch.float32
-    scale, shift = 1 / (unit * spread), -centre / spread
-    scale, shift = (part.to(x.device, kind).expand(x.shape[1]).view(1, -1, 1, 1) for part in (scale, shift))
-    return scale, shift
+    centre, spread = (part * (channels // len(part)) for part in (centre, spread))
+    scale = tuple(1 / (unit * deviation) for deviation in spread)
+    shift = tuple(-middle / deviation for middle, deviation in zip(centre, spread, strict=True))
+    scale_there, shift_there = (constant(part, kind, x.device).view(1, -1, 1, 1) for part in (scale, shift))
+    return scale_there, shift_there
+
+
+def _numbers(part: Sequence[float] | Tensor) -> tuple[float, ...]:
+    """A number or several, as floats on the host."""
+    found = part if isinstance(part, Tensor) else torch.as_tensor(part, dtype=torch.float64, device="cpu")
+    return tuple(found.to(torch.float64).flatten().tolist())

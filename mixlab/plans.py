@@ -112,7 +112,8 @@ class MixPlan:
                 "plan.targets(y, num_classes), or mx.mixed_loss(model, x, y, plan)"
             )
         _check.class_labels("y", y, batch=self.batch, device=self.partner.device)
-        return y.repeat(self.k), y.index_select(0, self.partner).repeat(self.k), self.lam.flatten()
+        other = y.index_select(0, self.partner).expand(self.k, self.batch).reshape(-1)
+        return y.repeat(self.k), other, self.lam.flatten()
 
     def targets(self, y: Tensor, num_classes: int) -> Tensor:
         """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b): float32 [K * B, num_classes], k-major, for what needs them.
@@ -290,7 +291,8 @@ class MixPlan:
 
     def _rearranges(self, x: Tensor) -> bool:
         """Whether each of the K mixes needs more than one weight and the two examples as they lie."""
-        apart = self.mask is not None or self.moves is not None or self.shrunk
+        blocks = self.mask is not None and self.mask.shape[2:] != (1, 1)
+        apart = blocks or self.moves is not None or self.shrunk
         return (apart and x.ndim >= 3) or self.weights is not None or self._noise_for(x) is not None
 
     def _noise_for(self, x: Tensor) -> Tensor | None:
@@ -306,7 +308,9 @@ class MixPlan:
         if size and self.box is not None and self.size is not None:
             share = geometry.outside(self.box[mixes, rows], self.size, size)
         elif size and self.mask is not None:
-            share = geometry.spread(self.mask[mixes, rows], size)
+            share = self.mask[mixes, rows]
+            if share.shape[2:] != (1, 1):
+                share = geometry.spread(share, size)
             share = share > 0 if self._pastes(x) else share
         else:
             return lam.view(*lam.shape, *[1] * (x.ndim - 1))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mixlab._device import constant
 from mixlab.gridcut import least_energy
 
 _NEAREST = 1e-6  # how near λ comes to 0 and 1 in the prior; the official code adds 1e-8 to each probability instead,
@@ -114,7 +115,7 @@ def _surprise(lam: Tensor, levels: int) -> Tensor:
     """−log Binomial(l; L − 1, λ) for every label: [K, B, L], finite at every λ and convex in the label."""
     lam = lam.clamp(_NEAREST, 1 - _NEAREST)
     heads = torch.arange(levels, dtype=lam.dtype, device=lam.device)
-    ways = heads.new_tensor([math.log(math.comb(levels - 1, label)) for label in range(levels)])
+    ways = constant(tuple(math.log(math.comb(levels - 1, label)) for label in range(levels)), lam.dtype, lam.device)
     return -(ways + heads * lam.log()[..., None] + (levels - 1 - heads) * torch.log1p(-lam)[..., None])
 
 

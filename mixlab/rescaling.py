@@ -17,7 +17,7 @@ from mixlab.data import Dataset
 from mixlab.modes import evaluating
 from mixlab.normalising import normalised
 from mixlab.sampling import ALPHA_MAX, ALPHA_MIN, lambda_moments
-from mixlab.training import check_logits
+from mixlab.trainable import check_logits
 
 _CHUNK = 1000  # training images summed at a time
 

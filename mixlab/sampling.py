@@ -54,16 +54,22 @@ def _reach(alpha: float, depth: float) -> float:
 class _Table:
     """Knots of the law of |T|: q = logit P(|T| < exp(y)), for y = log t evenly spaced."""
 
-    q: Tensor  # [cells + 1] float64, increasing
-    knots: Tensor  # [cells + 1, 3] float64: y, q, dq/dy; side by side, so that one look-up fetches all three
+    knots: Tensor  # [cells + 1, 3] float64: y, q, dq/dy
+    inner: Tensor  # [cells - 1] float64, q at the knots between two cells, increasing
+    cubics: Tensor  # [cells, 6] float64: q at the cell's left end, the cell's width in q, and y's cubic on it
+
+    @classmethod
+    def of(cls, knots: Tensor) -> "_Table":
+        """The table with what can be said of each cell beforehand: a draw is a look-up then, and a few operations."""
+        (y0, q0, slope0), (y1, q1, slope1) = knots[:-1].unbind(-1), knots[1:].unbind(-1)
+        width = q1 - q0
+        cubics = torch.stack([q0, width, *_hermite(y0, y1, width / slope0, width / slope1)], dim=1)
+        return cls(knots, q0[1:].contiguous(), cubics)
 
     def log_t(self, q: Tensor) -> Tensor:
         """y at q, by the cubic that has the table's values and slopes at both ends of q's cell."""
-        right = torch.searchsorted(self.q, q).clamp_(1, _CELLS)
-        y0, q0, slope0 = self.knots[right - 1].unbind(-1)
-        y1, q1, slope1 = self.knots[right].unbind(-1)
-        width = q1 - q0
-        return _hermite((q - q0) / width, y0, y1, width / slope0, width / slope1)
+        q0, width, *cubic = self.cubics[torch.searchsorted(self.inner, q)].unbind(-1)
+        return _at((q - q0) / width, *cubic)
 
     def probability_within(self, t: float) -> float:
         """P(|T| < t): the same table read the other way."""
@@ -74,20 +80,24 @@ class _Table:
             return 0.0 if place < 0 else 1.0
         _, q0, slope0 = self.knots[int(place)]
         _, q1, slope1 = self.knots[int(place) + 1]
-        return float(torch.sigmoid(_hermite(q0.new_tensor(place % 1), q0, q1, step * slope0, step * slope1)))
+        return float(torch.sigmoid(_at(place % 1, *_hermite(q0, q1, step * slope0, step * slope1))))
 
 
-def _hermite(s: Tensor, y0: Tensor, y1: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
-    """Cubic on s in [0, 1] with values y0, y1 and derivatives d0, d1 at the ends."""
+def _hermite(y0: Tensor, y1: Tensor, d0: Tensor, d1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The cubic on [0, 1] with values y0, y1 and derivatives d0, d1 at the ends: its coefficients, lowest first."""
     rise = y1 - y0
-    return y0 + s * (d0 + s * ((3 * rise - 2 * d0 - d1) + s * (d0 + d1 - 2 * rise)))
+    return y0, d0, 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
+
+
+def _at(s: Tensor | float, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    return a + s * (b + s * (c + s * d))
 
 
 @lru_cache(maxsize=64)
 def _table(alpha: float, device: torch.device) -> _Table:
     if device.type != "cpu":
         source = _table(alpha, torch.device("cpu"))
-        return _Table(source.q.to(device), source.knots.to(device))
+        return _Table(*(part.to(device) for part in (source.knots, source.inner, source.cubics)))
     last = math.log(_reach(alpha, _TAIL))
     first = math.log(_reach(alpha, 1.0)) - _TAIL
     y = torch.linspace(first, last, _CELLS + 1, dtype=torch.float64, device=device)
@@ -103,7 +113,7 @@ def _table(alpha: float, device: torch.device) -> _Table:
     above = torch.cat([beyond + mass.flip(0).cumsum(0).flip(0), beyond[None]])
     # dq/dy = (dm/dy) / (m (1 - m)), with dm/dy = t · density
     q = torch.log(below) - torch.log(above)
-    return _Table(q, torch.stack([y, q, t * height * (below + above) / (below * above)], dim=1))
+    return _Table.of(torch.stack([y, q, t * height * (below + above) / (below * above)], dim=1))
 
 
 def sample_lambda(
@@ -146,7 +156,7 @@ def sample_lambda(
 
     # The centres of 2^53 equal cells of (-1, 1): never 0 or ±1, exactly symmetric, each exact in float64.
     uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
-    centred = 2 * uniform - 1 + 2.0**-53
+    centred = 2 * uniform + (2.0**-53 - 1)
     within = centred.abs()
     t = torch.exp(_table(alpha, uniform.device).log_t(torch.log(within) - torch.log1p(-within)))
     odds = torch.exp(-t)
@@ -209,7 +219,11 @@ class LambdaMoments:
 
 def lambda_moments(alpha: float) -> LambdaMoments:
     """Mean, variance, θ̄ = E[max(λ, 1 − λ)] and P(0.1 < λ < 0.9) of Beta(α, α), for α from 1e-6 to 1e6."""
-    alpha = check_alpha(alpha)
+    return _moments(check_alpha(alpha))
+
+
+@lru_cache(maxsize=64)
+def _moments(alpha: float) -> LambdaMoments:
     # E|λ - ½| = 1 / (α 4^α B(α, α)), the mean absolute deviation of a symmetric Beta
     log_beta = 2 * math.lgamma(alpha) - math.lgamma(2 * alpha)
     deviation = math.exp(-math.log(alpha) - alpha * math.log(4) - log_beta)

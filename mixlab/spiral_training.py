@@ -1,8 +1,6 @@
 """Training on spirals, a batch at a time, with the decision field and the hidden states in every record."""
 
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +10,15 @@ from torch.nn import functional
 from mixlab import _check
 from mixlab.descent import Descent
 from mixlab.hidden import mixed_loss
+from mixlab.loop import Loop
 from mixlab.machine import using_threads
 from mixlab.mixing import Mixer, check_mixer
+from mixlab.schedules import Linear
 from mixlab.spirals import SpiralNet, class_singular_values
 
 REACH = 1.2  # the plane is drawn from -REACH to REACH on both axes
 GRID = 80  # cells a side of the decision field
-_WARM_UP = 0.1  # share of the steps in which the learning rate climbs to its peak; it falls to 0 in the rest
+_SCHEDULE = Linear(((0, 0), (0.1, 1), (1, 0)))  # of the learning rate: up in a tenth of the steps, then down to 0
 _MOMENTUM = 0.9
 
 
@@ -51,7 +51,7 @@ class SpiralRecord:
     seconds: float
 
 
-class SpiralTrainer:
+class SpiralTrainer(Loop[SpiralRecord]):
     """Train a net on spirals, a batch at a time; iterate for a SpiralRecord after each epoch, and leave to stop.
 
     SGD with Nesterov momentum 0.9 and no weight decay, on one core in some seconds: a second thread gains nothing on
@@ -95,66 +95,29 @@ class SpiralTrainer:
         if not isinstance(model, SpiralNet):
             raise TypeError(f"model must be a SpiralNet, got {_check.shown(model)}")
         classes = model.head.out_features
-        self.model, self.train, self.test = model, _points("train", train, classes), _points("test", test, classes)
-        self.mixer = _without_images(mixer)
-        self.epochs = _check.integer("epochs", epochs, 1)
-        seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-        self.batch_size = min(_check.integer("batch_size", batch_size, 2), len(self.train[0]))
-        self._peak = _check.number("learning_rate", learning_rate, 0, 1e6)
-        self._descent = Descent(model.parameters(), momentum=_MOMENTUM, weight_decay=0.0)
-        self._order_stream = torch.Generator().manual_seed(2 * seed)
-        self._mixing_stream = torch.Generator().manual_seed(2 * seed + 1)
-        self.steps_per_epoch = len(self.train[0]) // self.batch_size
-        self.steps = self.epochs * self.steps_per_epoch
-        self.step_count = 0
-        self._order = torch.empty(0, dtype=torch.int64)
-        self._loss_sum, self._loss_count = 0.0, 0
-        self._began: float | None = None
-
-    def __iter__(self) -> Iterator[SpiralRecord]:
-        while not self.done:
-            self.step()
-            if self.step_count % self.steps_per_epoch == 0:
-                yield self.evaluate()
-
-    @property
-    def done(self) -> bool:
-        """Whether all steps are taken."""
-        return self.step_count >= self.steps
-
-    @property
-    def epoch(self) -> float:
-        """Passes over the training points so far."""
-        return self.step_count / self.steps_per_epoch
-
-    @property
-    def loss_so_far(self) -> tuple[float, int]:
-        """Sum of the batches' losses since the last record, and the number of these batches."""
-        return self._loss_sum, self._loss_count
+        self.model: SpiralNet = model
+        self.train, self.test = _points("train", train, classes), _points("test", test, classes)
+        self.mixer: Mixer = _without_images(mixer)
+        super().__init__(
+            examples=len(self.train[0]),
+            epochs=epochs,
+            seed=seed,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            schedule=_SCHEDULE,
+            device=torch.device("cpu"),
+        )
+        self.optimiser = Descent(model.parameters(), momentum=_MOMENTUM, weight_decay=0.0)
 
     @using_threads(1)
     def step(self) -> None:
         """Train on the next batch; RuntimeError when all steps are taken, FloatingPointError when the loss is lost."""
-        if self.done:
-            raise RuntimeError(f"step must not be called after the last of {self.steps:,} steps")
-        self._began = time.perf_counter() if self._began is None else self._began
-        progress = (self.step_count + 1) / (self.steps + 1)
-        self._descent.learning_rate = self._peak * min(progress / _WARM_UP, (1 - progress) / (1 - _WARM_UP))
-        place = self.step_count % self.steps_per_epoch
-        if place == 0:
-            self._order = torch.randperm(len(self.train[0]), generator=self._order_stream)
-        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        super().step()
+
+    def _loss(self, chosen: Tensor) -> Tensor:
         x, y = (part[chosen] for part in self.train)
-        plan = self.mixer.plan(x, generator=self._mixing_stream)
-        loss = mixed_loss(self.model, x, y, plan)
-        self._descent.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._descent.step()
-        self.step_count += 1
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is no longer finite at step {self.step_count:,} of {self.steps:,}")
-        self._loss_sum, self._loss_count = self._loss_sum + value, self._loss_count + 1
+        loss = mixed_loss(self.model, x, y, self.mixer.plan(x, generator=self._mixing_stream))
+        return loss.double()  # as its sum is, which costs nothing here
 
     @using_threads(1)
     @torch.no_grad()
@@ -164,11 +127,11 @@ class SpiralTrainer:
         logits = self.model(test_x)
         probabilities = logits.softmax(1)
         states = self.model.hidden(x)
-        record = SpiralRecord(
+        return SpiralRecord(
             epoch=self.epoch,
             step=self.step_count,
             steps=self.steps,
-            train_loss=self._loss_sum / self._loss_count if self._loss_count else math.nan,
+            train_loss=self._mean_loss(),
             test_accuracy=float((logits.argmax(1) == test_y).double().mean()),
             test_nll=float(functional.cross_entropy(logits, test_y)),
             test_confidence=float(probabilities.amax(1).mean()),
@@ -177,8 +140,6 @@ class SpiralTrainer:
             field=_field(self.model),
             seconds=0.0 if self._began is None else time.perf_counter() - self._began,
         )
-        self._loss_sum, self._loss_count = 0.0, 0
-        return record
 
 
 def _field(model: SpiralNet) -> Tensor:

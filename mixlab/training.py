@@ -2,28 +2,31 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixlab import _check
-from mixlab.augment import crop_and_flip, cutout
+from mixlab.augment import VIEWS, Augmentation, alternated, views_of
 from mixlab.calibration import Reliability
 from mixlab.data import Dataset, Split
-from mixlab.descent import Descent
+from mixlab.descent import Descent, Lookahead, normalisation_biases, resting
 from mixlab.hidden import find_layer, mixed_loss
+from mixlab.loop import Loop
 from mixlab.machine import precision, torch_threads
+from mixlab.memory import largest_fitting, undone
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
 from mixlab.normalising import Statistics, normalised
 from mixlab.predictions import Predictions
+from mixlab.schedules import TRIANGLE, Schedule, check
+from mixlab.trainable import check_data, check_freeze, check_model
 
 _TEST_BATCH = 200  # images: more would only raise the peak of memory
-_MOMENTUM = 0.9
-_WARM_UP = 0.2  # share of the steps in which the learning rate climbs to its peak; it falls to 0 in the rest
-_PAD = 2  # pixels of the random crop; 4 is the habit of long runs, 2 gains more in a few epochs
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Record:
     reliability: Reliability
 
 
-class Trainer:
+class Trainer(Loop[Record]):
     """Train a model, a batch at a time; iterate for a Record after each epoch, and leave the loop to stop.
 
         for record in mx.fit(model, data, mx.Mixer("mixup", alpha=0.4), epochs=3):
@@ -64,6 +67,9 @@ class Trainer:
     machine's CPU, equal arguments and an equal model give bit-equal results, unless the model itself draws at random
     (dropout): it does so from torch's global generator, which is the caller's to seed.
 
+    `state()` is all that the rest of a training depends on; by `restore(state)` a trainer that was made with equal
+    arguments goes on from there, to the same bits. `mx.run` does so with files.
+
     Args:
         model: from normalised float images [B, C, H, W] to logits [B, classes]; trained in place.
         data: a Dataset, as `mx.load` gives it.
@@ -72,21 +78,41 @@ class Trainer:
         seed: of the order, the augmentation and the mixing; order and augmentation are the same for every mixer.
         device: where to train (default: CUDA if there is one, else CPU). The model is moved there.
         batch_size: images a step, at most the whole training set; a shorter last batch is left out.
-        learning_rate: peak of a triangle that starts and ends near 0; SGD with Nesterov momentum 0.9.
+        learning_rate: the peak of the schedule, of stochastic gradient descent.
+        schedule: of `mixlab.schedules` (default: a triangle that starts and ends near 0).
+        momentum: of the descent, in [0, 1).
+        nesterov: whether it is Nesterov's.
         weight_decay: on weight matrices and filters, not on biases and normalisation.
+        decay_biases: whether it is on biases and normalisation all the same.
+        bias_rate: times the learning rate, for the biases of normalisation, whose weight decay is divided by it.
+        freeze: after how many epochs a parameter rests, by its name: {"whiten.bias": 3}.
+        lookahead: whether the model is drawn back to slow weights every five steps (`mixlab.descent.Lookahead`).
         label_smoothing: share of each target spread over all classes, in [0, 1].
-        augment: random crops (2 pixels, mirrored) and flips.
+        augment: random crops and flips.
+        flip: "random", or "alternating": drawn for the first epoch, the other way round in every second.
+        pad: the largest shift of a crop, in pixels; 4 is the habit of long runs, 2 gains more in a few epochs.
+        border: what a crop finds outside, "mirror" or "black".
         cutout_side: side in pixels of a square hidden in each image; 0 for none.
+        views: of each test image: 1, itself; 2, mirrored as well; 6, both also shifted by a pixel (`mixlab.augment`).
+            The mean of what the model says of them is what is measured.
+        every: epochs between two Records of the iteration, which ends with one. A test set takes its time.
         dtype: torch.float32 or torch.bfloat16 arithmetic (default: the faster one, measured once and kept).
+        compile: train what torch.compile makes of the model, once its first step has compiled it; evaluations, and
+            batches that are mixed inside of the model, run it as it is. It can pay in long trainings on CUDA. On two
+            CPU cores the first step took 35 to 41 s longer, and those after it were none the faster.
 
     Attributes:
         step_count, steps: batches done, and batches in all; `done`, `epoch` and `steps_per_epoch` follow.
+        settings: what was given or picked and determines the result, in values for JSON.
         model, optimiser, mixer, device, dtype: what is trained, by what, how and where.
+        tested: what the model said of the test images when `evaluate` asked last; None before.
         picked: one line: device, layout, arithmetic and threads, and why.
 
     Raises:
         TypeError, ValueError: at the call, before anything is trained; the message names the argument.
         FloatingPointError: from `step`, when the loss is no longer finite.
+        torch.OutOfMemoryError: from `step`, when CUDA's memory does not hold the forward and backward of a batch; the
+            message says which batch_size it holds, found by trying halves.
     """
 
     def __init__(
@@ -100,111 +126,130 @@ class Trainer:
         device: torch.device | str | None = None,
         batch_size: int = 128,
         learning_rate: float = 0.3,
+        schedule: Schedule = TRIANGLE,
+        momentum: float = 0.9,
+        nesterov: bool = True,
         weight_decay: float = 5e-4,
+        decay_biases: bool = False,
+        bias_rate: float = 1.0,
+        freeze: Mapping[str, int] | None = None,
+        lookahead: bool = False,
         label_smoothing: float = 0.0,
         augment: bool = True,
+        flip: str = "random",
+        pad: int = 2,
+        border: str = "mirror",
         cutout_side: int = 0,
+        views: int = 1,
+        every: int = 1,
         dtype: torch.dtype | None = None,
+        compile: bool = False,  # noqa: A002  # torch's word for it
     ) -> None:
-        self.data = _check_data(data)
-        self.mixer = check_mixer(mixer, or_none=True)
-        self.epochs = _check.integer("epochs", epochs, 1)
-        seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-        self.batch_size = min(_check.integer("batch_size", batch_size, 2), len(data.train))
-        self._peak = _check.number("learning_rate", learning_rate, 0, 1e6)
-        weight_decay = _check.number("weight_decay", weight_decay, 0, 1e6)
+        self.data = check_data(data)
+        self.mixer: Mixer = check_mixer(mixer, or_none=True)
+        self._descent: dict[str, Any] = {
+            "momentum": _check.number("momentum", momentum, 0, 0.999999),
+            "nesterov": _check.flag("nesterov", nesterov),
+            "weight_decay": _check.number("weight_decay", weight_decay, 0, 1e6),
+            "decay_biases": _check.flag("decay_biases", decay_biases),
+            "bias_rate": _check.number("bias_rate", bias_rate, 1e-6, 1e6),
+        }
         self._smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
-        self._augment = _check.flag("augment", augment)
-        self._cutout = _check.integer("cutout_side", cutout_side, 0, min(data.train.images.shape[-2:]))
+        self._augmentation = Augmentation(
+            augment, flip, pad, border, cutout_side, side=min(data.train.images.shape[-2:])
+        )
+        self._views = _check_views(views)
+        lookahead = _check.flag("lookahead", lookahead)
+        self._compile = _check.flag("compile", compile)
         if dtype not in (None, torch.float32, torch.bfloat16):
             raise TypeError(f"dtype must be torch.float32, torch.bfloat16 or None, got {_check.shown(dtype)}")
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = _check.device("device", device)
+        super().__init__(
+            examples=len(data.train),
+            epochs=epochs,
+            seed=seed,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            schedule=check(schedule),
+            device=_check.device("device", device),
+            every=every,
+        )
         self.mixer.check(torch.empty(self.batch_size, *data.train.images.shape[1:], dtype=torch.uint8, device="meta"))
 
-        self.model = _check_model(model, self.device, data)
+        self.model = check_model(model, self.device, data)
         for layer in self.mixer.kind.layers:
             find_layer(self.model, layer)
+        self._network = self.model
+        if self._compile:
+            self._network = torch.compile(self.model)  # type: ignore[assignment]  # of a module it makes a module
+        self.optimiser = Descent(self.model.parameters(), biases=normalisation_biases(self.model), **self._descent)
+        self._freeze = check_freeze(freeze, self.model)
+        self.lookahead = Lookahead(self.model) if lookahead else None
+        self.tested: Predictions | None = None
 
         threads, why_threads = torch_threads()
         torch.set_num_threads(threads)
         self.dtype, why_dtype = (dtype, "as asked") if dtype is not None else precision(self.device)
-        self.picked = f"{self.device.type}, channels_last, {str(self.dtype).removeprefix('torch.')} ({why_dtype})" + (
+        self.picked = f"{self.device.type}, channels_last, {_name(self.dtype)} ({why_dtype})" + (
             f", {threads} thread{'s' * (threads > 1)} ({why_threads})" if self.device.type == "cpu" else ""
         )
-
         self._train, self._test = data.train.to(self.device), data.test.to(self.device)
         self._normalise = data.normalisation
-        self.optimiser = Descent(model.parameters(), momentum=_MOMENTUM, weight_decay=weight_decay)
-
-        # Two streams, so that every mixer sees the same images in the same order with the same crops.
-        self._order_stream = torch.Generator(self.device).manual_seed(2 * seed)
-        self._mixing_stream = torch.Generator(self.device).manual_seed(2 * seed + 1)
-        self.steps_per_epoch = len(data.train) // self.batch_size
-        self.steps = self.epochs * self.steps_per_epoch
-        self.step_count = 0
-        self._order = torch.empty(0, dtype=torch.int64)
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._loss_count = 0
-        self._began: float | None = None
-        self._training_seconds = 0.0
-        self._evaluation_seconds = 0.0
+        self._first_flips = None
+        if self._augmentation.alternates:  # drawn here, so that no state need hold them
+            self._first_flips = torch.rand(len(self._train), generator=self._order_stream, device=self.device) < 0.5
 
     def __repr__(self) -> str:
         return f"Trainer(step {self.step_count:,} of {self.steps:,}, {self.mixer!r}, {self.picked})"
 
-    def __iter__(self) -> Iterator[Record]:
-        while not self.done:
-            self.step()
-            if self.step_count % self.steps_per_epoch == 0:
-                yield self.evaluate()
-
     @property
-    def done(self) -> bool:
-        """Whether all steps are taken."""
-        return self.step_count >= self.steps
+    def settings(self) -> dict[str, Any]:
+        """What was given or picked and determines the result, but for model, data and mixer: values for JSON."""
+        return super().settings | {
+            **self._descent,
+            "freeze": self._freeze,
+            "lookahead": self.lookahead is not None,
+            "label_smoothing": self._smoothing,
+            **self._augmentation.settings,
+            "views": self._views,
+            "every": self.every,
+            "dtype": _name(self.dtype),
+            "device": self.device.type,
+            "compile": self._compile,
+        }
 
-    @property
-    def loss_so_far(self) -> tuple[float, int]:
-        """Sum of the batches' losses since the last record, and the number of these batches."""
-        return float(self._loss_sum), self._loss_count
+    def _differentiated(self, chosen: Tensor) -> Tensor:
+        differentiated = super()._differentiated
+        with suppress(torch.OutOfMemoryError):
+            return differentiated(chosen)
+        # Only now are the frames of the error gone, and all that was computed in them.
+        with undone(self.model, self._order_stream, self._mixing_stream):
+            fits = largest_fitting(lambda size: differentiated(chosen[:size]), self.batch_size)
+        found = "not even batch_size=2 does" if fits is None else f"batch_size={fits} does"
+        raise torch.OutOfMemoryError(
+            f"batch_size={self.batch_size} does not fit into the memory of {self.device}; {found}"
+        )
 
-    @property
-    def epoch(self) -> float:
-        """Passes over the training images so far."""
-        return self.step_count / self.steps_per_epoch
-
-    def step(self) -> None:
-        """Train on the next batch.
-
-        Raises:
-            RuntimeError: all steps are taken.
-            FloatingPointError: the loss is no longer finite (on CUDA it is looked at by `evaluate`).
-        """
-        if self.done:
-            raise RuntimeError(f"step must not be called after the last of {self.steps:,} steps")
-        began = time.perf_counter()
-        self._began = began if self._began is None else self._began
-        self.optimiser.learning_rate = self._peak * _triangle((self.step_count + 1) / (self.steps + 1))
+    def _loss(self, chosen: Tensor) -> Tensor:
         self.model.train()
-        images, labels = self._next_batch()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        images, labels = self._batch(chosen)
+        rest = [self.model.get_parameter(name) for name, epochs in self._freeze.items() if self.epoch >= epochs]
+        with resting(rest), torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             plan = self.mixer.plan(
                 images, labels, model=self.model, normalise=self._normalise, generator=self._mixing_stream
             )
-            loss = mixed_loss(
-                self.model, images, labels, plan, normalise=self._normalise, label_smoothing=self._smoothing
+            return mixed_loss(
+                self._network, images, labels, plan, normalise=self._normalise, label_smoothing=self._smoothing
             )
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self._loss_sum += loss.detach()
-        self._loss_count += 1
-        self.step_count += 1
-        if self.device.type == "cpu":
-            self._check_finite()
-        self._training_seconds += time.perf_counter() - began
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Images, cropped, flipped and cut, and their labels."""
+        flip = None
+        if self._first_flips is not None:
+            flip = alternated(self._first_flips.index_select(0, chosen), int(self.epoch))
+        images = self._augmentation(self._train.images.index_select(0, chosen), flip, self._order_stream)
+        return images.contiguous(memory_format=torch.channels_last), self._train.labels.index_select(0, chosen)
 
     def evaluate(self) -> Record:
         """Measure the model on the test images, and start a new mean of the training loss."""
@@ -214,51 +259,34 @@ class Trainer:
         began = time.perf_counter()
         self._training_seconds += began - waiting
         try:
-            test = predict(self.model, self._test, self._normalise, dtype=self.dtype)
+            test = self.tested = self.predictions()
         except FloatingPointError:
             raise self._divergence() from None
         reliability = Reliability().update(test.probs, test.labels)
         now = time.perf_counter()
-        self._evaluation_seconds = now - began
         done, left = self.step_count, self.steps - self.step_count
         rate = done / self._training_seconds if done else math.nan
-        record = Record(
+        return Record(
             epoch=self.epoch,
             step=done,
             steps=self.steps,
-            train_loss=float(self._loss_sum) / self._loss_count if self._loss_count else math.nan,
+            train_loss=self._mean_loss(),
             test_accuracy=reliability.accuracy(),
             test_nll=reliability.nll(),
             test_ece=reliability.ece(),
             images_per_second=rate * self.batch_size,
             seconds=now - self._began,
-            seconds_left=left / rate + self._evaluation_seconds * left / self.steps_per_epoch,
+            seconds_left=left / rate + (now - began) * left / (self.every * self.steps_per_epoch),
             reliability=reliability,
         )
-        self._loss_sum.zero_()
-        self._loss_count = 0
-        return record
 
-    def _next_batch(self) -> tuple[Tensor, Tensor]:
-        place = self.step_count % self.steps_per_epoch
-        if place == 0:
-            self._order = torch.randperm(len(self._train), generator=self._order_stream, device=self.device)
-        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        images = self._train.images.index_select(0, chosen)
-        if self._augment:
-            pad = min(_PAD, min(images.shape[-2:]) - 1)  # a border can be mirrored once
-            images = crop_and_flip(images, pad, self._order_stream)
-        if self._cutout:
-            images = cutout(images, self._cutout, self._order_stream)
-        return images.contiguous(memory_format=torch.channels_last), self._train.labels.index_select(0, chosen)
+    def predictions(self) -> Predictions:
+        """What the model, as it is, says of the test images.
 
-    def _check_finite(self) -> None:
-        if not math.isfinite(self._loss_sum):
-            raise self._divergence()
-
-    def _divergence(self) -> FloatingPointError:
-        place = f"step {self.step_count:,} of {self.steps:,}"
-        return FloatingPointError(f"the loss is no longer finite at {place}; lower learning_rate, now {self._peak:g}")
+        Raises:
+            FloatingPointError: a logit is NaN or infinite.
+        """
+        return predict(self.model, self._test, self._normalise, dtype=self.dtype, views=self._views)
 
 
 fit = Trainer  # the name that reads well in a loop: for record in mx.fit(model, data, mixer, epochs=3)
@@ -271,6 +299,7 @@ def predict(
     *,
     classes: Sequence[str] | None = None,
     dtype: torch.dtype = torch.float32,
+    views: int = 1,
 ) -> Predictions:
     """What `model` says of every image of a split, on the split's device; the model's mode is left as it was.
 
@@ -282,74 +311,37 @@ def predict(
         normalise: (mean, std) that bring the images to what the model takes, as `data.normalisation` has them.
         classes: names of the classes, for pictures and tables.
         dtype: torch.float32 or torch.bfloat16 arithmetic; the logits are float32.
+        views: of each image, 1, 2 or 6, see `Trainer`; the logits are the mean of theirs.
 
     Raises:
-        TypeError: the model is no torch.nn.Module, or the split is no Split.
+        TypeError, ValueError: the model is no torch.nn.Module, the split is no Split, or another number of views.
         FloatingPointError: a logit is NaN or infinite.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     if not isinstance(split, Split):
         raise TypeError(f"split must be a Split, such as data.test, got {_check.shown(split)}")
-    device = split.images.device
+    device, views = split.images.device, _check_views(views)
     tables = []
     with evaluating(model), torch.no_grad():
         for start in range(0, len(split), _TEST_BATCH):
-            images = split.images[start : start + _TEST_BATCH]
-            inputs = normalised(images.contiguous(memory_format=torch.channels_last), normalise)
-            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-                logits = model(inputs)
-            if not bool(logits.isfinite().all()):
-                raise FloatingPointError("the model's logits are no longer finite")
-            tables.append(logits.float())
-    return Predictions.from_logits(torch.cat(tables), split.labels, classes)
+            parts = []
+            for weight, images in views_of(split.images[start : start + _TEST_BATCH], views):
+                inputs = normalised(images.contiguous(memory_format=torch.channels_last), normalise)
+                with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+                    parts.append(weight * model(inputs).float())
+            tables.append(torch.stack(parts).sum(0))
+    logits = torch.cat(tables)
+    if not bool(logits.isfinite().all()):  # once, as CUDA waits for it
+        raise FloatingPointError("the model's logits are no longer finite")
+    return Predictions.from_logits(logits, split.labels, classes)
 
 
-def _triangle(progress: float) -> float:
-    """The learning rate's share of its peak: up in a straight line, then down to 0."""
-    return min(progress / _WARM_UP, (1 - progress) / (1 - _WARM_UP))
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
-def _check_data(data: Dataset) -> Dataset:
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
-    if len(data.train) < 2 or len(data.test) == 0:
-        raise ValueError(f"data must hold at least 2 training images and 1 test image, got {data!r}")
-    if data.test.images.shape[1:] != data.train.images.shape[1:]:
-        sizes = [list(split.images.shape[1:]) for split in (data.train, data.test)]
-        raise ValueError(f"data must hold images of one size, got {sizes[0]} in train and {sizes[1]} in test")
-    if min(data.normalisation[1]) == 0:
-        raise ValueError(f"data must vary in every channel, got deviations {data.normalisation[1]} over train")
-    present = torch.bincount(data.train.labels, minlength=len(data.classes)) > 0
-    if not bool(present.all()):
-        missing = [name for name, there in zip(data.classes, present.tolist(), strict=True) if not there]
-        raise ValueError(f"data must hold a training image of every class, got none of {', '.join(missing)}")
-    return data
-
-
-def _check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Module:
-    """The model, on its device and in channels_last, once it has been seen to give one logit for each class."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    check_logits(model, device, data)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("model must have parameters that require gradients, got none")
-    return model
-
-
-def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
-    """Raise unless the model, on this device, gives one logit for each class; it is run once, in evaluation mode."""
-    shape = [2, *data.train.images.shape[1:]]
-    look = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
-    try:
-        with evaluating(model), torch.no_grad():  # so that the look does not touch running statistics
-            logits = model(look)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"model must take float32 images {shape} in channels_last layout, got {error!r}") from error
-    wanted = (2, len(data.classes))
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
-        came = _check.shown(logits)
-        raise ValueError(
-            f"model must give {wanted[1]} logits, one for each class of {data.name}, got {came} for 2 images"
-        )
+def _check_views(views: int) -> int:
+    if _check.integer("views", views, 1) not in VIEWS:
+        raise ValueError(f"views must be 1, 2 or 6, got {_check.shown(views)}")
+    return views

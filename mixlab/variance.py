@@ -20,7 +20,7 @@ from mixlab.hidden import find_layer, mixed_loss
 from mixlab.intervals import Interval, mean_interval
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
-from mixlab.training import check_logits
+from mixlab.trainable import check_logits
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,14 @@ def find_chromium(own: str) -> str | None:
     return next((path for path in [*installed, MAC_CHROME, own] if Path(path).exists()), None)
 
 
+@pytest.fixture(autouse=True)
+def run_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the runs of a test are stored, a folder that is not there yet: never the user's own."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("MIXLAB_RUNS", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def playwright_driver() -> Iterator[Playwright]:
     with sync_playwright() as driver:
@@ -158,7 +166,12 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root = home / "root"
     root.mkdir()
     own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    own |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    own |= {
+        "MIXLAB_RUNS": "runs",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
     token = os.urandom(16).hex()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
     command += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]

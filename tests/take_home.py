@@ -47,7 +47,7 @@ def one_hot_mix(y_a, y_b, lam):
 
 def readme_blocks():
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Take it home\n")[1].split("\n## ")[0]
-    names = ("plain", "general", "loader", "torchvision", "lightning", "calibration", "huggingface")
+    names = ("plain", "general", "loader", "torchvision", "lightning", "calibration", "runs", "huggingface")
     return dict(zip(names, re.findall(r"```python\n(.*?)```", section, re.DOTALL), strict=True))
 
 

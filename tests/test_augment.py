@@ -1,9 +1,10 @@
 """Augmentation against a loop over images in plain Python."""
 
+import pytest
 import torch
 from torch.nn import functional
 
-from mixlab.augment import crop_and_flip, cutout
+from mixlab.augment import VIEWS, alternated, crop_and_flip, cutout, views_of
 
 
 def numbered(batch: int = 40, height: int = 9, width: int = 7) -> torch.Tensor:
@@ -85,3 +86,63 @@ def test_cutout_hides_one_clipped_square_with_the_mean() -> None:
         sizes.add((height, width))
     assert (4, 4) in sizes
     assert len(sizes) > 3  # some are clipped at the border
+
+
+def test_named_images_are_flipped_and_the_rest_are_not() -> None:
+    images, flip = numbered(), torch.rand(40, generator=torch.Generator().manual_seed(3)) < 0.5
+    result = crop_and_flip(images, 0, torch.Generator().manual_seed(5), flip=flip)
+    for image, moved, flipped in zip(images, result, flip.tolist(), strict=True):
+        assert torch.equal(moved, image.flip(2) if flipped else image)
+
+
+def test_black_borders_are_those_of_a_padded_crop() -> None:
+    """Where mirrored borders take the same shift and flip of the mirrored image, black ones take those of zeros."""
+    images, pad = numbered() | 1, 2  # no black pixel of their own
+    mirror, black = (
+        crop_and_flip(images, pad, torch.Generator().manual_seed(5), border=border) for border in ("mirror", "black")
+    )
+    mirrored = functional.pad(images.float(), (pad,) * 4, mode="reflect").to(torch.uint8)
+    padded = functional.pad(images, (pad,) * 4)
+    for i in range(len(images)):
+        (window,) = [
+            (top, left, flipped)
+            for top in range(2 * pad + 1)
+            for left in range(2 * pad + 1)
+            for flipped in (False, True)
+            if torch.equal(_window(mirrored[i], top, left, flipped), mirror[i])
+        ]
+        assert torch.equal(_window(padded[i], *window), black[i])
+    assert bool((black == 0).any())
+
+
+def test_alternating_flips_show_both_sides_equally_often() -> None:
+    first = torch.rand(100, generator=torch.Generator().manual_seed(0)) < 0.5
+    before = first.clone()
+    times = sum(alternated(first, epoch).long() for epoch in range(10))
+    assert torch.equal(times, torch.full((100,), 5))
+    assert torch.equal(alternated(first, 0), before)
+    assert torch.equal(alternated(first, 1), ~before)
+    assert torch.equal(first, before)
+
+
+def test_six_views_are_airbenchs() -> None:
+    """Mirror of each of: nothing, and windows of the image padded by one mirrored pixel; weights as in its sums."""
+    images = numbered(batch=3, height=6, width=5)
+    padded = functional.pad(images.float(), (1, 1, 1, 1), mode="reflect").to(torch.uint8)
+    wanted = [(0.5, images), (0.25, padded[:, :, 2:, 2:]), (0.25, padded[:, :, :-2, :-2])]
+    found = views_of(images, 6)
+    assert len(found) == 6
+    for place, (weight, image) in enumerate(wanted):
+        for part, turned in ((found[2 * place], image), (found[2 * place + 1], image.flip(3))):
+            assert part[0] == weight / 2
+            assert torch.equal(part[1], turned)
+
+
+@pytest.mark.parametrize("count", VIEWS)
+def test_weights_of_views_sum_to_one_and_the_image_is_among_them(count: int) -> None:
+    images = numbered(batch=2)
+    found = views_of(images, count)
+    assert len(found) == count
+    assert sum(weight for weight, _ in found) == 1
+    assert torch.equal(found[0][1], images)
+    assert {view.dtype for _, view in found} == {torch.uint8}

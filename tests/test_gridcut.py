@@ -49,6 +49,24 @@ def test_over_1000_problems_of_each_size_no_energy_is_above_that_of_gco(side: in
     assert (below > 0) == (labels > 2)  # with two labels a swap is exact too; with more it is not always
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 2), (5, 3), (8, 8), (16, 7), (30, 8)])
+def test_what_an_accelerator_does_row_by_row_is_what_a_cpu_does_cell_by_cell(shape: tuple[int, int]) -> None:
+    height, width = shape
+    rng = seeded(*shape)
+    cell = torch.from_numpy(rng.normal(size=(height, width, 20)))
+    down, right = (torch.from_numpy(rng.random(size)) for size in ((height - 1, width, 20), (height, width - 1, 20)))
+    assert torch.equal(gridcut._row_by_row(cell, down, right), gridcut._frontier(cell, down, right))
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_an_accelerators_labels_are_a_cpus(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    rng = seeded(17, side)
+    problems = batch([problem(side, 3, rng) for _ in range(6)], torch.float64)
+    wanted = least_energy(*problems)
+    monkeypatch.setattr(gridcut, "_exact", gridcut._row_by_row)
+    assert torch.equal(least_energy(*problems), wanted)
+
+
 @pytest.mark.parametrize(("side", "labels"), [(4, 4), (8, 2), (8, 3), (8, 4)])
 def test_the_global_minimum_as_a_maximum_flow_finds_it(side: int, labels: int) -> None:
     rng = seeded(7, side, labels)

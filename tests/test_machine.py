@@ -111,7 +111,7 @@ def cache(tmp_path, monkeypatch):
     """A user cache folder of our own, nothing remembered, and a measurement that counts its calls and says 2.0."""
     calls = []
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "_measure", lambda threads: calls.append(threads) or 2.0)
+    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or 2.0, True))
     machine._bfloat16_speedup.cache_clear()
     yield tmp_path / "cache" / "machine.json", calls
     machine._bfloat16_speedup.cache_clear()
@@ -135,6 +135,58 @@ def test_another_thread_count_is_measured_anew(cache, monkeypatch):
         machine.precision(torch.device("cpu"))
     assert calls == [1, 3]
     assert len(json.loads(path.read_text())) == 2
+
+
+def test_a_limit_to_the_instructions_is_measured_anew(cache, monkeypatch):
+    path, calls = cache
+    for name in machine._LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    speedups = iter([2.0, 0.5, 0.2, 1.5])
+    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or next(speedups), True))
+    picks = []
+    for limit in (None, "AVX512_CORE", "AVX2", "avx2 ", None):
+        if limit is not None:
+            monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        else:
+            monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+        machine._bfloat16_speedup.cache_clear()  # as a new process would find it
+        picks.append(machine.precision("cpu")[0])
+    assert picks == [torch.bfloat16, torch.float32, torch.float32, torch.float32, torch.bfloat16]
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    assert machine.precision("cpu")[0] is torch.bfloat16
+    assert len(calls) == 4
+    keys = list(json.loads(path.read_text()))
+    assert [("=AVX512_CORE" in key, "=AVX2" in key) for key in keys] == [
+        (False, False),
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert "ATEN_CPU_CAPABILITY=AVX2, torch" in keys[3]
+
+
+def test_a_disturbed_measurement_serves_this_process_and_is_not_kept(cache, monkeypatch):
+    path, calls = cache
+    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or 0.2, False))
+    for _ in range(2):
+        assert machine.precision("cpu") == (torch.float32, "bfloat16 is 0.20 times as fast on this CPU")
+    assert len(calls) == 1
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("share", "undisturbed"), [(1.0, True), (0.92, True), (0.8, False)])
+def test_a_thread_that_was_taken_from_the_cpu_was_disturbed(monkeypatch, share, undisturbed):
+    now = 0.0
+
+    def step(_x, _weights, reduced):
+        nonlocal now
+        now += 0.01
+        return 1.0 if reduced else 3.0
+
+    monkeypatch.setattr(machine, "_step", step)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(machine.time, "thread_time", lambda: share * now)
+    assert machine._measure(1) == (3.0, undisturbed)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "3", '{"a": "b"}', "\x00\xff"])
@@ -168,13 +220,13 @@ def test_cache_that_cannot_be_written_is_done_without(cache):
 @pytest.mark.parametrize(
     ("speedup", "picked"),
     [
-        (1.16, (torch.bfloat16, "1.16 times as fast as float32 on this CPU")),
-        (1.14, (torch.float32, "bfloat16 is 1.14 times as fast on this CPU")),
+        (1.26, (torch.bfloat16, "1.26 times as fast as float32 on this CPU")),
+        (1.24, (torch.float32, "bfloat16 is 1.24 times as fast on this CPU")),
         (0.1, (torch.float32, "bfloat16 is 0.10 times as fast on this CPU")),
     ],
 )
 def test_bfloat16_only_where_it_is_clearly_faster(cache, monkeypatch, speedup, picked):
-    monkeypatch.setattr(machine, "_measure", lambda _: speedup)
+    monkeypatch.setattr(machine, "_measure", lambda _: (speedup, True))
     assert machine.precision("cpu") == picked
 
 
@@ -191,8 +243,9 @@ def test_threads_are_set_for_a_while():
 def test_a_real_measurement_leaves_nothing_changed():
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     with torch.inference_mode():
-        ratio = machine._measure(1)
+        ratio, undisturbed = machine._measure(1)
     assert 0.001 < ratio < 1000
+    assert isinstance(undisturbed, bool)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 

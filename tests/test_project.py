@@ -72,7 +72,7 @@ def conda(path):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_direct_requirement_has_a_tested_version_in_its_range(python):
     pins = constraints(python)
-    for name, requirement in requirements("lab", "hub", "lightning", "test").items():
+    for name, requirement in requirements("lab", "hub", "lightning", "cluster", "test").items():
         if requirement.marker and not requirement.marker.evaluate({"python_version": python}):
             continue
         assert name in pins, f"{name} is not in constraints.txt for Python {python}"
@@ -108,7 +108,7 @@ def test_jupyterlab_takes_the_overrides(jupyterlab):
 
 def test_every_import_of_the_package_is_a_declared_requirement():
     declared = {"mixlab"}
-    for item in requirements("lab", "hub", "lightning").values():
+    for item in requirements("lab", "hub", "lightning", "cluster").values():
         declared |= IMPORTED_AS.get(item.name, {item.name})
     for path in (ROOT / "mixlab").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -120,14 +120,17 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 
 # From the ground up. A module imports from the floors below it and from its own; `__init__` stands for `mixlab.NAME`.
 FLOORS = (
-    "_check _sets modes blending geometry gridcut augment descent machine",
-    "sampling losses predictions intervals models shapes _cache",
-    "cells classwise smooth ranking normalising _plan_checks _download _hub _official",
-    "calibration estimators chance temperature plans gradients puzzle",
+    "_check _sets _device modes blending geometry gridcut augment descent machine schedules memory fingerprint",
+    "sampling losses predictions intervals airnets resnets models shapes loop _globals _cache",
+    "cells classwise smooth ranking normalising _plan_checks _download _hub _official store",
+    "calibration estimators chance temperature plans gradients puzzle _locks",
     "variants hidden",
     "mixing sources",
-    "data batches",
+    "data batches identity trainable",
     "training variance spirals spiral_training lightning doctor truth human rescaling",
+    "stored",
+    "durable grid shared_data clusters",
+    "sweeping recipes",
     "ink",
     "plots diagrams",
     (
@@ -160,6 +163,11 @@ ON_TORCH_ALONE = (
     "batches",
     "augment",
     "descent",
+    "schedules",
+    "loop",
+    "memory",
+    "airnets",
+    "resnets",
     "models",
 )
 

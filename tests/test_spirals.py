@@ -199,7 +199,7 @@ def test_a_loss_that_is_lost_is_told() -> None:
         one.model.head.weight.fill_(math.nan)
     with pytest.raises(FloatingPointError) as caught:
         one.step()
-    assert str(caught.value) == "the loss is no longer finite at step 1 of 6"
+    assert str(caught.value) == "the loss is no longer finite at step 1 of 6; lower learning_rate, now 1e+06"
 
 
 def test_no_step_after_the_last() -> None:

@@ -74,6 +74,17 @@ def test_readme_calibration(names, capsys):
     assert repaired < raw / 2
 
 
+def test_the_runs_of_the_readme_are_kept(names, capsys):
+    exec(BLOCKS["runs"], names)
+    kept = mx.runs()
+    assert kept[-1].id == names["one"].id  # the newest is first
+    variants = [run.settings["variant"] for run in kept if run.finished]
+    assert variants.count("mixup") == 1 + 4
+    assert variants.count("none") == 2  # without mixing, alpha is nothing
+    _, swept = capsys.readouterr().out.split("\n", 1)
+    assert swept.count("mixup") == 4
+
+
 def test_readme_torchvision_pipeline(names):
     names["loader"] = [((images(8).tensors[0] * 255).to(torch.uint8), images(8).tensors[1])]
     exec(BLOCKS["torchvision"], names)

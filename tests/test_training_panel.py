@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from panel_runs import Counting, few, linear, panels_of, phase, slow, threads, wait_until
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -20,32 +21,17 @@ from mixlab.panels import panel as shared
 from mixlab.panels.training import TRAINING, TrainingPanel
 
 
-class Counting(nn.Module):
-    """A linear net that counts its training batches, and takes a little while for each."""
-
-    def __init__(self, classes: int, wait: float = 0.0) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * 32 * 32, classes)
-        self.wait = wait
-        self.batches = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.batches += 1
-            time.sleep(self.wait)
-        return self.linear(x.flatten(1)) / 100
-
-
 class Breaking(Counting):
     """Raises, or gives NaN, at its fourth training batch."""
 
     nan = False
+    error: type[Exception] = RuntimeError
 
     def forward(self, x: Tensor) -> Tensor:
         logits = super().forward(x)
         if self.training and self.batches == 4:
             if not self.nan:
-                raise RuntimeError("no more")
+                raise self.error("no more")
             return logits * torch.nan
         return logits
 
@@ -54,51 +40,19 @@ class BreakingByNaN(Breaking):
     nan = True
 
 
-def linear(classes: int, *, seed: int) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return Counting(classes)
-
-
-def slow(classes: int, *, seed: int) -> nn.Module:
-    return Counting(classes, wait=0.01)
+class BreakingByValue(Breaking):
+    error = ValueError
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    whole = mx.load("shapes", train_size=600)
-    return Dataset("few", whole.train, whole.test.subset(torch.arange(300)), whole.classes)
+    return few()
 
 
 @pytest.fixture
 def make(data: Dataset) -> Iterator[Callable[..., TrainingPanel]]:
-    """Makes panels of tiny runs, and sees to it that no thread outlives the test."""
-    panels = []
-
-    def build(model: Any = linear, **settings: Any) -> TrainingPanel:
-        panels.append(mx.panels.training_panel(data, model=model, **{"images": 20, "epochs": 2} | settings))
-        return panels[-1]
-
-    yield build
-    for panel in panels:
-        panel.close()
-    assert threads() == []
-
-
-def threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "mixlab training"]
-
-
-def wait_until(true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen within 20 s"
-        time.sleep(0.002)
-
-
-def phase(panel: TrainingPanel) -> str:
-    """As the browser sees it: the last thing that a change of phase brings about."""
-    return str(panel._view["phase"])
+    with panels_of(data) as build:
+        yield build
 
 
 def test_a_run_is_what_fit_does(make: Callable[..., TrainingPanel], data: Dataset) -> None:
@@ -287,10 +241,11 @@ def test_the_previous_run_is_a_ghost(make: Callable[..., TrainingPanel]) -> None
 
 
 def test_a_run_without_a_step_is_no_ghost(make: Callable[..., TrainingPanel]) -> None:
-    panel = make()
+    panel = make(seed=0)
     panel.run()
+    panel.seed = 1
     trained = panel.run()
-    panel.pause()
+    panel.seed = 2
     panel._session.start(panel._settings(), batches=0)
     wait_until(lambda: phase(panel) == "paused")
     assert panel.previous is trained
@@ -302,6 +257,7 @@ def test_a_run_without_a_step_is_no_ghost(make: Callable[..., TrainingPanel]) ->
     ("model", "kind", "start"),
     [
         (Breaking, RuntimeError, "RuntimeError: no more"),
+        (BreakingByValue, ValueError, "ValueError: no more"),  # which says nothing of the store
         (BreakingByNaN, FloatingPointError, "FloatingPointError: the loss is no longer finite at step 4 of 5"),
     ],
 )
@@ -504,6 +460,7 @@ BAD = [
     ({"images": 601}, "images must be an integer from 10 to 600, got 601"),
     ({"epochs": 0}, "epochs must be an integer from 1 to 50, got 0"),
     ({"seed": -1}, "seed must be an integer from 0 to 2147483647, got -1"),
+    ({"root": 3}, "root must be a path, got 3"),
     ({"prediction": 67}, "prediction must be a number from 0 to 1 or None, got 67"),
 ]
 

@@ -36,6 +36,10 @@ display(echo, panel)
 """
 
 
+# The same with weights of the seed, so that the store knows the run again.
+SEEDED = CELL.replace("lambda n, seed: ", "lambda n, seed: torch.manual_seed(seed) and ")
+
+
 @pytest.fixture(scope="module")
 def notebook(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
     """One notebook with one panel for every test of the module."""
@@ -133,6 +137,27 @@ def test_axe_finds_nothing(root: Locator, notebook: Page) -> None:
     button(root, "Step").click()
     status(root, "Paused after batch 1")
     assert violations_in_both_themes(notebook) == []
+
+
+def test_a_run_outlives_its_kernel(browser: Browser, jupyterlab: Lab) -> None:
+    with opened(browser, jupyterlab, "outlives.ipynb", [SEEDED], tall=1300) as page:
+        root = page.locator(".mx-training")
+        button(root, "Start").click()
+        status(root, "images/s")
+        button(root, "Stop").click()
+        status(root, "Start, with the same settings, goes on from epoch")
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_text("Restart Kernel and Run All Cells…", exact=True).click()
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+        status(root, "Say what you expect")
+        button(root, "Step").click()
+        status(root, "Taken up from the store at epoch")
+        root.get_by_role("button", name="Resume").click()
+        status(root, "Finished: 50 epochs")
+        button(root, "Reset").click()
+        status(root, "Say what you expect")
+        button(root, "Start").click()
+        status(root, "From the store: trained on")
 
 
 def test_the_image_slider_reaches_both_ends(page: Page) -> None:

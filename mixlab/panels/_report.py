@@ -33,9 +33,13 @@ Run = Result[Settings, Record]
 
 
 def status(result: Result[Any, Any] | None, examples: str = "images") -> str:
-    """Where a run stands, in one sentence; `examples` is what it trains on."""
+    """Where a run stands, and what the store has to do with it; `examples` is what it trains on."""
     if result is None:
         return "Say what you expect, choose, and press Start."
+    return " ".join(words for words in (_stand(result, examples), result.origin, result.unkept) if words)
+
+
+def _stand(result: Result[Any, Any], examples: str) -> str:
     if result.phase == "preparing":
         return f"Preparing the {examples} and the model."
     of = f"epoch {result.epoch:.2f} of {result.settings.epochs}" if result.steps else "the first batch"
@@ -52,6 +56,8 @@ def status(result: Result[Any, Any] | None, examples: str = "images") -> str:
         epochs = f"{result.settings.epochs} epoch{'s' if result.settings.epochs > 1 else ''}"
         seconds = _duration(result.records[-1].seconds)
         return f"Finished: {epochs} in {seconds}, {result.images_per_second:,.0f} {examples}/s."
+    if result.phase == "stopped" and result.kept:
+        return f"Stopped at {of}; Start, with the same settings, goes on from epoch {result.kept:g}."
     end = "Stopped" if result.phase == "stopped" else "Failed"
     return f"{end} at {of}; what was measured until then is kept."
 

@@ -2,31 +2,34 @@
 
 import threading
 from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 import traitlets
 from IPython.display import update_display
 
 from mixlab import _check
-from mixlab.panels._session import Result, Session, Training
+from mixlab.panels._courses import Course, R, Training
+from mixlab.panels._session import Result, Session
 from mixlab.panels.panel import Panel
 
 _COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
 S = TypeVar("S")  # what a run is started with
-R = TypeVar("R")  # what an evaluation gives
 
 
 class RunPanel(Panel, Generic[S, R]):
     """A panel with a training behind it. Its traits follow the controls, at release, and move them.
 
     A subclass says what a run is started with (`_settings`), makes its trainer (`_build`, in the training thread), and
-    gives the browser what it shows (`_say`).
+    gives the browser what it shows (`_say`). One that keeps its runs says how (`_keep`), and which starts are of one
+    run (`_same`).
     """
 
     _view = traitlets.Dict().tag(sync=True)  # what is shown; sent by Python alone
 
     def __init__(self, **state: Any) -> None:
-        self._session: Session[S, R] = Session(self._build, self._hear)
+        self._session: Session[S, R] = Session(self._build, self._keep, self._same, self._hear)
         self._sending, self._drawing = threading.RLock(), threading.Lock()
         self._stale = False  # whether there is something to send
         self._trouble = ""  # a command that was refused
@@ -43,6 +46,18 @@ class RunPanel(Panel, Generic[S, R]):
     @abstractmethod
     def _build(self, settings: S) -> Training[R]:
         """The trainer of a run."""
+
+    def _keep(
+        self,
+        trainer: Training[R],
+        wait: Callable[[str], None],  # noqa: ARG002  # for a subclass that keeps its runs
+    ) -> AbstractContextManager[Course[R]]:
+        """The training of this trainer, in the training thread; `wait` says a sentence, and returns in a moment."""
+        return nullcontext(Course(trainer))
+
+    def _same(self, one: S, other: S) -> bool:  # noqa: ARG002
+        """Whether two starts are of one run that is kept, so that the second goes on with the first."""
+        return False
 
     @abstractmethod
     def _say(self) -> None:

@@ -4,45 +4,20 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import nn
+
+from mixlab.panels._courses import Course, R, Training, looking
 
 TICK = 0.25  # seconds between two reports of a run at work
 
 Phase = Literal["preparing", "training", "paused", "finished", "stopped", "failed"]
-
-
 S = TypeVar("S")  # what a run is started with
-R = TypeVar("R")  # what an evaluation gives
-R_co = TypeVar("R_co", covariant=True)
-
-
-class Training(Protocol[R_co]):
-    """What a run needs of its trainer; see `mixlab.Trainer`, which is one."""
-
-    picked: str
-    batch_size: int
-    steps: int
-    steps_per_epoch: int
-    step_count: int
-
-    @property
-    def model(self) -> nn.Module: ...
-
-    @property
-    def done(self) -> bool: ...
-
-    @property
-    def epoch(self) -> float: ...
-
-    @property
-    def loss_so_far(self) -> tuple[float, int]: ...
-
-    def step(self) -> None: ...
-
-    def evaluate(self) -> R_co: ...
+# Of a trainer, and a way to wait, which says a sentence meanwhile, makes the training as it is kept.
+Keep = Callable[[Training[R], Callable[[str], None]], AbstractContextManager[Course[R]]]
 
 
 @dataclass(frozen=True)
@@ -55,9 +30,13 @@ class Result(Generic[S, R]):
         picked: what the trainer picked for this machine, and why.
         step, steps, epoch: batches done, batches in all, passes over the training images so far.
         records: the evaluations, at epoch 0 and after each epoch.
-        losses: (epoch, mean training loss in nats since the point before), some four times a second.
+        losses: (epoch, mean training loss in nats since the point before), some four times a second; of epochs that
+            were trained before, one each.
         images_per_second: training images taken from the data, evaluations and pauses not counted; NaN at first.
         seconds_left: at the present rate, evaluations included; NaN at first.
+        origin: where it did not begin at its first batch, in a sentence: with epochs that were kept.
+        kept: the epoch that a start with the same settings would go on from, or 0.
+        unkept: why it is not kept although it should be, in a sentence.
         error: what went wrong, if it failed.
     """
 
@@ -71,6 +50,9 @@ class Result(Generic[S, R]):
     losses: tuple[tuple[float, float], ...] = ()
     images_per_second: float = math.nan
     seconds_left: float = math.nan
+    origin: str = ""
+    kept: float = 0.0
+    unkept: str = ""
     error: str = ""
 
     @property
@@ -86,17 +68,19 @@ class _Stopped(Exception):  # noqa: N818  # nothing is wrong
 class _Job(Generic[S, R]):
     """One run and its thread."""
 
-    def __init__(self, settings: S, build: Callable[[S], Training[R]], changed: Callable[[], Any]) -> None:
+    def __init__(
+        self, settings: S, build: Callable[[S], Training[R]], keep: Keep[R], changed: Callable[[], Any]
+    ) -> None:
         self.result: Result[S, R] = Result(settings)
         self.trainer: Training[R] | None = None
         self.exception: Exception | None = None
-        self._build, self._changed = build, changed
+        self._build, self._keep, self._changed = build, keep, changed
         self._wake = threading.Condition()
         self._allowed = 0.0  # batches that it may take before it pauses
         self._stop = threading.Event()
         self._said = 0.0
         self._marked = (0.0, 0)
-        self._training_seconds = self._evaluation_seconds = 0.0
+        self._evaluation_seconds = 0.0
         self._thread = threading.Thread(target=self._work, name="mixlab training", daemon=True)
 
     def begin(self, batches: float) -> None:
@@ -122,7 +106,8 @@ class _Job(Generic[S, R]):
     def _work(self) -> None:
         phase: Phase = "finished"
         try:
-            self._train()
+            with looking(self._look):
+                self._train()
         except _Stopped:
             phase = "stopped"
         except Exception as error:  # noqa: BLE001  # whatever a learner's model raises belongs in the panel
@@ -132,36 +117,45 @@ class _Job(Generic[S, R]):
 
     def _train(self) -> None:
         trainer = self.trainer = self._build(self.result.settings)
-        self._say(phase="training", picked=trainer.picked, steps=trainer.steps)
-        # Every batch passes through the model, those of an evaluation too: there the Event is looked at.
-        hook = trainer.model.register_forward_pre_hook(lambda *_: self._leave_if_stopped())
-        try:
-            self._evaluate(trainer)
-            while not trainer.done:
-                self._wait_for_leave()
-                began = time.perf_counter()
-                trainer.step()
-                self._training_seconds += time.perf_counter() - began
-                if trainer.step_count % trainer.steps_per_epoch == 0:
-                    self._evaluate(trainer)
-                elif time.perf_counter() - self._said >= TICK:
-                    self._mark_loss(trainer)
-                    self._say(**self._progress(trainer))
-        finally:
-            hook.remove()
-            self._mark_loss(trainer)
-            self.result = replace(self.result, **self._progress(trainer))
+        self._say(picked=trainer.picked, steps=trainer.steps)
+        began = time.perf_counter()
+        untrained = trainer.evaluate()
+        self._evaluation_seconds = time.perf_counter() - began
+        self.result = replace(self.result, records=(untrained,))
+        with self._keep(trainer, self._wait) as course:
+            self.trainer = course.trainer
+            earlier = tuple((record.epoch, record.train_loss) for record in course.records)
+            news = {"records": (untrained, *course.records), "losses": earlier, "origin": course.origin}
+            self._say(phase="training", **news, **self._progress(course))
+            try:
+                while not course.done:
+                    self._wait_for_leave(course)
+                    self._take(course)
+            finally:
+                self._mark_loss(course)
+                self.result = replace(self.result, **self._progress(course))
+
+    def _wait(self, words: str) -> None:
+        """Let a moment pass in which nothing can be trained, and say why."""
+        if self.result.origin != words:
+            self._say(origin=words)
+        if self._stop.wait(TICK):
+            self.result = replace(self.result, origin="")
+            raise _Stopped
+
+    def _look(self, module: nn.Module) -> None:
+        if self.trainer is not None and module is self.trainer.model:  # between two batches, not in the middle of one
+            self._leave_if_stopped()
 
     def _leave_if_stopped(self) -> None:
         if self._stop.is_set():
             raise _Stopped
 
-    def _wait_for_leave(self) -> None:
+    def _wait_for_leave(self, course: Course[R]) -> None:
         """Wait until a batch may be taken."""
         if self._allowed < 1 and not self._stop.is_set():
-            assert self.trainer is not None
-            self._mark_loss(self.trainer)
-            self._say(phase="paused", **self._progress(self.trainer))
+            self._mark_loss(course)
+            self._say(phase="paused", **self._progress(course))
         with self._wake:
             self._wake.wait_for(lambda: self._allowed >= 1 or self._stop.is_set())
             self._allowed -= 1
@@ -169,34 +163,42 @@ class _Job(Generic[S, R]):
         if self.result.phase == "paused":
             self._say(phase="training")
 
-    def _evaluate(self, trainer: Training[R]) -> None:
-        self._mark_loss(trainer)
-        began = time.perf_counter()
-        record = trainer.evaluate()
-        self._evaluation_seconds = time.perf_counter() - began
-        self._marked = (0.0, 0)
-        self.result = replace(self.result, records=(*self.result.records, record))
+    def _take(self, course: Course[R]) -> None:
+        """Take a batch, and report it if it is time."""
+        record = course.step()
+        if record is not None:
+            count = record.step - self.result.records[-1].step
+            self._add_loss(course, record.train_loss * count, count)
+            self._marked = (0.0, 0)
+            self.result = replace(self.result, records=(*self.result.records, record))
         if time.perf_counter() - self._said >= TICK:
-            self._say(**self._progress(trainer))
+            self._mark_loss(course)
+            self._say(**self._progress(course))
 
-    def _mark_loss(self, trainer: Training[R]) -> None:
-        """Add the mean loss since the last mark to the curve."""
-        total, count = trainer.loss_so_far
+    def _mark_loss(self, course: Course[R]) -> None:
+        self._add_loss(course, *course.trainer.loss_so_far)
+
+    def _add_loss(self, course: Course[R], total: float, count: int) -> None:
+        """Add the mean loss since the last mark to the curve, given the sum and the number since the last record."""
         earlier, before = self._marked
         if count > before and math.isfinite(total):
-            point = (trainer.epoch, (total - earlier) / (count - before))
+            point = (course.step_count / course.trainer.steps_per_epoch, (total - earlier) / (count - before))
             self.result = replace(self.result, losses=(*self.result.losses, point))
             self._marked = (total, count)
 
-    def _progress(self, trainer: Training[R]) -> dict[str, Any]:
-        done, left = trainer.step_count, trainer.steps - trainer.step_count
-        progress: dict[str, Any] = {"step": done, "epoch": trainer.epoch}
-        if done:
-            seconds = self._training_seconds / done
-            evaluations = math.ceil(left / trainer.steps_per_epoch)
-            progress["images_per_second"] = trainer.batch_size / seconds
-            progress["seconds_left"] = left * seconds + evaluations * self._evaluation_seconds
-        return progress
+    def _progress(self, course: Course[R]) -> dict[str, Any]:
+        trainer, done = course.trainer, course.step_count
+        left = trainer.steps - done
+        evaluations = math.ceil(left / trainer.steps_per_epoch)
+        rate = course.images_per_second
+        return {
+            "step": done,
+            "epoch": done / trainer.steps_per_epoch,
+            "images_per_second": rate,
+            "seconds_left": left * trainer.batch_size / rate + evaluations * self._evaluation_seconds,
+            "kept": course.kept,
+            "unkept": course.unkept,
+        }
 
     def _say(self, **news: Any) -> None:
         self.result = replace(self.result, **news)
@@ -214,14 +216,22 @@ class Session(Generic[S, R]):
 
     Args:
         build: makes the trainer of a run; called in the training thread.
+        keep: makes of it the training as it is kept, which may have begun before; a context, in the training thread.
+        same: whether two starts are of one run that is kept.
         changed: called whenever `result` is another one, in the training thread or the one that gave the command;
             at most every TICK seconds but for changes of phase.
     """
 
     _latest: ClassVar[_Job[Any, Any] | None] = None  # the run that was started last, whichever session's it is
 
-    def __init__(self, build: Callable[[S], Training[R]], changed: Callable[[], Any] = lambda: None) -> None:
-        self._build, self._changed = build, changed
+    def __init__(
+        self,
+        build: Callable[[S], Training[R]],
+        keep: Keep[R],
+        same: Callable[[S, S], bool],
+        changed: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self._build, self._keep, self._same, self._changed = build, keep, same, changed
         self._job: _Job[S, R] | None = None
         self.previous: Result[S, R] | None = None
 
@@ -236,13 +246,17 @@ class Session(Generic[S, R]):
         return None if self._job is None else self._job.trainer
 
     def start(self, settings: S, *, batches: float = math.inf) -> None:
-        """Start a run, and pause it after so many batches. The run before, if it took a step, becomes `previous`."""
+        """Start a run, and pause it after so many batches.
+
+        The run before becomes `previous`, if it took a step and is another one.
+        """
         with _commands:
             if Session._latest is not None:
                 Session._latest.stop()
-            if self.result is not None and self.result.step:
-                self.previous = self.result
-            self._job = Session._latest = _Job(settings, self._build, self._changed)
+            before = self.result
+            if before is not None and before.step and not self._same(before.settings, settings):
+                self.previous = before
+            self._job = Session._latest = _Job(settings, self._build, self._keep, self._changed)
             self._job.begin(batches)
 
     def pause(self) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # mixup and CutMix are drawn by the browser and have rows of their own; "none" has nothing to show.
 OTHERS = {name: kind.about for name, kind in KINDS.items() if name not in ("none", "mixup", "cutmix")}
-_FIRST = min(OTHERS, key=lambda name: KINDS[name].mixes_inside)
+# What a panel opens with: one that waits for no gradient, and whose picture shows what it mixes.
+_FIRST = min(OTHERS, key=lambda name: KINDS[name].needs_model or KINDS[name].mixes_inside)
 
 
 def mix_bytes(a: np.ndarray, b: np.ndarray, lam: float) -> np.ndarray:

@@ -24,7 +24,7 @@ export function buttons(send, { stepwise }) {
     pause: ["Pause", "Pause after this batch"],
     step: ["Step", "Take one batch"],
     stop: ["Stop", "End the run now; what was measured is kept"],
-    reset: ["Reset", "Forget both runs and put the controls back"],
+    reset: ["Reset", "Clear both runs from the panel and put the controls back"],
   };
   if (!stepwise) delete titles.step;
   const nodes = Object.fromEntries(Object.entries(titles).map(([name, [words, title]]) => [name,

@@ -1,6 +1,9 @@
-"""The training panel: predict, train live, compare with the run before; stop at any batch."""
+"""The training panel: predict, train live, compare with the run before; stop at any batch, and go on another day."""
 
+import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -8,9 +11,12 @@ from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
 from mixlab.data import Dataset, balanced, load
+from mixlab.panels._courses import Course, Training
+from mixlab.panels._keeping import kept
 from mixlab.panels._report import Settings, calibration, outcome, status, view
 from mixlab.panels._running import RunPanel
 from mixlab.panels.panel import Checked, alpha_trait, k_trait, seed_trait, sources
+from mixlab.store import Store
 from mixlab.training import Record, Trainer
 
 if TYPE_CHECKING:
@@ -41,8 +47,14 @@ class TrainingPanel(RunPanel[Settings, Record]):
     seed = seed_trait()
     prediction = Checked(None, _prediction)
 
-    def __init__(self, data: Dataset, make_model: Callable[..., nn.Module], **state: Any) -> None:
-        self._data, self._make_model = data, make_model
+    def __init__(
+        self,
+        data: Dataset,
+        model: str | Callable[..., nn.Module],
+        root: str | os.PathLike[str] | None,
+        **state: Any,
+    ) -> None:
+        self._data, self._model, self._root = data, model, root
         limits = {"images": [len(data.classes), len(data.train)], "epochs": [1, EPOCHS_HIGH]}
         super().__init__(_limits=limits, **state)
 
@@ -105,17 +117,29 @@ class TrainingPanel(RunPanel[Settings, Record]):
         return Settings(**self.state)
 
     def _build(self, settings: Settings) -> Trainer:
-        train = self._data.train
-        if settings.images < len(train):
-            train = train.subset(balanced(train.labels, settings.images, len(self._data.classes), settings.seed))
-        data = Dataset(self._data.name, train, self._data.test, self._data.classes)
+        data, count = self._data, len(self._data.classes)
+        if settings.images < len(data.train):
+            chosen = balanced(data.train.labels, settings.images, count, settings.seed)
+            data = Dataset(data.name, data.train.subset(chosen), data.test, data.classes)
         none = settings.variant == "none"
         mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
-        model = self._make_model(len(data.classes), seed=settings.seed)
-        return Trainer(model, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
+        make = self._model if callable(self._model) else getattr(models, self._model)
+        return Trainer(make(count, seed=settings.seed), data, mixer, **_training(settings.epochs, settings.seed))
+
+    def _keep(self, trainer: Training[Record], wait: Callable[[str], None]) -> AbstractContextManager[Course[Record]]:
+        assert isinstance(trainer, Trainer)
+        model = trainer.model if callable(self._model) else self._model
+        return kept(trainer, model, self._root, wait, **_training(trainer.epochs, trainer.settings["seed"]))
+
+    def _same(self, one: Settings, other: Settings) -> bool:
+        return replace(one, prediction=None) == replace(other, prediction=None)
 
     def _say(self) -> None:
         self._view = view(self.result, self.previous, self._trouble)
+
+
+def _training(epochs: int, seed: int) -> dict[str, Any]:
+    return {"epochs": epochs, "seed": seed, **TRAINING}
 
 
 def training_panel(
@@ -129,12 +153,15 @@ def training_panel(
     epochs: int = 5,
     seed: int = 0,
     prediction: float | None = None,
+    root: str | os.PathLike[str] | None = None,
 ) -> TrainingPanel:
     """A panel that trains a small net live, beside the run before, against the learner's own prediction.
 
-    A run is what `mixlab.fit` does with the same numbers, in batches of 64 and without augmentation: the model made
+    A run is what `mixlab.run` does with the same numbers, in batches of 64 and without augmentation: the model made
     with `seed`, on the class-balanced part of the training images that `seed` chooses; measured on all test images,
-    also before the first batch.
+    also before the first batch. Each finished epoch is kept in the run store. A start with the settings of a run that
+    is stored shows it at once, and one that was broken off, by Stop or with the kernel, goes on from its last finished
+    epoch. Where the store takes no file the panel trains nevertheless, and says why nothing is kept.
 
     Args:
         data: what `mixlab.load` returns (default: its "auto").
@@ -147,20 +174,23 @@ def training_panel(
         seed: of the images, the model and the training.
         prediction: the test accuracy that the learner expects, 0 to 1, or None before one is made. It counts as it
             stands at the start of a run.
+        root: the folder of the store (default: $MIXLAB_RUNS, else "runs" in the user's cache of mixlab).
 
     Returns:
         A widget. Its variant, alpha, k, images, epochs, seed and prediction follow the controls; start(), pause(),
         resume(), step(), stop() and reset() are its buttons, and run() trains before it returns. `.result` and
         `.previous` are the latest run and the one before, `.records`, `.model` and `.trainer` the latest run's;
-        they stay after a stop or a failure. One training is at work at a time, whichever panel started it.
+        they stay after a stop or a failure. The trainer of a run that came whole from the store has taken no step.
+        One training is at work at a time, whichever panel started it.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
     if data is not None and not isinstance(data, Dataset):
         raise TypeError(f"data must be a data set from mixlab.load, got {_check.shown(data)}")
-    make_model = model if callable(model) else getattr(models, _check.choice("model", model, MODELS))
+    model = model if callable(model) else _check.choice("model", model, MODELS)
+    Store(root)  # which says so if root is no path
     state: dict[str, Any] = {"variant": variant, "alpha": alpha, "k": k, "epochs": epochs, "seed": seed}
     data = load() if data is None else data
     images = min(2000, len(data.train)) if images is None else images
-    return TrainingPanel(data, make_model, images=images, prediction=prediction, **state)
+    return TrainingPanel(data, model, root, images=images, prediction=prediction, **state)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlab._device import constant
 from mixlab.plans import MixPlan
 from mixlab.variants.variant import Request
 
@@ -21,12 +22,10 @@ def box_plan(name: str, ask: Request, nominal: Tensor, share: Tensor, centre: Te
         options: further fields of the plan.
     """
     height, width = ask.x.shape[-2:]
-    edges = []
-    for place, side in zip(centre.unbind(-1), (height, width), strict=True):
-        middle, half = (place * side).long(), (share * side).long() // 2
-        edges.append(((middle - half).clamp(min=0), (middle + half).clamp(max=side)))
-    (top, bottom), (left, right) = edges
+    sides = constant((height, width), torch.int64, ask.x.device)
+    middle, half = (centre * sides).long(), (share[..., None] * sides).long() // 2
+    first, last = (middle - half).clamp(min=0), torch.minimum(middle + half, sides)
     pixels = height * width
-    lam = ((pixels - (bottom - top) * (right - left)).double() / pixels).to(nominal.dtype)
-    box = torch.stack([top, left, bottom, right], dim=-1)
+    lam = ((pixels - (last - first).prod(-1)).double() / pixels).to(nominal.dtype)
+    box = torch.cat([first, last], dim=-1)
     return MixPlan(name, ask.partner, lam, nominal, box, (height, width), ask.rolled, **options)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab._device import constant
 from mixlab.gradients import input_gradient, magnitude
 from mixlab.plans import MixPlan
 from mixlab.puzzle import best_masks, block_saliency, divisor, moves_of, seams
@@ -153,8 +154,9 @@ class Puzzle(Variant):
         )
         moves = None
         if self.transport:
-            halves = ((mask, size), (1 - mask, size.index_select(0, ask.partner)))
-            moves = torch.stack([moves_of(*half, self.transport_cost, most=self.transport_size) for half in halves])
+            both, sizes = torch.cat([mask, 1 - mask], 1), torch.cat([size, size.index_select(0, ask.partner)])
+            moves = moves_of(both, sizes, self.transport_cost, most=self.transport_size)
+            moves = moves.view(len(mask), 2, len(size), -1).movedim(1, 0).contiguous()
         return MixPlan(
             self.name,
             ask.partner,
@@ -190,8 +192,7 @@ class Puzzle(Variant):
         """Whether the examples, and the partners, get adversarial noise."""
         if self.adversarial == 0:
             return [False, False]
-        drawn: list[bool] = (torch.rand(2, device=ask.x.device, generator=ask.generator) < self.adversarial).tolist()
-        return drawn
+        return ask.chances(self.adversarial, 2)
 
     def _pixels(self, ask: Request) -> tuple[Tensor, Tensor | float, bool]:
         """Images in units where white is 1 above black, what brings them to the model's units, and if black is 0."""
@@ -200,7 +201,7 @@ class Puzzle(Variant):
             return x.float() / 255, 1.0, True
         if ask.normalise is not None:
             return x.detach().float(), 1.0, True
-        std = torch.tensor(self._std, dtype=torch.float32, device=x.device).view(1, -1, 1, 1)
+        std = constant(self._std, torch.float32, x.device).view(1, -1, 1, 1)
         return x.detach().float() * std, 1 / std, False
 
 

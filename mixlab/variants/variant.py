@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from mixlab._device import host_stream
 from mixlab.normalising import Statistics
 from mixlab.plans import MixPlan
 from mixlab.sampling import sample_lambda
@@ -66,8 +67,15 @@ class Request:
         return torch.randn(shape, dtype=torch.float64, device=self.x.device, generator=self.generator)
 
     def pick(self, count: int) -> int:
-        """One of `count` places, uniformly, for the whole batch. Python needs the number, so CUDA is waited for."""
-        return int(torch.randint(count, (), device=self.x.device, generator=self.generator))
+        """One of `count` places, uniformly, for the whole batch."""
+        device, generator = host_stream(self.x.device, self.generator)
+        return int(torch.randint(count, (), device=device, generator=generator))
+
+    def chances(self, probability: float, count: int) -> list[bool]:
+        """`count` events of this probability, for the whole batch."""
+        device, generator = host_stream(self.x.device, self.generator)
+        happens: list[bool] = (torch.rand(count, device=device, generator=generator) < probability).tolist()
+        return happens
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""torch's global generators, lent to a run while it takes a step."""
+
+import threading
+from copy import copy
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+
+from mixlab.fingerprint import sha256
+
+_one_at_a_time = threading.RLock()  # the generators are the process's, and a panel trains beside a cell
+_STEADY = ("torch", "mixlab")  # whose modules draw only where a dropout is among them
+
+
+class GlobalStream:
+    """A stream of a run's own that torch's global generators draw from inside `with`; the caller's goes on afterwards.
+
+    What another thread draws or seeds meanwhile is lost to it. So nothing is lent to a model that cannot draw.
+
+    Args:
+        model: what is trained.
+        device: where; on CUDA that device's global generator is lent too.
+        seed: the stream's. Another stream than that of `torch.Generator().manual_seed(seed)`.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device, seed: int) -> None:
+        places = [torch.device("cpu"), *([device] if device.type == "cuda" else [])]
+        self._devices = places if may_draw(model) else []
+        own = int(sha256(f"torch's global generator, seed {seed}")[:15], 16)
+        self._states = [torch.Generator(place).manual_seed(own).get_state() for place in self._devices]
+        self._callers: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        _one_at_a_time.acquire()
+        self._callers = self._swapped(self._states)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._states = self._swapped(self._callers)
+        _one_at_a_time.release()
+
+    def state(self) -> dict[str, Tensor]:
+        """Where the stream stands, by names for a checkpoint."""
+        return {f"global_{place.type}": state for place, state in zip(self._devices, self._states, strict=True)}
+
+    def restored(self, state: dict[str, Tensor]) -> "GlobalStream":
+        """The stream that stands there.
+
+        Raises ValueError if it is no state of such a stream, KeyError if one is missing.
+        """
+        found = copy(self)
+        found._states = [state[name] for name in self.state()]
+        for own, came in zip(self._states, found._states, strict=True):
+            if (own.dtype, own.shape) != (came.dtype, came.shape):
+                raise ValueError("the state of torch's global generator has another length")
+        return found
+
+    def _swapped(self, states: list[Tensor]) -> list[Tensor]:
+        """The global generators' states, once these are put in their place."""
+        before = []
+        for place, state in zip(self._devices, states, strict=True):
+            cuda = place.type == "cuda"
+            before.append(torch.cuda.get_rng_state(place) if cuda else torch.get_rng_state())
+            if cuda:
+                torch.cuda.set_rng_state(state, place)
+            else:
+                torch.set_rng_state(state)
+        return before
+
+
+def may_draw(model: nn.Module) -> bool:
+    """Whether a model may draw from torch's global generators: it has a dropout, or a module of unknown kind."""
+    return any(_may_draw(module) for module in model.modules())
+
+
+def _may_draw(module: nn.Module) -> bool:
+    kind = type(module)
+    if kind.__module__.partition(".")[0] not in _STEADY or "Dropout" in kind.__name__ or isinstance(module, nn.RReLU):
+        return True
+    return bool(getattr(module, "dropout", 0))  # as recurrent layers and attention have it

@@ -1,0 +1,264 @@
+"""What code says, as a digest: tokens without comments and docstrings, of modules and of what a class runs through."""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import inspect
+import io
+import json
+import sys
+import textwrap
+import tokenize
+from collections.abc import Iterable, Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_LAYOUT = ("NEWLINE", "INDENT", "DEDENT")  # counted as such, however they are written
+_PASSED_OVER = ("COMMENT", "NL", "ENCODING", "ENDMARKER")
+_INSTALLED = ("site-packages", "dist-packages")
+_FOREIGN = {"torch", "numpy", *sys.stdlib_module_names} - {"__main__"}
+_PLAIN = (bool, int, str, type(None))
+
+
+def canonical(value: Any) -> str:
+    """JSON in one form only: sorted keys, no spaces, no number that is not finite."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256(text: str) -> str:
+    """Of the text in UTF-8, as hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tensors_digest(tensors: dict[str, Tensor]) -> str:
+    """The sha256 of names, types, shapes and values, whatever the layout in memory or the device."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(canonical([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        total.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def tokens(source: str) -> list[str]:
+    """The tokens of Python source but comments, docstrings and empty lines; equal on every version of Python.
+
+    Raises SyntaxError or tokenize.TokenError for what is not Python.
+    """
+    docstrings, in_docstring = _docstrings(ast.parse(source)), False
+    lines = source.splitlines(keepends=True)
+    found: list[str] = []
+    open_at: list[tuple[int, int]] = []  # f-strings under way; from Python 3.12 on they come in pieces
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind = tokenize.tok_name[token.type]
+        in_docstring = in_docstring or (token.start in docstrings and kind == "STRING")
+        if in_docstring:
+            in_docstring = kind != "NEWLINE"
+        elif kind in ("FSTRING_START", "TSTRING_START"):
+            open_at.append(token.start)
+        elif kind in ("FSTRING_END", "TSTRING_END"):
+            start = open_at.pop()
+            if not open_at:
+                found.append(_between(lines, start, token.end))
+        elif not open_at and kind not in _PASSED_OVER:
+            found.append(kind if kind in _LAYOUT else token.string)
+    return found
+
+
+def _docstrings(tree: ast.Module) -> set[tuple[int, int]]:
+    """Where each docstring begins: line, and place in it."""
+    places = set()
+    for node in (tree, *_statements(tree)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
+            first = node.body[0]
+            value = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                places.add((first.lineno, first.col_offset))
+    return places
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement inside, but what only a type checker reads; expressions, which take long, are not walked."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, part, ()):
+            if isinstance(inner, ast.stmt):
+                yield inner
+            if not (isinstance(inner, ast.If) and ast.unparse(inner.test) == "TYPE_CHECKING"):
+                yield from _statements(inner)
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    if start[0] == end[0]:
+        return lines[start[0] - 1][start[1] : end[1]]
+    middle = lines[start[0] : end[0] - 1]
+    return "".join([lines[start[0] - 1][start[1] :], *middle, lines[end[0] - 1][: end[1]]])
+
+
+def modules_behind(roots: Iterable[str], beyond: Iterable[str]) -> tuple[str, ...]:
+    """The modules of the roots' package that are run when the roots are: roots, their imports, and so on.
+
+    Imports inside functions count, those for type checkers do not. What `beyond` names is not looked into.
+    """
+    waiting, seen = sorted(set(roots)), set(beyond)
+    found = []
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            found.append(name)
+            waiting.extend(_imports(name))
+    return tuple(sorted(found))
+
+
+@functools.cache
+def module_digest(name: str) -> str:
+    """The sha256 of a module's tokens."""
+    return sha256(canonical(tokens(_source(name))))
+
+
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
+    package = name.partition(".")[0]
+    found: list[str] = []
+    for node in _statements(ast.parse(_source(name))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *_submodules(node, package)]
+    return tuple(module for module in found if module.startswith(f"{package}."))
+
+
+def _submodules(node: ast.ImportFrom, package: str) -> list[str]:
+    """Which of the names that an import takes out of a package of ours are modules."""
+    assert node.module is not None
+    if node.module.partition(".")[0] != package:
+        return []
+    spec = importlib.util.find_spec(node.module)
+    if spec is None or spec.submodule_search_locations is None:
+        return []
+    inner = [f"{node.module}.{alias.name}" for alias in node.names]
+    return [module for module in inner if importlib.util.find_spec(module)]
+
+
+def _source(name: str) -> str:
+    spec = importlib.util.find_spec(name)
+    source = getattr(spec.loader, "get_source", lambda _: None)(name) if spec is not None else None
+    if source is None:
+        raise RuntimeError(f"the source of {name} is not here, and without it no run can be named by its code")
+    return str(source)
+
+
+def codes_behind(things: Iterable[Any]) -> str:
+    """The sha256 of the code of classes and functions, and of what they name that is neither torch's nor Python's.
+
+    Followed are their bases, the functions, classes and plain constants that they look up by name, and so on; an
+    installed package is followed into itself, not into others. Works for what a notebook's cell defines.
+    """
+    waiting, seen, found = list(things), set(), set()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        name = f"{thing.__module__}.{thing.__qualname__}"
+        if _is_foreign(thing):
+            found.add((name, ""))
+            continue
+        if isinstance(thing, type):
+            waiting += [base for base in thing.__mro__[1:] if _is_followed(base, thing)]
+            members: list[Any] = [(member, _unwrapped(value)) for member, value in sorted(vars(thing).items())]
+        else:
+            found.add((name, function_digest(thing)))
+            members = list(_named_by(thing))
+        for member, value in members:
+            if isinstance(value, (FunctionType, type)):
+                waiting += [value] if _is_followed(value, thing) else []
+            elif (constant := _constant(value)) is not None and not member.startswith("__"):
+                found.add((f"{name}.{member}", constant))
+    return sha256(canonical(sorted(found)))
+
+
+def function_digest(function: FunctionType) -> str:
+    """The sha256 of a function's tokens or, where its source is not to be had, of its bytecode."""
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+        if function.__name__ == "<lambda>":  # whose source is the whole line, others' code included
+            raise OSError("no source of its own")
+        return sha256(canonical(tokens(source)))
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError):
+        return sha256(canonical(_bytecode(function.__code__, function.__doc__)))
+
+
+def _bytecode(code: CodeType, doc: str | None = None) -> list[Any]:
+    parts = [_bytecode(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts if part != doc]
+    return [code.co_code.hex(), parts, list(code.co_names), list(code.co_varnames)]
+
+
+def _named_by(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function finds by name when it runs: globals, attributes of modules, and what it closes over."""
+    names = set(_names(function.__code__))
+    for name in sorted(names & set(function.__globals__)):
+        value = function.__globals__[name]
+        if isinstance(value, ModuleType):
+            for inner in sorted(names & set(vars(value))):
+                yield f"{name}.{inner}", _unwrapped(vars(value)[inner])
+        else:
+            yield name, _unwrapped(value)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        with_value = cell.cell_contents if _is_filled(cell) else None
+        yield name, _unwrapped(with_value)
+    for place, value in enumerate((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())):
+        yield f"default{place}", _unwrapped(value)
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _names(part)
+
+
+def _unwrapped(value: Any) -> Any:
+    """The function inside a method, property, partial or decorated function."""
+    if isinstance(value, (staticmethod, classmethod, MethodType)):
+        return value.__func__
+    if isinstance(value, property):
+        return value.fget
+    if isinstance(value, (functools.partial, functools.cached_property)):
+        return value.func
+    return inspect.unwrap(value) if isinstance(value, FunctionType) else value
+
+
+def _is_foreign(thing: Any) -> bool:
+    """Whether a class or function is torch's, numpy's or Python's own, whose name says enough."""
+    return str(thing.__module__).partition(".")[0] in _FOREIGN
+
+
+def _is_followed(thing: Any, owner: Any) -> bool:
+    if _is_foreign(thing):
+        return False
+    root, own = (str(which.__module__).partition(".")[0] for which in (thing, owner))
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None) or ""
+    return root == own or not any(place in file for place in _INSTALLED)
+
+
+def _constant(value: Any) -> str | None:
+    """A plain value as text, or None."""
+    if isinstance(value, Tensor):
+        return tensors_digest({"": value})
+    if isinstance(value, (tuple, list)):
+        inner = [_constant(each) for each in value]
+        return None if None in inner else canonical(inner)
+    return repr(value) if isinstance(value, (*_PLAIN, float, torch.dtype)) else None

@@ -1,0 +1,133 @@
+"""What makes a training in a panel a stored run: begun where it was broken off, each finished epoch kept."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+
+from filelock import FileLock, Timeout
+from torch import nn
+
+from mixlab import durable
+from mixlab.identity import identity, name_of
+from mixlab.panels._courses import Course
+from mixlab.store import Store, StoreError
+from mixlab.stored import Run
+from mixlab.training import Record, Trainer
+
+_BUSY = "Another process is training this run: waiting for it."
+
+
+class Kept(Course[Record]):
+    """A training whose finished epochs are in the run store, those of earlier sittings too."""
+
+    def __init__(self, training: durable.Training) -> None:
+        super().__init__(training.trainer)
+        self._training, self.records = training, training.records
+        run = self._finish() if training.done else None
+        if run:
+            began = datetime.fromisoformat(run.sessions[-1]["began"]).astimezone()
+            self.origin = f"From the store: trained on {began.day} {began:%B %Y, %H:%M}."
+        elif self.records:
+            self.origin = f"Taken up from the store at epoch {self.records[-1].epoch:g}."
+        if self.records:
+            self.kept, self._seconds = self.records[-1].epoch, self._seconds_at(self.records[-1])
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self._training.done
+
+    @property
+    def step_count(self) -> int:
+        """Batches done, those of earlier sittings too."""
+        return self.trainer.steps if self.done else self.trainer.step_count
+
+    def step(self) -> Record | None:
+        """Take a batch; the evaluation, if it ended an epoch, which is stored then, or `unkept` says why it is not."""
+        began, before = time.perf_counter(), len(self._training.records)
+        why = ""
+        try:
+            self._training.step()
+        except (StoreError, ValueError) as error:
+            if len(self._training.records) == before:  # it was no question of storing
+                raise
+            why = _why(error)
+        if len(self._training.records) == before:
+            self._seconds += time.perf_counter() - began
+            return None
+        record, self.unkept = self._training.records[-1], why
+        if not why:
+            self.kept = record.epoch
+        self._seconds = self._seconds_at(record)
+        if self.done and not why:
+            self._finish()
+        return record
+
+    def _finish(self) -> Run | None:
+        try:
+            return self._training.finish()
+        except StoreError as error:
+            self.unkept = _why(error)
+            return None
+
+    def _seconds_at(self, record: Record) -> float:
+        """Of training, without evaluations."""
+        return record.step * self.trainer.batch_size / record.images_per_second
+
+
+@contextmanager
+def kept(
+    trainer: Trainer,
+    model: nn.Module | str,
+    root: str | os.PathLike[str] | None,
+    wait: Callable[[str], None],
+    **training: object,
+) -> Iterator[Course[Record]]:
+    """The stored run of the arguments that a trainer was made with; where nothing can be stored, the trainer's own.
+
+    The model stays as far trained as it is when the block is left.
+
+    Args:
+        trainer: has taken no step.
+        model: the trainer's, or the name of one like it.
+        root: the folder of the store.
+        wait: called while another process trains the run.
+        training: of the trainer's arguments, all but model, data and mixer.
+    """
+    unkept = ""
+    with ExitStack() as stack:
+        try:
+            _wait_for_others(trainer, root, wait)
+            opened = durable.opened(model, trainer.data, trainer.mixer, root=root, **training)  # type: ignore[arg-type]
+            work = stack.enter_context(opened)
+        except (StoreError, ValueError) as error:  # the latter from a model that no checkpoint holds
+            unkept = _why(error)
+        if unkept:
+            yield Course(trainer, unkept=unkept)
+            return
+        net = work.trainer.model
+        try:
+            yield Kept(work)
+        finally:
+            trained = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+            stack.close()  # which gives the net of an unfinished run its first weights again
+            net.load_state_dict(trained)
+
+
+def _wait_for_others(trainer: Trainer, root: str | os.PathLike[str] | None, wait: Callable[[str], None]) -> None:
+    """Wait until no other process trains the run: `durable.opened` would wait too, but nobody could stop it there."""
+    path = Store(root).root / f"{name_of(identity(trainer))}.lock"
+    while path.exists():
+        try:
+            with FileLock(path, thread_local=False).acquire(timeout=0):
+                return
+        except Timeout:
+            wait(_BUSY)
+        except (OSError, NotImplementedError):  # of which `durable.opened` will tell
+            return
+
+
+def _why(error: Exception) -> str:
+    return f"Not kept in the run store: {str(error).rstrip('.')}."

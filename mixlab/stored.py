@@ -1,0 +1,273 @@
+"""Runs as they are stored: one to read, and many as a table."""
+
+import html
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+
+from mixlab import _check, models
+from mixlab.calibration import Reliability
+from mixlab.identity import settings_of
+from mixlab.predictions import Predictions
+from mixlab.store import PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
+from mixlab.training import Record
+from mixlab.variants import KINDS
+
+T = TypeVar("T")
+_MOST_ROWS = 100  # of a table that is shown
+_COLUMNS = ("variant", "alpha", "k", "model", "data", "epochs", "seed", "accuracy", "ECE", "when", "id")
+_NOT_TOLD = "–"
+RELIABILITY = "reliability"  # the tensor of the records' states
+
+
+class Run:
+    """A stored run; what is large is read when it is asked for. Made by `mixlab.run` and `mixlab.runs`.
+
+    Attributes:
+        id: sixteen hexadecimal digits, of the sha256 of all that determines the run.
+        finished: whether all its epochs are done.
+        damaged: what is wrong with it, or "". Nothing else can be asked of a damaged run.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        document: Document,
+        *,
+        finished: bool,
+        model: nn.Module | None = None,
+        damaged: str = "",
+    ) -> None:
+        self.id, self.finished, self.damaged = run, finished, damaged
+        self._store, self._told, self._model = store, document, model
+
+    def __repr__(self) -> str:
+        if self.damaged:
+            return f"Run({self.id}, damaged: {self.damaged})"
+        row = dict(zip(_COLUMNS, self._row(), strict=True))
+        what = f"{row['model']} on {row['data']}, epochs {row['epochs']}, seed {row['seed']}"
+        scores = f": accuracy {row['accuracy']}, ECE {row['ECE']}" if self._document["records"] else ""
+        mixing = row["variant"] if row["alpha"] == _NOT_TOLD else f"{row['variant']} α={row['alpha']} k={row['k']}"
+        return f"Run({self.id}, {mixing}, {what}{scores})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_model": None}  # to another process go words, and the store has the weights
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings in one table: model, data, variant, alpha, k, ..., epochs, seed, batch_size, ..."""
+        document = self._document
+        names = {"model": document["model"], "data": document["identity"]["data"]["name"]}
+        return names | settings_of(document["identity"])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that determines the run, code and data by their digests: the ground of `id`."""
+        found: dict[str, Any] = self._document["identity"]
+        return found
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """Who trained which epochs: pid, host, torch, threads, began (UTC), epochs [from, to)."""
+        return [dict(session) for session in self._document["sessions"]]
+
+    @cached_property
+    def history(self) -> tuple[Record, ...]:
+        """A Record for each epoch that was measured; numbers are equal to those of the training, to the bit.
+
+        Raises StoreError if it can no longer be read.
+        """
+        document = self._document
+        if self.finished:
+            return self._read(lambda: records_from(document, self._store.tensors(self.id, PREDICTIONS, document)))
+        found = self._read(lambda: self._store.checkpoint(self.id))
+        if found is None:  # it was finished meanwhile, or taken away
+            raise StoreError(f"run {self.id} has moved on since it was listed; list the runs again")
+        return self._read(lambda: records_from(*found))
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """What the trained model says of the test images.
+
+        Raises StoreError if the run is not finished, or can no longer be read.
+        """
+        found = self._finished(PREDICTIONS)
+        return Predictions.from_logits(found["logits"], found["labels"], self._document["classes"])
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trained model's parameters and buffers by name, on the CPU.
+
+        Raises StoreError if the run is not finished, or can no longer be read.
+        """
+        return self._finished(WEIGHTS)
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained module: the one that was given, or one built by its name and filled with the weights.
+
+        Raises StoreError if the run is not finished or can no longer be read, or if its model has no name in
+        `mixlab.models`.
+        """
+        if self._model is None:
+            weights, name = self.weights(), self._document["model"]
+            if name not in model_names():
+                raise StoreError(
+                    f"run {self.id} has a model of your own, {name}: build one, and give it the weights by "
+                    "model.load_state_dict(run.weights())"
+                )
+            model: nn.Module = getattr(models, name)(len(self._document["classes"]))
+            model.load_state_dict(weights)
+            self._model = model
+        return self._model
+
+    @property
+    def _document(self) -> Document:
+        if self.damaged:
+            raise StoreError(
+                f"run {self.id} is damaged ({self.damaged}); mixlab.run with its arguments trains it again"
+            )
+        return self._told
+
+    def _finished(self, name: str) -> Tensors:
+        _ = self._document  # which tells of damage first
+        if not self.finished:
+            epochs = dict(zip(_COLUMNS, self._row(), strict=True))["epochs"]
+            raise StoreError(f"run {self.id} is not finished: epoch {epochs}; mixlab.run with its arguments goes on")
+        return self._tensors(name)
+
+    def _tensors(self, name: str) -> Tensors:
+        return self._read(lambda: self._store.tensors(self.id, name, self._document))
+
+    def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except DamagedError as error:
+            raise StoreError(
+                f"run {self.id} is damaged ({error}); mixlab.run with its arguments trains it again"
+            ) from None
+
+    def _row(self) -> list[str]:
+        if self.damaged:
+            return [f"damaged: {self.damaged}", *[_NOT_TOLD] * (len(_COLUMNS) - 2), self.id]
+        settings, records = self.settings, self._document["records"]
+        kind = KINDS.get(settings["variant"])
+        mixing = [f"{settings['alpha']:g}", str(settings["k"])]
+        epochs = str(settings["epochs"]) if self.finished else f"{self._document['epochs']} of {settings['epochs']}"
+        scores = [f"{float(records[-1][name]):.3f}" for name in ("test_accuracy", "test_ece")] if records else None
+        when = datetime.fromisoformat(self._document["saved"]).astimezone()
+        return [
+            settings["variant"],
+            *([_NOT_TOLD] * 2 if kind is not None and not kind.pairs else mixing),
+            settings["model"],
+            settings["data"],
+            epochs,
+            str(settings["seed"]),
+            *(scores or [_NOT_TOLD] * 2),
+            f"{when:%Y-%m-%d %H:%M}",
+            self.id,
+        ]
+
+
+class Runs(Sequence[Run]):
+    """Runs in a row, shown as a table.
+
+    Raises TypeError unless `runs` are Runs.
+    """
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = tuple(runs)
+        for run in self._runs:
+            if not isinstance(run, Run):
+                raise TypeError(f"runs must be Runs, as mx.run and mx.runs give them, got {_check.shown(run)}")
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Runs": ...
+    def __getitem__(self, index: int | slice) -> "Run | Runs":
+        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    def __repr__(self) -> str:
+        if not self._runs:
+            return "no runs"
+        rows = [list(_COLUMNS), *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, *self._more()])
+
+    def _repr_html_(self) -> str:
+        if not self._runs:
+            return "<p>no runs</p>"
+        head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+        rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows()]
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        more = "".join(f"<p>{line}</p>" for line in self._more())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+    def _rows(self) -> list[list[str]]:
+        return [run._row() for run in self._runs[:_MOST_ROWS]]
+
+    def _more(self) -> list[str]:
+        left = len(self._runs) - _MOST_ROWS
+        return [f"and {left:,} more"] if left > 0 else []
+
+
+def model_names() -> list[str]:
+    """The networks of `mixlab.models` that a name builds."""
+    return sorted(
+        name
+        for name, value in vars(models).items()
+        if callable(value) and not isinstance(value, type) and not name.startswith("_") and _takes_classes(value)
+    )
+
+
+def _takes_classes(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and {"num_classes", "seed"} <= set(
+        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    )
+
+
+def record_numbers(record: Record) -> dict[str, Any]:
+    """A Record but its reliability, as values for JSON: equal when read, as Python writes floats to the last bit."""
+    numbers = {field.name: getattr(record, field.name) for field in fields(record) if field.name != RELIABILITY}
+    return {
+        name: value if not isinstance(value, float) or math.isfinite(value) else str(value)
+        for name, value in numbers.items()
+    }
+
+
+def reliability_table(records: Sequence[Record]) -> Tensor:
+    """The records' reliability states, float64 [records, 6 * n_bins + 8]."""
+    states = [record.reliability.state for record in records]
+    return torch.stack(states) if states else torch.empty(0, dtype=torch.float64)
+
+
+def records_from(document: Document, tensors: Tensors) -> tuple[Record, ...]:
+    """The Records of a stored history.
+
+    Raises DamagedError if the two do not fit each other, or this version of mixlab.
+    """
+    try:
+        told, states = document["records"], tensors[RELIABILITY]
+        numbers: list[dict[str, Any]] = [
+            {name: float(value) if isinstance(value, str) else value for name, value in row.items()} for row in told
+        ]
+        return tuple(
+            Record(**row, reliability=Reliability.from_state(state)) for row, state in zip(numbers, states, strict=True)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"its history cannot be read: {error!r}") from None
