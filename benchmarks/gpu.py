@@ -250,22 +250,29 @@ PARTS: dict[str, Callable[[Scene], list[Row]]] = {
 }
 
 
-def attempt(part: str, measure: Callable[[], list[Row]], content: dict[str, Any], *, save: bool) -> bool:
-    """Measure a part, and save all that there is; a part that fails is named with its reason, and False comes back."""
+def attempt(part: str, measure: Callable[[], list[Row]], content: dict[str, Any], *, left: float, save: bool) -> bool:
+    """Measure a part if time is left, and save all that there is, with why there is nothing new of it if so."""
     print(f"\n=== {part}", flush=True)
-    began = time.monotonic()
-    try:
-        content[part], reason = measure(), None
-    except Exception as fault:  # noqa: BLE001 - the other parts are not to be lost for it
-        traceback.print_exc()
-        reason = f"{type(fault).__name__}: {fault}"
+    reason = "no time was left" if left < 0 else _failure(part, measure, content)
     content["failed"].pop(part, None)
-    if reason is not None:
+    if reason:
+        print(f"  {reason}", flush=True)
         content["failed"][part] = reason
-    content["taken"][part] = {"seconds": round(time.monotonic() - began), **harness.machine()}
     if save:
         harness.save("gpu", ("mixlab", "torch", *peers.MODULES), **content)
-    return reason is None
+    return not reason
+
+
+def _failure(part: str, measure: Callable[[], list[Row]], content: dict[str, Any]) -> str:
+    """Measure a part; why it failed, or nothing. What was measured before stands where it fails, as does when."""
+    began = time.monotonic()
+    try:
+        content[part] = measure()
+    except Exception as fault:  # noqa: BLE001 - the other parts are not to be lost for it
+        traceback.print_exc()
+        return f"{type(fault).__name__}: {fault}"
+    content["taken"][part] = {"seconds": round(time.monotonic() - began), **harness.machine()}
+    return ""
 
 
 def kept() -> dict[str, Any]:
@@ -289,20 +296,13 @@ def main() -> None:
         parser.error("no GPU here; --rehearse runs without one")
     scene = Scene(arguments.minutes, rehearsed=arguments.rehearse)
     content = {"failed": {}, "taken": {}} if arguments.rehearse else kept()
-    fine = True
+    fine, save = True, not arguments.rehearse
     for part in arguments.parts:
-        if scene.left < 0:
-            content["failed"][part] = "no time was left"
-            print(f"\n=== {part}: no time was left")
-            fine = False
-            continue
-        fine &= attempt(part, lambda measure=PARTS[part]: measure(scene), content, save=not arguments.rehearse)
-    if arguments.reproduce:
+        fine &= attempt(part, lambda measure=PARTS[part]: measure(scene), content, left=scene.left, save=save)
+    if hours := arguments.reproduce:
         with tempfile.TemporaryDirectory() as folder:
             root = folder if arguments.rehearse else arguments.root
-            fine &= attempt(
-                "table", lambda: reproduce(scene, arguments.reproduce, root), content, save=not arguments.rehearse
-            )
+            fine &= attempt("table", lambda: reproduce(scene, hours, root), content, left=3600 * hours, save=save)
     raise SystemExit(0 if fine else 1)
 
 

@@ -27,6 +27,11 @@ def cifar(scene: Scene, name: str) -> Dataset:
     return scene.noise if scene.rehearsed else mx.load(name)
 
 
+def training_seconds(record: mx.Record, batch_size: int) -> float:
+    """Seconds in training steps alone, of all sittings: without evaluations and pauses."""
+    return record.step * batch_size / record.images_per_second
+
+
 def speedrun(scene: Scene) -> list[Row]:
     """`mx.recipes.speedrun()`, plain and with mixup, for as many seeds as the time allows, 10 at the most."""
     recipe, data = mx.recipes.speedrun(), cifar(scene, "cifar10")
@@ -36,7 +41,7 @@ def speedrun(scene: Scene) -> list[Row]:
     def trained(name: str, seed: int) -> Row:
         trainer = recipe.fit(data, mixers[name], seed=seed)
         *_, record = trainer
-        seconds = record.step * trainer.batch_size / record.images_per_second
+        seconds = training_seconds(record, trainer.batch_size)
         row = {"group": "runs of the speed run", "mixer": name, "seed": seed, "epochs": record.epoch}
         row |= {"test_accuracy": record.test_accuracy, "training_seconds": round(seconds, 3)}
         print("  {mixer:8} seed {seed}: {test_accuracy:.4f} in {training_seconds} s".format(**row), flush=True)
@@ -48,6 +53,8 @@ def speedrun(scene: Scene) -> list[Row]:
     for seed in range(scene.pick(10, 2)):
         if scene.rehearsed or time.monotonic() - began + 2 * each < most:
             runs += [trained(name, seed) for name in mixers]
+    if len(runs) < 2 * len(mixers):
+        raise TimeoutError(f"no time was left for two seeds, whose {2 * len(mixers)} runs take {each:.0f} s each")
     rows: list[Row] = []
     by = {name: [run for run in runs if run["mixer"] == name] for name in mixers}
     for name, mine in by.items():
@@ -96,7 +103,7 @@ def reproduce(scene: Scene, hours: float, root: str | None) -> list[Row]:
                     run = recipe.run(cifar(scene, name), mx.Mixer(variant), seed=0, root=root)
                 last = run.history[-1]
                 row |= {"error_percent": round(100 * (1 - last.test_accuracy), 2), "epochs": last.epoch, "run": run.id}
-                row["training_seconds"] = round(last.seconds)
+                row["training_seconds"] = round(training_seconds(last, run.settings["batch_size"]))
         except _TimeOverError:
             print("  the hours are over; the same command goes on from the last epoch")
         rows.append(row)

@@ -1,16 +1,28 @@
 """torch's global generators, lent to a run while it takes a step."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from types import TracebackType
 
 import torch
 from torch import Tensor, nn
 
+from mixlab.describing import OF_EVERY_MODULE
 from mixlab.fingerprint import sha256
 
 _one_at_a_time = threading.RLock()  # the generators are the process's, and a panel trains beside a cell
-_STEADY = ("torch", "mixlab")  # whose modules draw only where a dropout is among them
+_STEADY = ("torch.nn.", "mixlab.")  # whose modules draw only where one of these is among them, or a dropout
+_DRAWING = (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """What is done inside leaves torch's global generators as they were."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with _one_at_a_time, torch.random.fork_rng(devices):
+        yield
 
 
 class GlobalStream:
@@ -71,12 +83,14 @@ class GlobalStream:
 
 
 def may_draw(model: nn.Module) -> bool:
-    """Whether a model may draw from torch's global generators: it has a dropout, or a module of unknown kind."""
+    """Whether a model may draw from torch's global generators: by a dropout, a hook, or a module of unknown kind."""
     return any(_may_draw(module) for module in model.modules())
 
 
 def _may_draw(module: nn.Module) -> bool:
     kind = type(module)
-    if kind.__module__.partition(".")[0] not in _STEADY or "Dropout" in kind.__name__ or isinstance(module, nn.RReLU):
+    if not kind.__module__.startswith(_STEADY) or "Dropout" in kind.__name__ or isinstance(module, _DRAWING):
+        return True
+    if any(vars(module)[name] for name in OF_EVERY_MODULE if name.endswith("_hooks") and name in vars(module)):
         return True
     return bool(getattr(module, "dropout", 0))  # as recurrent layers and attention have it

@@ -5,13 +5,13 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mixlab.store import Store, StoreError, say
+from mixlab.store import BusyError, Store, say
 
 _POLL = 0.05  # seconds between two looks at a lock that somebody has
 _PATIENCE = 2.0  # seconds in which whoever has just taken it will have written who it is
@@ -20,17 +20,21 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def held(store: Store, run: str) -> Iterator[None]:
-    """Hold a run: nobody else trains it meanwhile. Waits, and says once for whom, while another process has it.
+def held(store: Store, run: str, wait: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold a run: nobody else trains it meanwhile. While another process has it, this one waits.
+
+    `wait` is called with a line that says for whom, at every look at the lock, and whatever it raises ends the waiting;
+    by default the line is printed once, on stderr.
 
     Raises:
-        StoreError: another part of this process has it, or waits for it; or the store's folder takes no file.
+        BusyError: another part of this process has it, or waits for it.
+        StoreError: the store's folder takes no file.
     """
     path = store.root / f"{run}.lock"
     key = (os.getpid(), path)
     with _guard:
         if key in _here:
-            raise StoreError(
+            raise BusyError(
                 f"run {run} is being trained in this process already, by thread {_here[key]!r}: wait for it, or stop "
                 "it there"
             )
@@ -38,7 +42,7 @@ def held(store: Store, run: str) -> Iterator[None]:
     lock, owner = FileLock(path, thread_local=False), store.owner(run)
     try:
         try:
-            _acquire(lock, owner, run)
+            _acquire(lock, owner, run, wait)
             owner.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}), encoding="utf-8")
         except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
             raise store.unwritable(path, error) from None
@@ -53,19 +57,21 @@ def held(store: Store, run: str) -> Iterator[None]:
             del _here[key]
 
 
-def _acquire(lock: FileLock, owner: Path, run: str) -> None:
+def _acquire(lock: FileLock, owner: Path, run: str, wait: Callable[[str], object] | None) -> None:
     began, told = time.monotonic(), False
     while True:
         try:
-            lock.acquire(timeout=0 if not told else -1, poll_interval=_POLL)
+            lock.acquire(timeout=0)
             return
         except Timeout:
             who = _read(owner)
-            if who or time.monotonic() - began > _PATIENCE:
-                say(f"{who or 'another process'} is training run {run}; waiting for it")
-                told = True
-            else:
-                time.sleep(_POLL)
+        line = f"{who or 'another process'} is training run {run}; waiting for it"
+        if wait is not None:
+            wait(line)
+        elif not told and (who or time.monotonic() - began > _PATIENCE):
+            say(line)
+            told = True
+        time.sleep(_POLL)
 
 
 def _read(owner: Path) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -13,14 +13,14 @@ from torch import nn
 from mixlab import _check, models
 from mixlab._cache import first_line
 from mixlab._check import shown
-from mixlab._globals import GlobalStream
+from mixlab._globals import GlobalStream, spared
 from mixlab._locks import held
 from mixlab.data import Dataset
-from mixlab.identity import attributes, identity, name_of
+from mixlab.identity import attributes, identity, name_of, tensors_of
 from mixlab.loop import State
 from mixlab.mixing import Mixer
 from mixlab.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
-from mixlab.stored import RELIABILITY, Run, Runs, model_names, record_numbers, records_from, reliability_table
+from mixlab.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
 from mixlab.training import Record, Trainer
 
 __all__ = ["Run", "Runs", "Training", "opened", "run", "runs"]
@@ -35,6 +35,7 @@ def run(
     seed: int = 0,
     root: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    name: str | None = None,
     **settings: Any,
 ) -> Run:
     """The stored run of these arguments, or else: train it, store it, and return it.
@@ -57,15 +58,17 @@ def run(
         settings: the rest of what `mixlab.fit` takes.
         root: the folder of the store (default: $MIXLAB_RUNS, else "runs" in the user's cache of mixlab).
         progress: whether to show a bar of epochs on stderr.
+        name: of `mixlab.models`, by which a module that is given was built, so that the run can build it again.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, as `mixlab.fit` says it; or a model that
-            keeps state elsewhere than in parameters and buffers. Nothing has been written then.
+            keeps state elsewhere than in parameters and buffers, or has or uses what cannot be told by its value.
+            Nothing has been written then.
         StoreError: the folder takes no file, or is of a newer mixlab; or this process trains this run already.
         FloatingPointError: the loss is no longer finite.
     """
     _check.flag("progress", progress)
-    with opened(model, data, mixer, epochs=epochs, seed=seed, root=root, **settings) as training:
+    with opened(model, data, mixer, epochs=epochs, seed=seed, root=root, name=name, **settings) as training:
         if not training.done:
             _train(training, progress)
         return training.finish()
@@ -102,6 +105,8 @@ def opened(
     epochs: int,
     seed: int = 0,
     root: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    wait: Callable[[str], object] | None = None,
     **settings: Any,
 ) -> Iterator["Training"]:
     """The run of these arguments, to be trained a step or an epoch at a time; nobody else trains it meanwhile.
@@ -112,19 +117,22 @@ def opened(
             run = training.finish()
 
     Arguments and errors are those of `run`. Leave the block early, and what the last finished epoch has stored stays.
+    While another process trains the run, `wait` is called again and again, with a line that says which, and whatever
+    it raises ends the waiting; by default that line is printed once, on stderr.
     """
     store = Store(root)
-    name, module = _module(model, data, seed)
-    trainer = Trainer(module, data, mixer, epochs=epochs, seed=seed, **settings)
-    training = Training(store, trainer, name, identity(trainer))
+    shown_as, module = _module(model, data, seed, name)
+    with spared():  # for a model that draws when the Trainer looks at it
+        trainer = Trainer(module, data, mixer, epochs=epochs, seed=seed, **settings)
+    training = Training(store, trainer, shown_as, identity(trainer))
     store.check_format()
     with ExitStack() as stack:
         if not training._look():
             store.prepare()
-            stack.enter_context(held(store, training.id))
+            stack.enter_context(held(store, training.id, wait))
             training._take_up()
         elif store.is_littered(training.id):
-            with suppress(StoreError), held(store, training.id):  # a store that may only be read stays as it is
+            with suppress(StoreError), held(store, training.id, _leave):  # one that may only be read stays as it is
                 store.clean(training.id)
         try:
             yield training
@@ -149,7 +157,7 @@ class Training:
         self._store, self._model, self._identity = store, model, found
         self._attributes = attributes(trainer.model)
         self._global = GlobalStream(trainer.model, trainer.device, found["training"]["seed"])
-        self._initial = _copies(trainer.model)
+        self._initial = self._weights()
         self._sessions: list[dict[str, Any]] = []
         self._began, self._first, self.epochs = _now(), 0, 0
         self._stored: Run | None = None
@@ -203,9 +211,10 @@ class Training:
             if not trainer.done:
                 done = f"epoch {self.epochs} of {trainer.epochs}"
                 raise RuntimeError(f"finish must not be called before the last epoch is done, got {done}")
-            test = (trainer.tested or trainer.predictions()).cpu()  # the latter if this sitting trained nothing
+            with self._global:
+                test = (trainer.tested or trainer.predictions()).cpu()  # the latter if this sitting trained nothing
             table = {"logits": test.logits, "labels": test.labels, RELIABILITY: reliability_table(self.records)}
-            files = {WEIGHTS: _copies(trainer.model), PREDICTIONS: table}
+            files = {WEIGHTS: self._weights(), PREDICTIONS: table}
             document = self._store.write_run(self.id, self._document(), files)
             self._stored = self._run(document)
         return self._stored
@@ -253,8 +262,14 @@ class Training:
         self.records, self._sessions, self._global = records, sessions, stream
         self._first = self.epochs = self.trainer.step_count // self.trainer.steps_per_epoch
 
+    def _weights(self) -> Tensors:
+        """Copies of the model's parameters and buffers, as a checkpoint holds them."""
+        kept, part = self.trainer.state().tensors, "model."
+        return {name.removeprefix(part): tensor for name, tensor in kept.items() if name.startswith(part)}
+
     def _run(self, document: Document) -> Run:
-        return Run(self._store, self.id, document, finished=True, model=self.trainer.model)
+        name = {"model": self._model} if self._model in models.MODELS else {}  # another may have called it by its class
+        return Run(self._store, self.id, document | name, finished=True, model=self.trainer.model)
 
     def _document(self) -> Document:
         session = {
@@ -302,25 +317,21 @@ def _train(training: Training, progress: bool) -> None:
             bar.update(training.epochs - bar.n)
 
 
-def _module(model: nn.Module | str, data: Dataset, seed: int) -> tuple[str, nn.Module]:
+def _leave(line: str) -> None:
+    raise StoreError(line)
+
+
+def _module(model: nn.Module | str, data: Dataset, seed: int, name: str | None) -> tuple[str, nn.Module]:
     """The name to show of a model, and the module, built if it came by name."""
     if not isinstance(model, str):
-        return type(model).__qualname__, model
-    build = getattr(models, _check.choice("model", model, model_names()))
+        return type(model).__qualname__ if name is None else _check.choice("name", name, models.MODELS), model
+    build = getattr(models, _check.choice("model", model, models.MODELS))
     return model, build(len(data.classes) if isinstance(data, Dataset) else 2, seed=seed)
-
-
-def _copies(model: nn.Module) -> Tensors:
-    """Parameters and buffers by name on the CPU, each with memory of its own."""
-    kept = torch.contiguous_format
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=kept) for name, tensor in model.state_dict().items()
-    }
 
 
 def _fill(model: nn.Module, weights: Tensors) -> None:
     """Copy weights into the model's own, once they are seen to fit."""
-    own = model.state_dict()
+    own = tensors_of(model)
     ours, theirs = ({name: shown(tensor.detach()) for name, tensor in part.items()} for part in (own, weights))
     if ours != theirs:
         name = min(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))

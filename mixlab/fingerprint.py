@@ -1,4 +1,4 @@
-"""What code says, as a digest: tokens without comments and docstrings, of modules and of what a class runs through."""
+"""What code says, as a digest: tokens without comments and docstrings, of modules and of functions."""
 
 import ast
 import functools
@@ -7,11 +7,10 @@ import importlib.util
 import inspect
 import io
 import json
-import sys
 import textwrap
 import tokenize
 from collections.abc import Iterable, Iterator
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -19,9 +18,6 @@ from torch import Tensor
 
 _LAYOUT = ("NEWLINE", "INDENT", "DEDENT")  # counted as such, however they are written
 _PASSED_OVER = ("COMMENT", "NL", "ENCODING", "ENDMARKER")
-_INSTALLED = ("site-packages", "dist-packages")
-_FOREIGN = {"torch", "numpy", *sys.stdlib_module_names} - {"__main__"}
-_PLAIN = (bool, int, str, type(None))
 
 
 def canonical(value: Any) -> str:
@@ -152,113 +148,34 @@ def _source(name: str) -> str:
     return str(source)
 
 
-def codes_behind(things: Iterable[Any]) -> str:
-    """The sha256 of the code of classes and functions, and of what they name that is neither torch's nor Python's.
-
-    Followed are their bases, the functions, classes and plain constants that they look up by name, and so on; an
-    installed package is followed into itself, not into others. Works for what a notebook's cell defines.
-    """
-    waiting, seen, found = list(things), set(), set()
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        name = f"{thing.__module__}.{thing.__qualname__}"
-        if _is_foreign(thing):
-            found.add((name, ""))
-            continue
-        if isinstance(thing, type):
-            waiting += [base for base in thing.__mro__[1:] if _is_followed(base, thing)]
-            members: list[Any] = [(member, _unwrapped(value)) for member, value in sorted(vars(thing).items())]
-        else:
-            found.add((name, function_digest(thing)))
-            members = list(_named_by(thing))
-        for member, value in members:
-            if isinstance(value, (FunctionType, type)):
-                waiting += [value] if _is_followed(value, thing) else []
-            elif (constant := _constant(value)) is not None and not member.startswith("__"):
-                found.add((f"{name}.{member}", constant))
-    return sha256(canonical(sorted(found)))
-
-
 def function_digest(function: FunctionType) -> str:
     """The sha256 of a function's tokens or, where its source is not to be had, of its bytecode."""
+    code = function.__code__
+    return _code_digest(code, function.__doc__, code.co_filename)
+
+
+@functools.cache
+def _code_digest(code: CodeType, doc: str | None, _file: str) -> str:
+    """The file tells apart what is equal but for its source."""
     try:
-        source = textwrap.dedent(inspect.getsource(function))
-        if function.__name__ == "<lambda>":  # whose source is the whole line, others' code included
+        if code.co_name == "<lambda>":  # whose source is the whole line, others' code included
             raise OSError("no source of its own")
-        return sha256(canonical(tokens(source)))
+        return sha256(canonical(tokens(textwrap.dedent(inspect.getsource(code)))))
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
-        return sha256(canonical(_bytecode(function.__code__, function.__doc__)))
+        return sha256(canonical(_bytecode(code, doc)))
 
 
 def _bytecode(code: CodeType, doc: str | None = None) -> list[Any]:
-    parts = [_bytecode(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts if part != doc]
+    parts = [_constant(part) for part in code.co_consts if part != doc]
     return [code.co_code.hex(), parts, list(code.co_names), list(code.co_varnames)]
 
 
-def _named_by(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function finds by name when it runs: globals, attributes of modules, and what it closes over."""
-    names = set(_names(function.__code__))
-    for name in sorted(names & set(function.__globals__)):
-        value = function.__globals__[name]
-        if isinstance(value, ModuleType):
-            for inner in sorted(names & set(vars(value))):
-                yield f"{name}.{inner}", _unwrapped(vars(value)[inner])
-        else:
-            yield name, _unwrapped(value)
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        with_value = cell.cell_contents if _is_filled(cell) else None
-        yield name, _unwrapped(with_value)
-    for place, value in enumerate((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())):
-        yield f"default{place}", _unwrapped(value)
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _names(part)
-
-
-def _unwrapped(value: Any) -> Any:
-    """The function inside a method, property, partial or decorated function."""
-    if isinstance(value, (staticmethod, classmethod, MethodType)):
-        return value.__func__
-    if isinstance(value, property):
-        return value.fget
-    if isinstance(value, (functools.partial, functools.cached_property)):
-        return value.func
-    return inspect.unwrap(value) if isinstance(value, FunctionType) else value
-
-
-def _is_foreign(thing: Any) -> bool:
-    """Whether a class or function is torch's, numpy's or Python's own, whose name says enough."""
-    return str(thing.__module__).partition(".")[0] in _FOREIGN
-
-
-def _is_followed(thing: Any, owner: Any) -> bool:
-    if _is_foreign(thing):
-        return False
-    root, own = (str(which.__module__).partition(".")[0] for which in (thing, owner))
-    file = getattr(sys.modules.get(thing.__module__), "__file__", None) or ""
-    return root == own or not any(place in file for place in _INSTALLED)
-
-
-def _constant(value: Any) -> str | None:
-    """A plain value as text, or None."""
-    if isinstance(value, Tensor):
-        return tensors_digest({"": value})
-    if isinstance(value, (tuple, list)):
-        inner = [_constant(each) for each in value]
-        return None if None in inner else canonical(inner)
-    return repr(value) if isinstance(value, (*_PLAIN, float, torch.dtype)) else None
+def _constant(value: Any) -> Any:
+    """A constant of bytecode; the order of a set is another in each process."""
+    if isinstance(value, CodeType):
+        return _bytecode(value)
+    if isinstance(value, tuple):
+        return [_constant(part) for part in value]
+    if isinstance(value, frozenset):
+        return ["set", *sorted((_constant(part) for part in value), key=canonical)]
+    return repr(value)

@@ -12,7 +12,6 @@ import torch
 from mixlab import _check, models
 from mixlab.data import Dataset
 from mixlab.mixing import Mixer
-from mixlab.stored import model_names
 from mixlab.training import Trainer
 from mixlab.variants import KINDS
 
@@ -163,7 +162,7 @@ def _resolved(
     A Trainer is made for it, but only one for all seeds: `known` holds what came of it.
     """
     seed = _check.integer("seed", run.fitting["seed"], 0, _check.SEED_MAX)
-    model = _check.choice("model", run.model, model_names())
+    model = _check.choice("model", run.model, models.MODELS)
     fitting = run.fitting | {"seed": seed}
     look = _key(model, run.mixing, fitting | {"seed": 0})
     if look not in known:

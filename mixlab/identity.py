@@ -1,18 +1,13 @@
 """What names a run: everything that determines its numbers, as JSON, and sixteen digits of its digest."""
 
-import dataclasses
 import json
-import math
-from functools import partial
-from pathlib import PurePath
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from mixlab import _check
-from mixlab.fingerprint import canonical, codes_behind, module_digest, modules_behind, sha256, tensors_digest
+from mixlab.describing import codes_behind, digest_of, parts_of, roots_of
+from mixlab.fingerprint import canonical, module_digest, modules_behind, sha256, tensors_digest
 
 if TYPE_CHECKING:
     from mixlab.mixing import Mixer
@@ -20,31 +15,32 @@ if TYPE_CHECKING:
 
 DIGITS = 16
 # Where the way into the code ends, since what is beyond enters by itself: images by their digest, the variant that was
-# chosen by its own module, what a machine picks by the settings; and a check lets a number through or does not.
-BEYOND = ("mixlab.data", "mixlab.variants", "mixlab.machine", "mixlab._check")
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+# chosen by its own module, what a machine picks by the settings; and a check lets a number through or does not, as
+# what a batch that does not fit into memory is answered by.
+BEYOND = ("mixlab.data", "mixlab.variants", "mixlab.machine", "mixlab.memory", "mixlab._check")
 
 
 def identity(trainer: "Trainer") -> dict[str, Any]:
     """What determines the run of a Trainer that has not begun, as values for JSON.
 
-    Of the model: its classes' code, its modules' plain attributes, its initial weights. Of the data: every byte. Of
-    the mixer and the training: their settings. Of mixlab: the code of the modules that this training runs through,
-    without comments and docstrings.
+    Of the model: its classes' code and the data that this names, its modules' plain attributes, its initial weights.
+    Of the data: every byte, and what it is normalised by. Of the mixer and the training: their settings. Of mixlab: the
+    code of the modules that this training runs through, without comments and docstrings.
 
     Raises:
-        ValueError: the model keeps state where no checkpoint finds it.
+        ValueError: the model keeps state where no checkpoint finds it, or holds or names what cannot be told by its
+            value.
     """
-    mixer = trainer.mixer
+    mixer, data = trainer.mixer, trainer.data
     found = {
         "model": {
             "class": type(trainer.model).__qualname__,
-            "code": codes_behind({type(module) for module in trainer.model.modules()}),
+            "code": codes_behind({type(module) for module in trainer.model.modules()}, known_of(trainer.model)),
             "attributes": sha256(canonical(attributes(trainer.model))),
             "weights": weights_digest(trainer.model),
         },
-        "data": {"name": trainer.data.name, "digest": trainer.data.digest},
-        "mixer": {"variant": mixer.variant, **{name: described(value) for name, value in mixer.settings.items()}},
+        "data": {"name": data.name, "digest": data.digest, "normalisation": data.normalisation},
+        "mixer": {"variant": mixer.variant, **{name: _plain(value) for name, value in mixer.settings.items()}},
         "training": trainer.settings,
         "code": training_code(trainer, mixer),
     }
@@ -66,23 +62,26 @@ def weights_digest(model: nn.Module) -> str:
     """The sha256 of all parameters and buffers, and of which ones are trained."""
     trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     flags = torch.tensor(list(trained.values()), dtype=torch.bool)
-    return sha256(canonical([tensors_digest(_tensors(model)), sorted(trained), tensors_digest({"flags": flags})]))
+    return sha256(canonical([tensors_digest(tensors_of(model)), sorted(trained), tensors_digest({"flags": flags})]))
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers by name, those too that `state_dict` leaves out."""
     parts = (model.named_parameters, model.named_buffers)
     return {name: tensor for part in parts for name, tensor in part(remove_duplicate=False)}
 
 
 def attributes(model: nn.Module) -> dict[str, Any]:
-    """The plain attributes of every module of a model, such as the share of a dropout, as values for JSON.
+    """Digests of the plain attributes of every module of a model, such as the share of a dropout, and of its hooks.
 
     A training that changes one of them could not be taken up again, as a checkpoint holds parameters and buffers.
 
     Raises:
-        ValueError: a module keeps state elsewhere: by get_extra_state, or in a generator of random numbers.
+        ValueError: a module keeps state elsewhere: by get_extra_state, or in a generator of random numbers; or an
+            attribute cannot be told by its value.
     """
     found: dict[str, Any] = {}
+    known, roots = known_of(model), roots_of({type(module) for module in model.modules()})
     for name, module in model.named_modules():
         place = f"model.{name}" if name else "model"
         if type(module).get_extra_state is not nn.Module.get_extra_state:
@@ -90,58 +89,24 @@ def attributes(model: nn.Module) -> dict[str, Any]:
                 f"model must keep its state in parameters and buffers, for a run that can be taken up again, got "
                 f"get_extra_state in {place}, a {type(module).__qualname__}"
             )
-        for attribute, value in sorted(vars(module).items()):
-            if attribute in _OF_EVERY_MODULE and not attribute.endswith("_hooks"):
-                continue
-            kept = value.values() if attribute.endswith("_hooks") else [value]  # hooks are numbered by process
-            for part in kept:
-                if (generator := _generator_in(part)) is not None:
-                    raise ValueError(
-                        f"model must draw from torch's global generator, for a run that can be taken up again, got "
-                        f"{_check.shown(generator)} in {place}.{attribute}"
-                    )
-            found[f"{place}.{attribute}"] = [described(part) for part in kept]
+        for attribute, values in parts_of(module).items():
+            where = f"{place}.{attribute}"
+            found[where] = digest_of(values, where, known, roots)
     return found
 
 
-def _generator_in(value: Any) -> Any:
-    parts = value if isinstance(value, (list, tuple)) else [value]
-    return next((part for part in parts if type(part).__name__ in ("Generator", "RandomState", "Random")), None)
+def _plain(value: Any) -> Any:
+    """A setting for JSON: itself, or where it is of another kind its digest."""
+    try:
+        canonical(value)
+    except (TypeError, ValueError):
+        return digest_of([value], "a setting of mixer", {}, frozenset())
+    return value
 
 
-def described(value: Any) -> Any:
-    """A value for JSON that is equal for what works equally: tensors by digest, functions and classes by their code.
-
-    Of any other object only its class is told, and its fields where it is a dataclass.
-    """
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, Tensor):
-        return tensors_digest({"": value})
-    if isinstance(value, (list, tuple)):
-        return [described(part) for part in value]
-    if isinstance(value, (dict, set, frozenset)):
-        return sorted(
-            (described(part) for part in (value.items() if isinstance(value, dict) else value)), key=canonical
-        )
-    if isinstance(value, (torch.dtype, torch.device, torch.memory_format, PurePath)):
-        return str(value)
-    if isinstance(value, partial):
-        return [described(value.func), described(value.args), described(value.keywords)]
-    return _described_object(value.__func__ if isinstance(value, MethodType) else value)
-
-
-def _described_object(value: Any) -> Any:
-    if isinstance(value, (type, FunctionType)):
-        return [value.__qualname__, codes_behind([value])]
-    if dataclasses.is_dataclass(value):
-        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return [described(type(value)), described(parts)]
-    if type(value).__module__ == "builtins":  # such as torch.relu
-        return str(getattr(value, "__name__", type(value).__qualname__))
-    return described(type(value))
+def known_of(model: nn.Module) -> dict[int, str]:
+    """What the identity tells of elsewhere, by id: the model's modules, parameters and buffers."""
+    return {id(part): name for name, part in (*model.named_modules(), *tensors_of(model).items())}
 
 
 def training_code(trainer: "Trainer", mixer: "Mixer") -> str:

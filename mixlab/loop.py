@@ -2,6 +2,7 @@
 taken up again to the bit.
 """
 
+import json
 import math
 import time
 from abc import ABC, abstractmethod
@@ -148,7 +149,7 @@ class Loop(ABC, Generic[R]):
         began = time.perf_counter()
         self._began = began if self._began is None else self._began
         self.optimiser.learning_rate = self._peak * at_step(self._schedule, self.step_count, self.steps)
-        loss = self._differentiated(self._chosen())
+        loss = self._differentiated()
         self.optimiser.step()
         self.step_count += 1
         if self.lookahead is not None:
@@ -166,8 +167,9 @@ class Loop(ABC, Generic[R]):
             self._order = torch.randperm(self._examples, generator=self._order_stream, device=self.device)
         return self._order[place * self.batch_size : (place + 1) * self.batch_size]
 
-    def _differentiated(self, chosen: Tensor) -> Tensor:
-        """The loss of these examples, a number, once the parameters have its gradients."""
+    def _differentiated(self, size: int | None = None) -> Tensor:
+        """The loss of the next batch, or of its first `size` examples, once the parameters have its gradients."""
+        chosen = self._chosen()[:size]
         self.optimiser.zero_grad()
         loss = self._loss(chosen)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -256,7 +258,7 @@ class Loop(ABC, Generic[R]):
         ours, theirs = self._training(), numbers.get("training", {})
         for name in {**ours, **theirs}:
             here, there = (repr(part[name]) if name in part else "none" for part in (ours, theirs))
-            if here != there:
+            if name not in ours or name not in theirs or _plain(ours[name]) != _plain(theirs[name]):
                 raise ValueError(f"state must be of a training with {name} {here}, got one with {there}")
         wanted = {"training", *self._progress()}
         if numbers.keys() != wanted:
@@ -279,6 +281,11 @@ class Loop(ABC, Generic[R]):
             here, there = ("none" if part is None else _check.shown(part) for part in (like, came))
             if here != there:
                 raise ValueError(f"state must be of a training with {name!r} {here}, got one with {there}")
+
+
+def _plain(value: Any) -> str:
+    """As JSON, in which keys have no order: a file has another one."""
+    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def _copied(tensor: Tensor) -> Tensor:

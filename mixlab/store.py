@@ -4,6 +4,8 @@
     ID/checkpoint.safetensors    while a run is at work, of its last finished epoch
     ID/weights.safetensors, ID/predictions.safetensors, ID/run.json    at its end; run.json last, so it says "whole"
     ID.lock, ID.owner            who is training it
+    store.lock                   held while store.json is written
+    data/DIGEST.safetensors      images that a sweep's workers map, and DIGEST.lock, held while they are written
     ID.damaged                   what was set aside
 
 Nothing that is read here can run code.
@@ -24,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mixlab._cache import first_line, partial_of, write_whole
+from mixlab._cache import first_line, flush_folder, partial_of, write_whole
 from mixlab._check import shown
 from mixlab.fingerprint import canonical, sha256, tensors_digest
 
@@ -37,7 +39,7 @@ CHECKPOINT, WEIGHTS, PREDICTIONS, RUN = (
 )
 ELSEWHERE = "name another folder by root= or the environment variable MIXLAB_RUNS"
 _ID = re.compile(r"[0-9a-f]{16}")
-_FORM = {"model": str, "classes": list, "records": list, "sessions": list, "saved": str}
+_FORM = {"model": str, "classes": list, "epochs": int, "records": list, "sessions": list, "saved": str}
 _HEADER_MOST = 100_000_000  # bytes, as safetensors itself allows
 
 Document = dict[str, Any]
@@ -46,6 +48,10 @@ Tensors = dict[str, Tensor]
 
 class StoreError(RuntimeError):
     """A run cannot be stored or read: the message names the folder and the reason, and says what can be done."""
+
+
+class BusyError(StoreError):
+    """A run is being trained in this process already: the message says by which thread."""
 
 
 class DamagedError(StoreError):
@@ -81,42 +87,52 @@ class Store:
         return sorted(entry.name for entry in self.root.iterdir() if _ID.fullmatch(entry.name))
 
     def check_format(self) -> None:
-        """Raise StoreError if the folder is of a newer mixlab; a store.json that is no such file is set aside."""
-        path = self.root / "store.json"
-        try:
-            found = json.loads(path.read_bytes())["format"]
-            if not isinstance(found, int):
-                raise TypeError
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            raise self._unreadable(path, error) from None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            aside = path.with_name("store.json.damaged")
-            with suppress(OSError):  # where nothing can be written, nothing is lost by leaving it
-                path.replace(aside)
-                say(f"{path} is damaged and set aside as {aside.name}; it is written anew")
-            return
-        if found > FORMAT:
+        """Raise StoreError if the folder is of a newer mixlab."""
+        found = self._format()
+        if found is not None and found > FORMAT:
             raise StoreError(
                 f"the run store {self.root} has format {found}, and this mixlab reads formats up to {FORMAT}: update "
                 f"mixlab, or {ELSEWHERE}"
             )
 
     def prepare(self) -> None:
-        """Make the folder and its store.json, if they are not there.
+        """Make the folder and its store.json, if they are not there; a store.json that is no such file is set aside.
 
         Raises StoreError if nothing can be written there.
         """
-        path = self.root / "store.json"
+        path = self._made(self.root) / "store.json"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
+            if self._format() is None:
                 with FileLock(self.root / "store.lock"):
-                    if not path.exists():
+                    if self._format() is None:
+                        if path.exists():
+                            aside = path.replace(path.with_name("store.json.damaged"))
+                            say(f"{path} is damaged and set aside as {aside.name}; it is written anew")
                         write_whole(path, canonical({"format": FORMAT}).encode())
         except (OSError, NotImplementedError) as error:
             raise self.unwritable(self.root, error) from None
+
+    def _format(self) -> int | None:
+        """What store.json says, or None where it is not there or is no such file."""
+        path = self.root / "store.json"
+        try:
+            found = json.loads(path.read_bytes())["format"]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return found if isinstance(found, int) else None
+
+    def _made(self, folder: Path) -> Path:
+        try:
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                flush_folder(folder.parent)
+        except OSError as error:
+            raise self.unwritable(folder, error) from None
+        return folder
 
     def write_checkpoint(self, run: str, document: Document, tensors: Tensors) -> None:
         """Write how far a run has come, in place of what was there.
@@ -226,9 +242,8 @@ class Store:
         )
 
     def _write(self, run: str, name: str, content: bytes) -> None:
-        path = self.file(run, name)
+        path = self._made(self.root / run) / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
         except OSError as error:
             raise self.unwritable(path, error) from None

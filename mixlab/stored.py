@@ -58,7 +58,8 @@ class Run:
         return f"Run({self.id}, {mixing}, {what}{scores})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_model": None}  # to another process go words, and the store has the weights
+        """To another process go words alone: the store has the rest."""
+        return {name: vars(self)[name] for name in ("id", "finished", "damaged", "_store", "_told")} | {"_model": None}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class Run:
         return Predictions.from_logits(found["logits"], found["labels"], self._document["classes"])
 
     def weights(self) -> dict[str, Tensor]:
-        """The trained model's parameters and buffers by name, on the CPU.
+        """The trained model's parameters and buffers by name, on the CPU; those too that `state_dict` leaves out.
 
         Raises StoreError if the run is not finished, or can no longer be read.
         """
@@ -117,7 +118,7 @@ class Run:
         """
         if self._model is None:
             weights, name = self.weights(), self._document["model"]
-            if name not in model_names():
+            if name not in models.MODELS:
                 raise StoreError(
                     f"run {self.id} has a model of your own, {name}: build one, and give it the weights by "
                     "model.load_state_dict(run.weights())"
@@ -223,22 +224,6 @@ class Runs(Sequence[Run]):
     def _more(self) -> list[str]:
         left = len(self._runs) - _MOST_ROWS
         return [f"and {left:,} more"] if left > 0 else []
-
-
-def model_names() -> list[str]:
-    """The networks of `mixlab.models` that a name builds."""
-    return sorted(
-        name
-        for name, value in vars(models).items()
-        if callable(value) and not isinstance(value, type) and not name.startswith("_") and _takes_classes(value)
-    )
-
-
-def _takes_classes(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is not None and {"num_classes", "seed"} <= set(
-        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    )
 
 
 def record_numbers(record: Record) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mixlab.durable import run
 from mixlab.grid import Planned, planned
 from mixlab.machine import torch_threads
 from mixlab.shared_data import Shared, opened_data, shared
-from mixlab.store import Store, StoreError
+from mixlab.store import BusyError, Store, StoreError
 from mixlab.stored import Run
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -58,8 +59,9 @@ def sweep(
     loop is left; worker processes are ended then, and a cluster's worker ends the run that it has begun.
 
     Equal runs are trained once. A setting counts for the variants that have it: with the grid above "none" is trained
-    once for each seed, as without pairs there is no alpha. A run that fails (its loss is no longer finite, say) does
-    not stop the others; when they are done, a SweepError lists those that failed.
+    once for each seed, as without pairs there is no alpha. A run that fails (its loss is no longer finite, say, or a
+    panel of this process is at work on it) does not stop the others; when they are done, a SweepError lists those that
+    failed.
 
     Numbers depend in the last bits on how many threads torch has, as everywhere. With jobs the machine's threads are
     shared out among the workers, so that the same run can differ in its rounding from one trained with jobs=1; with
@@ -76,7 +78,7 @@ def sweep(
         jobs: how many processes of this machine train at a time; 1 is this process itself.
         cluster: a dask.distributed.Client, or the address of a scheduler, in place of jobs. Its workers must have
             mixlab and see `root`, and each trains one run at a time, on as many threads as its OMP_NUM_THREADS says.
-            A worker that dies costs the epoch it was in.
+            A worker that dies costs the epoch it was in. The Client that is made for an address ends with the iterator.
         root: the folder of the store, as for `mixlab.run`.
         progress: whether to show a bar of runs on stderr, with what is under way.
         settings: what all runs have, by the same names, where the grid does not say otherwise. Without a variant
@@ -88,7 +90,8 @@ def sweep(
     Raises:
         TypeError, ValueError: at the call: no grid, an unknown name, a setting that no variant of the grid has, or
             what `mixlab.Mixer` and `mixlab.fit` refuse, with the values of the run.
-        StoreError: the folder takes no file, or is of a newer mixlab.
+        StoreError: the folder takes no file, or is of a newer mixlab; at the call, or from the iterator when it comes
+            to that.
         ImportError: cluster is given, and dask is not installed.
         ConnectionError: at the call: no scheduler answers.
         SweepError: from the iterator: some runs failed, or the workers or the cluster went away. The message says how
@@ -103,14 +106,20 @@ def sweep(
     plans = planned(grid, data, {"model": model} | settings, elsewhere=cluster is not None)
     store = Store(root)
     store.check_format()
-    if cluster is not None:
-        client, own = _connected(cluster)
-        outcomes, at_once = _on_cluster(plans, data, store, client, own), len(client.ncores())
-    else:
+    if cluster is None:
+        store.prepare()
         at_once = min(jobs, len(plans))
         outcomes = _here(plans, data, store) if at_once == 1 else _on_cores(plans, data, store, at_once)
-    store.prepare()
-    return _as_they_finish(plans, outcomes, store, at_once, progress)
+        return _as_they_finish(plans, outcomes, store, at_once, progress)
+    with ExitStack() as stack:
+        client, own = _connected(cluster)
+        if own:
+            stack.callback(client.close)
+        store.prepare()
+        at_once, lease = len(client.ncores()), stack.pop_all()
+    runs = _as_they_finish(plans, _on_cluster(plans, data, store, client, lease), store, at_once, progress)
+    weakref.finalize(runs, lease.close)  # the end of an iterator that was never begun
+    return runs
 
 
 def _as_they_finish(
@@ -157,13 +166,13 @@ def _stored(found: str, store: Store) -> Run:
 
 
 def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
-    """Train one run, in whatever process this is; what concerns the store, and so all runs, is raised."""
+    """Train one run, in whatever process this is; what concerns the store as a whole is raised."""
     with _training:
         try:
             found = run(plan.model, data, plan.mixer, root=root, progress=False, **plan.fitting)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the others go on, whatever it is
+        except Exception as error:  # the others go on, whatever it is
+            if isinstance(error, StoreError) and not isinstance(error, BusyError):
+                raise
             return place, "", f"{type(error).__name__}: {error}"
     return place, found.id, ""
 
@@ -187,18 +196,15 @@ def _on_cores(plans: list[Planned], data: Dataset, store: Store, jobs: int) -> O
     yield from _outcomes(parallel, plans, data, store, "the workers gave up")
 
 
-def _on_cluster(plans: list[Planned], data: Dataset, store: Store, client: Any, own: bool) -> Outcomes:
-    """A cluster's workers; `own` is the client that is closed at the end."""
+def _on_cluster(plans: list[Planned], data: Dataset, store: Store, client: Any, lease: ExitStack) -> Outcomes:
+    """A cluster's workers; the lease ends with the last outcome."""
     from joblib import Parallel
 
     from mixlab.clusters import WatchedCluster
 
-    try:
+    with lease:
         parallel = Parallel(backend=WatchedCluster(client), n_jobs=-1, **_ALL_AT_ONCE)
         yield from _outcomes(parallel, plans, data, store, "the cluster gave up")
-    finally:
-        if own:
-            client.close()
 
 
 def _connected(cluster: Any) -> tuple[Any, bool]:

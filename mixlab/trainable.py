@@ -58,8 +58,8 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
         )
 
 
-def check_freeze(freeze: Mapping[str, int] | None, model: nn.Module) -> dict[str, int]:
-    """Epochs after which parameters rest, by name; raises unless all of them are trained."""
+def check_freeze(freeze: Mapping[str, int] | None, model: nn.Module, epochs: int) -> dict[str, int]:
+    """After how many epochs parameters rest, by name; raises unless all are trained, and one is in every epoch."""
     wanted = "freeze must be a mapping from names of trained parameters to epochs"
     if not isinstance(freeze, Mapping | None):
         raise TypeError(f"{wanted}, got {_check.shown(freeze)}")
@@ -67,4 +67,11 @@ def check_freeze(freeze: Mapping[str, int] | None, model: nn.Module) -> dict[str
     for name in freeze or {}:
         if name not in trained:
             raise ValueError(f"{wanted}, got {_check.shown(name)}")
-    return {name: _check.integer(f"freeze[{name!r}]", epochs, 0) for name, epochs in (freeze or {}).items()}
+    found = {name: _check.integer(f"freeze[{name!r}]", after, 0) for name, after in (freeze or {}).items()}
+    last = max(found.values(), default=epochs)
+    if found.keys() == trained and last < epochs:
+        raise ValueError(
+            f"freeze must leave a parameter to be trained in each of the {epochs} epochs, got all of them at rest "
+            f"after {last}"
+        )
+    return found

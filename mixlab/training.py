@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,9 @@ from mixlab.calibration import Reliability
 from mixlab.data import Dataset, Split
 from mixlab.descent import Descent, Lookahead, normalisation_biases, resting
 from mixlab.hidden import find_layer, mixed_loss
-from mixlab.loop import Loop
+from mixlab.loop import Loop, State
 from mixlab.machine import precision, torch_threads
-from mixlab.memory import largest_fitting, undone
+from mixlab.memory import Before, largest_fitting
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.modes import evaluating
 from mixlab.normalising import Statistics, normalised
@@ -85,7 +84,7 @@ class Trainer(Loop[Record]):
         weight_decay: on weight matrices and filters, not on biases and normalisation.
         decay_biases: whether it is on biases and normalisation all the same.
         bias_rate: times the learning rate, for the biases of normalisation, whose weight decay is divided by it.
-        freeze: after how many epochs a parameter rests, by its name: {"whiten.bias": 3}.
+        freeze: after how many epochs a parameter rests, by its name: {"whiten.bias": 3}. Not all may, before the end.
         lookahead: whether the model is drawn back to slow weights every five steps (`mixlab.descent.Lookahead`).
         label_smoothing: share of each target spread over all classes, in [0, 1].
         augment: random crops and flips.
@@ -105,14 +104,14 @@ class Trainer(Loop[Record]):
         step_count, steps: batches done, and batches in all; `done`, `epoch` and `steps_per_epoch` follow.
         settings: what was given or picked and determines the result, in values for JSON.
         model, optimiser, mixer, device, dtype: what is trained, by what, how and where.
-        tested: what the model said of the test images when `evaluate` asked last; None before.
+        tested: what the model said of the test images when `evaluate` asked last; None before, and after `restore`.
         picked: one line: device, layout, arithmetic and threads, and why.
 
     Raises:
         TypeError, ValueError: at the call, before anything is trained; the message names the argument.
         FloatingPointError: from `step`, when the loss is no longer finite.
         torch.OutOfMemoryError: from `step`, when CUDA's memory does not hold the forward and backward of a batch; the
-            message says which batch_size it holds, found by trying halves.
+            message says which batch_size it holds, found by trying halves. The trainer is as before that step.
     """
 
     def __init__(
@@ -184,7 +183,7 @@ class Trainer(Loop[Record]):
         if self._compile:
             self._network = torch.compile(self.model)  # type: ignore[assignment]  # of a module it makes a module
         self.optimiser = Descent(self.model.parameters(), biases=normalisation_biases(self.model), **self._descent)
-        self._freeze = check_freeze(freeze, self.model)
+        self._freeze = check_freeze(freeze, self.model, self.epochs)
         self.lookahead = Lookahead(self.model) if lookahead else None
         self.tested: Predictions | None = None
 
@@ -219,15 +218,28 @@ class Trainer(Loop[Record]):
             "compile": self._compile,
         }
 
-    def _differentiated(self, chosen: Tensor) -> Tensor:
-        differentiated = super()._differentiated
-        with suppress(torch.OutOfMemoryError):
-            return differentiated(chosen)
-        # Only now are the frames of the error gone, and all that was computed in them.
-        with undone(self.model, self._order_stream, self._mixing_stream):
-            fits = largest_fitting(lambda size: differentiated(chosen[:size]), self.batch_size)
+    def restore(self, state: State) -> None:
+        """Go on from here as the training did from which the state was taken; see `Loop.restore`."""
+        super().restore(state)
+        self.tested = None
+
+    def _differentiated(self, size: int | None = None) -> Tensor:
+        before = Before(self.model, self._streams().values())
+        try:
+            return super()._differentiated(size)
+        except torch.OutOfMemoryError:
+            before.put_back()
+        # Not in the clause above: at its end the error's frames are let go, and all that was computed in them.
+        raise self._does_not_fit(before)
+
+    def _does_not_fit(self, before: Before) -> torch.OutOfMemoryError:
+        """The error that says which batch fits, once halves have been tried; they leave nothing behind."""
+        try:
+            fits = largest_fitting(super()._differentiated, self.batch_size)
+        finally:
+            before.put_back()
         found = "not even batch_size=2 does" if fits is None else f"batch_size={fits} does"
-        raise torch.OutOfMemoryError(
+        return torch.OutOfMemoryError(
             f"batch_size={self.batch_size} does not fit into the memory of {self.device}; {found}"
         )
 

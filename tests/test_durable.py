@@ -18,7 +18,7 @@ from mixlab import durable
 from mixlab._globals import GlobalStream, may_draw
 from mixlab.durable import opened
 from mixlab.store import CHECKPOINT, RUN, Store, StoreError, _sealed
-from mixlab.stored import model_names, record_numbers, records_from, reliability_table
+from mixlab.stored import record_numbers, records_from, reliability_table
 
 GIVEN = {"epochs": 3, "dtype": torch.float32, "device": "cpu", "batch_size": 8}
 MIXUP = mx.Mixer("mixup", alpha=0.4)
@@ -108,8 +108,8 @@ def test_model_by_name_is_built_with_the_seed_and_rebuilt_from_the_store(tmp_pat
 
 
 def test_names_of_models_are_those_that_build_one():
-    assert {"quick", "resnet8", "resnet20"} <= set(model_names())
-    assert all(inspect.signature(getattr(mx.models, name)).parameters["num_classes"] for name in model_names())
+    assert {"quick", "resnet8", "resnet20"} <= set(mx.models.MODELS)
+    assert all(inspect.signature(getattr(mx.models, name)).parameters["num_classes"] for name in mx.models.MODELS)
 
 
 def test_settings_say_all_and_identity_grounds_the_id(root):
@@ -130,7 +130,10 @@ def test_settings_say_all_and_identity_grounds_the_id(root):
 
 def test_run_goes_to_another_process_without_its_model(root):
     run = tiny_run(root)
+    assert len(run.history) == 3
+    assert len(run.predictions.logits) == 12
     again = pickle.loads(pickle.dumps(run))
+    assert not {"history", "predictions"} & set(vars(again)), "what was read stays here"
     assert contents(again) == contents(run)
     with raising(
         StoreError,
@@ -224,9 +227,13 @@ def test_run_that_was_broken_off_before_its_last_file_trains_no_step(tmp_path, n
 
 
 def test_divergence_keeps_what_was_finished(tmp_path):
+    late = mx.schedules.Linear(((0, 0), (0.5, 0), (1, 1)))
     with pytest.raises(FloatingPointError, match=r"^the loss is no longer finite"):
-        tiny_run(tmp_path, learning_rate=1e6, epochs=9, dtype=torch.float32, weight_decay=1e3)
-    assert not any(run.finished for run in mx.runs(tmp_path))
+        tiny_run(tmp_path, learning_rate=1e6, epochs=9, schedule=late, weight_decay=1e3)
+    (run,) = mx.runs(tmp_path)
+    assert not run.finished
+    assert 4 <= len(run.history) < 9, "half of the training stands still"
+    assert [record.epoch for record in run.history] == list(range(1, len(run.history) + 1))
 
 
 # Step by step.
@@ -248,6 +255,72 @@ def test_step_tells_a_record_at_the_end_of_an_epoch_once_it_is_on_disk(tmp_path)
         assert training.finish() is run
         with raising(RuntimeError, f"step must not be called of a run that is stored, {run.id}"):
             training.step()
+
+
+class Fading(Net):
+    """Counts its batches in a buffer that state_dict leaves out, and divides by them."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x):
+        self.calls += self.training
+        return super().forward(x) / (1 + self.calls)
+
+
+def fading():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Fading()
+
+
+def test_buffers_that_state_dict_leaves_out_are_stored_filled_and_put_back(tmp_path):
+    wanted, model = contents(tiny_run(tmp_path / "never", model=fading())), fading()
+    training = leave_after(tmp_path / "b", 1, model)
+    assert float(model.calls) == 0
+    run = tiny_run(tmp_path / "b", model=model)
+    assert run.id == training.id
+    assert contents(run) == wanted
+    assert len(run.sessions) == 2
+    filled = fading()
+    run = tiny_run(tmp_path / "b", model=filled)
+    assert float(filled.calls) == float(run.weights()["calls"]) == 9
+    told = mx.predict(filled, dataset().test, dataset().normalisation)
+    assert torch.equal(run.predictions.logits, told.logits)
+
+
+class Noisy(Net):
+    """Draws where it is only looked at, too."""
+
+    def forward(self, x):
+        return super().forward(x) + torch.rand(())
+
+
+def test_model_that_draws_when_it_is_evaluated_depends_on_the_seed_alone(tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        first = Noisy().state_dict()
+
+    def noisy():
+        model = Noisy()
+        model.load_state_dict(first)
+        return model
+
+    one, other = noisy(), noisy()
+    before = torch.get_rng_state()
+    wanted = contents(tiny_run(tmp_path / "a", model=one))
+    assert torch.equal(torch.get_rng_state(), before)
+    with opened(other, dataset(), MIXUP, root=tmp_path / "b", **GIVEN) as training:
+        list(training)
+    torch.manual_seed(5)
+    before, after = torch.get_rng_state(), contents(tiny_run(tmp_path / "b", model=other))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert after["weights"] == wanted["weights"]
+    torch.manual_seed(6)
+    with opened(noisy(), dataset(), MIXUP, root=tmp_path / "c", **GIVEN) as training:
+        list(training)
+    assert contents(tiny_run(tmp_path / "c", model=noisy())) == after
 
 
 def test_opened_stored_run_is_done(root, no_training):
@@ -317,6 +390,11 @@ def test_generator_is_put_back_after_an_error():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def with_hook(module):
+    module.register_forward_hook(lambda _module, _given, out: out + torch.rand(()))
+    return module
+
+
 @pytest.mark.parametrize(
     ("model", "draws"),
     [
@@ -324,6 +402,10 @@ def test_generator_is_put_back_after_an_error():
         (nn.LSTM(2, 2, num_layers=2, dropout=0.1), True),
         (nn.LSTM(2, 2), False),
         (nn.RReLU(), True),
+        (nn.FractionalMaxPool2d(2, output_ratio=0.5), True),
+        (nn.FractionalMaxPool3d(2, output_ratio=0.5), True),
+        (with_hook(nn.Linear(2, 2)), True),
+        (torch.fx.symbolic_trace(nn.Linear(2, 2)), True),
         (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), False),
         (net(), True),
         (mx.models.quick(10), False),
@@ -333,7 +415,7 @@ def test_who_may_draw(model, draws):
     assert may_draw(model) is draws
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", mx.models.MODELS)
 def test_mixlabs_own_nets_leave_the_global_generator_alone(name):
     model = getattr(mx.models, name)(3)
     before = torch.get_rng_state()
@@ -462,7 +544,7 @@ def test_runs_are_made_of_runs_alone(root):
         (
             {"model": "quik"},
             ValueError,
-            f"model must be one of {', '.join(map(repr, model_names()))}, got 'quik'; did you mean 'quick'?",
+            f"model must be one of {', '.join(map(repr, mx.models.MODELS))}, got 'quik'; did you mean 'quick'?",
         ),
         ({"model": 3}, TypeError, "model must be a torch.nn.Module, got 3"),
         ({"data": "cifar10"}, TypeError, "data must be a mixlab Dataset, as mx.load gives it, got 'cifar10'"),

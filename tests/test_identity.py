@@ -1,12 +1,21 @@
 """What names a run: what changes the id, and what does not."""
 
+import enum
+import functools
 import importlib
+import inspect
 import linecache
+import logging
+import os
+import re
 import subprocess
 import sys
 import textwrap
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import Net, dataset, net, raising
@@ -14,8 +23,9 @@ from torch import nn
 
 import mixlab as mx
 from mixlab import fingerprint
-from mixlab.fingerprint import codes_behind, function_digest, modules_behind, tokens
-from mixlab.identity import BEYOND, attributes, described, identity, name_of, settings_of
+from mixlab.describing import codes_behind
+from mixlab.fingerprint import function_digest, modules_behind, tokens
+from mixlab.identity import BEYOND, attributes, identity, name_of, settings_of
 from mixlab.variants import KINDS
 
 GIVEN = {"epochs": 2, "batch_size": 8, "dtype": torch.float32, "device": "cpu"}
@@ -36,9 +46,28 @@ def test_name_is_the_same_for_equal_arguments_and_sixteen_digits():
 
 
 def test_name_is_the_same_in_another_process():
-    code = "import test_identity as t; print(t.name())"
-    told = subprocess.check_output([sys.executable, "-c", code], cwd=Path(__file__).parent, text=True)
-    assert told.strip() == name()
+    """Also of a model with a constant set, whose order is another in each."""
+    code = "import test_identity as t; print(t.name(), t.name(t.with_sets()))"
+    for seed in ("1", "2"):
+        told = subprocess.check_output(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parent,
+            text=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        )
+        assert told.split() == [name(), name(with_sets())]
+
+
+def with_sets():
+    model = net()
+    model.chosen = lambda word: word in {"relu", "gelu", "tanh"}
+    model.many = {"a", ("b", 1), Act.RELU, nn.ReLU, None}
+    return model
+
+
+class Act(enum.Enum):
+    RELU = 1
+    TANH = 2
 
 
 def frozen():
@@ -61,20 +90,51 @@ def hooked():
         lambda: name(frozen()),
         lambda: name(hooked()),
         lambda: name(data=dataset(seed=1)),
+        lambda: name(data=normalised_otherwise()),
         lambda: name(mixer=mx.Mixer("mixup")),
-        lambda: name(epochs=3),
-        lambda: name(seed=1),
-        lambda: name(batch_size=4),
-        lambda: name(learning_rate=0.1),
-        lambda: name(weight_decay=0.1),
-        lambda: name(label_smoothing=0.1),
-        lambda: name(augment=False),
-        lambda: name(cutout_side=2),
-        lambda: name(dtype=torch.bfloat16),
     ],
 )
 def test_whatever_determines_a_run_changes_its_name(other):
     assert other() != name()
+
+
+def normalised_otherwise():
+    data = dataset()
+    vars(data)["normalisation"] = ((0.0,) * 3, (1.0,) * 3)
+    return data
+
+
+OTHERS = {
+    "epochs": 3,
+    "seed": 1,
+    "batch_size": 4,
+    "learning_rate": 0.1,
+    "schedule": mx.schedules.Cosine(),
+    "momentum": 0.5,
+    "nesterov": False,
+    "weight_decay": 0.1,
+    "decay_biases": True,
+    "bias_rate": 2.0,
+    "freeze": {"head.bias": 1},
+    "lookahead": True,
+    "label_smoothing": 0.1,
+    "augment": False,
+    "flip": "alternating",
+    "pad": 1,
+    "border": "black",
+    "cutout_side": 2,
+    "views": 2,
+    "every": 2,
+    "dtype": torch.bfloat16,
+    "compile": True,
+}
+
+
+def test_every_option_of_a_training_changes_the_name():
+    options = inspect.signature(mx.Trainer).parameters.keys() - {"model", "data", "mixer", "device"}
+    assert OTHERS.keys() == options, "a new option needs a value here, and a place in Trainer.settings"
+    names = [name(**{option: value}) for option, value in OTHERS.items()]
+    assert len({name(), *names}) == 1 + len(OTHERS)
 
 
 def test_one_changed_pixel_or_label_of_either_split_changes_the_digest_of_the_data():
@@ -246,8 +306,6 @@ def test_code_of_a_helper_that_a_class_calls_counts():
 def test_torchs_own_code_is_told_by_name():
     assert codes_behind([nn.Linear]) == codes_behind([nn.Linear])
     assert codes_behind([nn.Linear]) != codes_behind([nn.Conv2d])
-    assert described(torch.relu) == "relu"
-    assert described(nn.functional.relu)[0] == "relu"
 
 
 def test_function_without_source_is_told_by_its_bytecode():
@@ -271,7 +329,147 @@ def test_plain_attributes_are_described_by_value():
     model.many["a"] = (1, 2.5, None)
     model.tensor[0] = 2
     assert [name for name, value in attributes(model).items() if value != first[name]] == ["model.tensor"]
-    assert attributes(net())["model.body.3.p"] == [0.3]
+    assert attributes(net())["model.body.3.p"] != attributes(net(dropout=0.4))["model.body.3.p"]
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+    def __init__(self, a):
+        self.a = a
+
+
+def looped(value):
+    found = {"value": value}
+    found["self"] = [found]
+    return found
+
+
+def closing_over(value):
+    return lambda x: x * value
+
+
+def scaled(by):
+    def around(function):
+        @functools.wraps(function)
+        def wrapper(x):
+            return function(x) * by
+
+        return wrapper
+
+    return around
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda one: Act.RELU if one else Act.TANH,
+        lambda one: SimpleNamespace(s=[1 if one else 2]),
+        lambda one: np.array([1.0 if one else 2.0]),
+        lambda one: np.float32(0.1 if one else 0.2),
+        lambda one: b"a" if one else b"b",
+        lambda one: range(2 if one else 3),
+        lambda one: 1j if one else 2j,
+        lambda one: {(1, "a"): {"x": deque([1 if one else 2])}},
+        lambda one: Slotted(1 if one else 2),
+        lambda one: looped(1 if one else 2),
+        lambda one: re.compile("a" if one else "b"),
+        lambda one: torch.device("cpu" if one else "meta"),
+        lambda one: torch.Size([1 if one else 2]),
+        lambda one: torch.float32 if one else torch.bfloat16,
+        lambda one: torch.distributions.Normal(0.0, 1.0 if one else 2.0),
+        lambda one: functools.partial(torch.relu, 1 if one else 2),
+        lambda one: torch.relu if one else torch.tanh,
+        lambda one: nn.functional.relu if one else nn.functional.gelu,
+        lambda one: closing_over(1 if one else 2),
+        lambda one: scaled(1 if one else 2)(len),
+        lambda one: Slotted(1 if one else 2).__init__,
+        lambda one: [nn.Dropout(0.1 if one else 0.2)],
+        lambda one: functools.lru_cache(torch.relu if one else torch.tanh),
+        lambda one: torch.compile(lambda x: x + (1 if one else 2)) if one else torch.compile(lambda x: x),
+        lambda one: frozenset([Slotted, Act] if one else [Slotted]),
+    ],
+)
+def test_attributes_of_many_kinds_are_told_by_their_value(make):
+    def told(one):
+        model = net()
+        model.odd = make(one)
+        return attributes(model)["model.odd"]
+
+    assert told(True) == told(True) != told(False)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+def test_attributes_that_compute_nothing_are_taken_and_the_models_own_parts_are_told_by_name():
+    model = net()
+    model.log, model.my_hooks, model.script = logging.getLogger("net"), [1], torch.jit.script(torch.nn.functional.relu)
+    model.again, model.method, model.out = (model.head,), model.forward, sys.stdout
+    model.head.register_forward_hook(lambda _module, _given, out: out + model.head.bias)
+    first = attributes(model)
+    with torch.no_grad():
+        model.head.bias += 1
+    assert attributes(model) == first
+
+
+@pytest.mark.parametrize("odd", [(part for part in "ab"), [memoryview(b"a")]])
+def test_attribute_that_cannot_be_told_is_refused(odd):
+    model = net()
+    model.head.odd = odd
+    came = odd[0] if isinstance(odd, list) else odd
+    with pytest.raises(
+        ValueError, match=r"^model must be made of what can be told by its value, for a run that is "
+    ) as e:
+        name(model)
+    assert str(e.value).endswith(f"got {came!r} in model.head.odd")
+
+
+TABLE = """
+import functools
+CFG = {{"slope": {slope}, "self": None}}
+CFG["self"] = CFG
+act = functools.partial(torch.relu, {slope})
+class Options:
+    slope = {slope}
+    def __init__(self): self.scale = {slope}
+options = Options()
+def scaled(function): return lambda x: function(x) * {slope}
+class Table(nn.Module):
+    a = CFG
+    def forward(self, x): return {use}
+    @scaled
+    def head(self, x): return x
+"""
+
+
+@pytest.mark.parametrize(
+    "use", ["CFG['slope'] * x", "act(x)", "options.scale", "[CFG for _ in x]", "Options.slope", "x"]
+)
+def test_data_that_code_names_counts(use):
+    def digest(slope):
+        scope = {"nn": nn, "torch": torch, "__name__": "__main__"}
+        exec(TABLE.format(slope=slope, use=use), scope)
+        return codes_behind([scope["Table"]])
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_globals_that_only_have_the_name_of_an_attribute_do_not_count():
+    def digest(value):
+        scope = {"nn": nn, "__name__": "__main__", "scale": value}
+        exec("class A(nn.Module):\n    def forward(self, x): return x * self.scale\n", scope)
+        return codes_behind([scope["A"]])
+
+    assert digest(1) == digest([2]) == digest(memoryview(b"a"))
+
+
+def test_code_that_is_reached_through_modules_counts(package):
+    package(one="from pathpack import two\ndef f(x):\n    return two.inner.g(x)\n", two="from pathpack import inner\n")
+    package(inner="def g(x):\n    return x + K\nK = 1\n")
+    from pathpack import inner, one
+
+    first = codes_behind([one.f])
+    inner.K = 2
+    assert codes_behind([one.f]) != first
 
 
 class Extra(Net):

@@ -1,4 +1,4 @@
-"""A batch that does not fit, on a model that says so above a size: which one does, and that nothing else is moved."""
+"""A batch that does not fit, on a model that says so above a size: which one does, and that all is as before."""
 
 import re
 from typing import Any
@@ -77,23 +77,70 @@ def test_the_message_says_which_batch_fits(
     assert (trainer.step_count, trainer.loss_so_far) == (0, (0, 0))
 
 
-def test_the_search_moves_nothing(data: Dataset) -> None:
-    """As if only the batch that failed had been seen: a twin that has no memory at all is not asked for less."""
-    with torch.random.fork_rng(devices=[]):
+@pytest.mark.parametrize("steps", [0, 1, 3])  # the first of an epoch draws its order, the second does not
+@pytest.mark.parametrize("variant", ["mixup", "cutmix"])
+def test_afterwards_all_is_as_before_and_it_goes_on_to_the_bit(data: Dataset, variant: str, steps: int) -> None:
+    def trainer(room: int) -> mx.Trainer:
         torch.manual_seed(0)
-        states, numbers = [], []
-        for room in (20, 0):
-            torch.manual_seed(0)
-            model = Big(room, "backward")
-            trainer = mx.fit(model, data, mx.Mixer("cutmix"), epochs=1, batch_size=100, dtype=torch.float32)
-            with pytest.raises(torch.OutOfMemoryError):
-                trainer.step()
-            states.append(trainer.state().tensors)
-            numbers.append(torch.rand(3))
-    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
-    assert torch.equal(*numbers)
-    seen = states[0]["model.norm.num_batches_tracked"]
-    assert int(seen) == 1  # by the batch that did not fit
+        settings = {"epochs": 2, "batch_size": 40, "dtype": torch.float32, "device": "cpu"}
+        return mx.fit(Big(room, "backward"), data, mx.Mixer(variant), flip="alternating", **settings)
+
+    with torch.random.fork_rng(devices=[]):
+        untroubled = trainer(room=100)
+        list(untroubled)
+        numbers = torch.rand(3)
+        troubled = trainer(room=100)
+        for _ in range(steps):
+            troubled.step()
+        before, here = troubled.state(), torch.get_rng_state()
+        troubled.model.room = 20
+        with pytest.raises(torch.OutOfMemoryError, match=r"batch_size=20 does$"):
+            troubled.step()
+        after = troubled.state()
+        assert before.tensors.keys() == after.tensors.keys()
+        assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
+        assert before.numbers | {"seconds": 0} == after.numbers | {"seconds": 0}
+        assert torch.equal(torch.get_rng_state(), here), "dropout draws from there"
+        troubled.model.room = 100
+        list(troubled)
+        assert torch.equal(torch.rand(3), numbers)
+    ends = [one.state().tensors for one in (untroubled, troubled)]
+    assert int(ends[0]["model.norm.num_batches_tracked"]) == 4
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+
+
+def test_buffers_that_a_model_makes_anew_are_put_back(data: Dataset) -> None:
+    class Counting(Big):
+        def __init__(self) -> None:
+            super().__init__(50, "forward")
+            self.register_buffer("calls", torch.tensor(0))
+            self.register_buffer("none", None)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = self.calls + 1
+            return super().forward(x)
+
+    model = Counting()
+    trainer = mx.fit(model, data, epochs=1, batch_size=100, dtype=torch.float32, device="cpu")
+    before = int(model.calls)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.step()
+    assert int(model.calls) == before
+
+
+def test_an_error_of_another_kind_in_the_search_leaves_nothing_behind_either(data: Dataset) -> None:
+    class Odd(Big):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training and len(x) == 50:
+                self.norm(x)
+                raise RuntimeError("no batches of 50")
+            return super().forward(x)
+
+    trainer = mx.fit(Odd(1, "forward"), data, epochs=1, batch_size=100, dtype=torch.float32, device="cpu")
+    before = trainer.state().tensors
+    with pytest.raises(RuntimeError, match="no batches of 50"):
+        trainer.step()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.state().tensors.items())
 
 
 def test_other_errors_pass_as_they_are(data: Dataset) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.augment import alternated, crop_and_flip
 from mixlab.data import Dataset
+from mixlab.fingerprint import canonical
 from mixlab.loop import State
 from mixlab.normalising import normalised
 from mixlab.schedules import Cosine, Linear, Steps
@@ -22,12 +23,13 @@ ALL = {
     "nesterov": False,
     "decay_biases": True,
     "bias_rate": 8.0,
-    "freeze": {"first.bias": 1},
+    "freeze": {"norm.bias": 2, "first.bias": 1},
     "lookahead": True,
     "flip": "alternating",
     "pad": 3,
     "border": "black",
     "views": 6,
+    "every": 2,
 }
 
 
@@ -90,6 +92,7 @@ def test_the_defaults_are_named_in_the_settings(data: Dataset) -> None:
         "border": "mirror",
         "cutout_side": 0,
         "views": 1,
+        "every": 1,
         "dtype": "float32",
         "device": "cpu",
         "compile": False,
@@ -168,6 +171,13 @@ def test_a_frozen_parameter_rests_when_its_epochs_are_over(data: Dataset) -> Non
     assert not torch.equal(model.first.weight, Net().first.weight)
 
 
+def test_all_may_rest_that_do_so_after_the_last_epoch(data: Dataset) -> None:
+    names = [name for name, _ in Net().named_parameters()]
+    trainer = fit(data, freeze=dict.fromkeys(names, 1) | {"head.bias": 3})
+    list(trainer)
+    assert trainer.done
+
+
 def test_lookahead_meets_the_weights_after_each_step(data: Dataset) -> None:
     """Its arithmetic is tested in test_descent: here it is that the training goes by it."""
     with_it, without = fit(data, lookahead=True), fit(data)
@@ -235,7 +245,7 @@ def test_all_options_are_taken_up_to_the_bit(data: Dataset, at: int) -> None:
         before.step()
     state = before.state()
     after = fit(data, **ALL)
-    after.restore(State(state.tensors, json.loads(json.dumps(state.numbers))))
+    after.restore(State(state.tensors, json.loads(canonical(state.numbers))))
     rest = list(after)
     assert rest[-1].test_nll == records[-1].test_nll
     one, two = whole.state().tensors, after.state().tensors
@@ -258,6 +268,10 @@ def test_all_options_are_taken_up_to_the_bit(data: Dataset, at: int) -> None:
         ),
         ({"freeze": {"first": 1}}, "freeze must be a mapping from names of trained parameters to epochs, got 'first'"),
         ({"freeze": {"first.bias": 1.5}}, "freeze['first.bias'] must be an integer of at least 0, got 1.5"),
+        (
+            {"freeze": dict.fromkeys((name for name, _ in Net().named_parameters()), 2) | {"head.bias": 0}},
+            "freeze must leave a parameter to be trained in each of the 3 epochs, got all of them at rest after 2",
+        ),
         ({"lookahead": "yes"}, "lookahead must be True or False, got 'yes'"),
         (
             {"flip": "alternate"},

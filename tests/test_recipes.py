@@ -161,6 +161,20 @@ def test_run_stores_what_fit_trains(data: Dataset, tmp_path: Path) -> None:
     assert len(mx.runs(tmp_path)) == 1
 
 
+def test_a_stored_run_builds_its_model_whoever_trained_it(data: Dataset, tmp_path: Path) -> None:
+    first = small(quick()).run(data, seed=1, device="cpu", root=tmp_path, progress=False)
+    (listed,) = mx.runs(tmp_path)
+    assert listed.settings["model"] == first.settings["model"] == "quick"
+    weights = first.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in listed.model.state_dict().items())
+    settings = small(quick()).settings
+    model = mx.models.quick(10, seed=1)
+    mx.run(model, data, seed=1, device="cpu", root=tmp_path / "own", progress=False, **settings)
+    named = mx.run("quick", data, seed=1, device="cpu", root=tmp_path / "own", progress=False, **settings)
+    assert named.id == first.id
+    assert named.settings["model"] == "quick"
+
+
 def test_a_run_keeps_what_all_views_say(tmp_path: Path) -> None:
     """The stored predictions are of all six views, as the accuracy in the history is."""
     tiny = mx.load("shapes", 20, test_size=10)

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data import Dataset
+from mixlab.fingerprint import canonical
 from mixlab.loop import Loop, State
+from mixlab.schedules import Steps
 from mixlab.spiral_training import SpiralTrainer
 from mixlab.spirals import SpiralNet, spirals
 
@@ -57,7 +59,8 @@ def fit(data: Dataset, mixer: mx.Mixer | None = None, model: nn.Module | None = 
 
 
 def through_a_file(state: State) -> State:
-    return State(load(save(state.tensors)), json.loads(json.dumps(state.numbers, allow_nan=False)))
+    """As the store does it: keys come back in another order."""
+    return State(load(save(state.tensors)), json.loads(canonical(state.numbers)))
 
 
 def walked(trainer: Loop[Any], steps: int) -> list[Any]:
@@ -115,6 +118,32 @@ def test_it_goes_on_to_the_bit(data: Dataset, variant: str, dtype: torch.dtype) 
             records += list(second)
             assert_same(second.state(), whole.state())
             assert measured(records) == measured(expected), stop
+
+
+@pytest.mark.parametrize(
+    "settings", [{"schedule": Steps((0.5,), 0.1)}, {"freeze": {"body.1.weight": 1, "body.0.bias": 1}}]
+)
+def test_settings_in_another_order_are_the_same(data: Dataset, settings: dict[str, Any]) -> None:
+    first, second = fit(data, **settings), fit(data, **settings)
+    walked(first, 2)
+    state = through_a_file(first.state())
+    name = next(iter(settings))
+    assert list(state.numbers["training"][name]) != list(first.settings[name])
+    second.restore(state)
+    assert_same(second.state(), first.state())
+
+
+def test_what_was_said_of_another_model_is_forgotten(data: Dataset) -> None:
+    trainer = fit(data)
+    assert trainer.tested is None
+    state = trainer.state()
+    next(iter(trainer))
+    assert trainer.tested is not None
+    with pytest.raises(TypeError):
+        trainer.restore({})  # type: ignore[arg-type]
+    assert trainer.tested is not None
+    trainer.restore(state)
+    assert trainer.tested is None
 
 
 def test_the_model_itself_is_filled_and_keeps_its_layout(data: Dataset) -> None:

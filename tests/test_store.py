@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import stat
 import subprocess
 import sys
 import textwrap
@@ -78,7 +79,7 @@ def test_files_hold_what_they_say(tmp_path, wanted):
 
 
 def test_modules_that_read_can_run_nothing_that_they_read():
-    for name in ("store", "stored", "durable", "identity", "fingerprint", "_locks", "_globals", "_cache"):
+    for name in ("store", "stored", "durable", "identity", "fingerprint", "describing", "_locks", "_globals", "_cache"):
         tree = ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8"))
         imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -193,6 +194,7 @@ def resealed(change):
         resealed(lambda document: document.update(saved=3)),
         resealed(lambda document: document.pop("saved")),
         resealed(lambda document: document.pop("sessions")),
+        resealed(lambda document: document.pop("epochs")),
         resealed(lambda document: document.update(identity=[])),
     ],
 )
@@ -241,6 +243,51 @@ def test_checkpoint_of_another_training_is_set_aside(tmp_path, capsys, wanted):
     )
 
 
+def test_checkpoint_that_does_not_tell_its_epochs_is_listed_as_damaged(tmp_path):
+    run, store = broken_off(tmp_path), Store(tmp_path)
+    document, tensors = store.checkpoint(run)
+    for name in ("epochs", "tensors"):
+        del document[name]
+    store.write_checkpoint(run, document, tensors)
+    assert f"damaged: {CHECKPOINT} is not what was written for this run" in repr(mx.runs(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_names_are_on_disk_before_anything_is_removed(tmp_path, monkeypatch):
+    """After a power cut either run.json or the checkpoint is there: each new name is flushed before the next step."""
+    told, real, replace, unlink, mkdir = [], os.fsync, Path.replace, Path.unlink, Path.mkdir
+
+    def fsync(file):
+        told.append(f"flush {Path(f'/proc/self/fd/{file}').readlink().name}")
+        real(file)
+
+    def noted(word, act):
+        def wrapped(path, *rest, **named):
+            there = path.exists()
+            result = act(path, *rest, **named)
+            if there is (word != "make"):
+                told.append(f"{word} {(rest[0] if rest else path).name}")
+            return result
+
+        return wrapped
+
+    monkeypatch.setattr(_cache.os, "fsync", fsync)
+    for name, word, act in (("replace", "name", replace), ("unlink", "remove", unlink), ("mkdir", "make", mkdir)):
+        monkeypatch.setattr(Path, name, noted(word, act))
+    run = tiny_run(tmp_path / "runs", epochs=1).id
+    steps = [step for step in told if not step.endswith((".lock", ".owner"))]
+
+    def written(name, folder):
+        return [f"flush .{name}.partial", f"name {name}", f"flush {folder}"]
+
+    assert steps == [
+        *("make runs", f"flush {tmp_path.name}", *written("store.json", "runs")),
+        *(f"make {run}", "flush runs", *written(CHECKPOINT, run)),
+        *(step for name in (WEIGHTS, PREDICTIONS, RUN) for step in written(name, run)),
+        f"remove {CHECKPOINT}",
+    ]
+
+
 def test_several_damaged_runs_are_kept(tmp_path):
     for expected in ("", "-2", "-3"):
         run = tiny_run(tmp_path).id
@@ -275,7 +322,7 @@ def test_full_disk_in_the_middle_of_a_write_leaves_the_earlier_checkpoint_whole(
     real, written = os.fsync, []
 
     def fsync(file):
-        written.append(file)
+        written.extend([file] * stat.S_ISREG(os.fstat(file).st_mode))
         if len(written) == 3:  # store.json, the first epoch, the second
             os.ftruncate(file, 100)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -379,12 +426,14 @@ def test_damaged_store_json_is_set_aside_and_the_runs_stay(content, tmp_path, ca
     (tmp_path / "store.json").write_text(content)
     assert [listed.id for listed in mx.runs(tmp_path)] == [run.id]
     path = tmp_path / "store.json"
+    assert (capsys.readouterr().err, path.read_text()) == ("", content), "a listing changes nothing"
+    tiny_run(tmp_path, epochs=1)
     assert (
         capsys.readouterr().err
         == f"mixlab: {path} is damaged and set aside as store.json.damaged; it is written anew\n"
     )
-    tiny_run(tmp_path, epochs=1)
     assert json.loads(path.read_text()) == {"format": 1}
+    assert path.with_name("store.json.damaged").read_text() == content
 
 
 def test_root_comes_from_the_argument_then_the_environment_then_the_cache(tmp_path, monkeypatch):
@@ -449,6 +498,47 @@ def test_run_that_this_process_trains_already_is_an_error_and_no_deadlock(tmp_pa
         thread.join(30)
         assert seen
     assert tiny_run(tmp_path).finished
+
+
+def hold(root, held, finish, finished, leave):
+    """In another process: hold the tiny run, finish it when asked to, and leave it when asked to."""
+    with opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=root, **GIVEN) as training:
+        held.set()
+        finish.wait(60)
+        list(training)
+        training.finish()
+        finished.set()
+        leave.wait(60)
+
+
+def test_waiting_can_be_given_up_and_a_finished_run_waits_for_nobody(tmp_path, wanted):
+    context = multiprocessing.get_context("spawn")
+    held, finish, finished, leave = (context.Event() for _ in range(4))
+    process = context.Process(target=hold, args=(tmp_path, held, finish, finished, leave))
+    process.start()
+    assert held.wait(60)
+    said = []
+
+    def wait(line):
+        said.append(line)
+        if len(said) == 3:
+            raise KeyboardInterrupt
+
+    def ask():
+        return opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=tmp_path, wait=wait, **GIVEN)
+
+    with pytest.raises(KeyboardInterrupt), ask():
+        pass
+    line = f"process {process.pid} on {platform.node()} is training run {wanted['id']}; waiting for it"
+    assert said == [line] * 3
+    finish.set()
+    assert finished.wait(60)
+    with ask() as training:
+        assert contents(training.finish()) == wanted
+    assert len(said) == 3
+    assert process.is_alive()
+    leave.set()
+    process.join()
 
 
 def test_block_may_be_left_in_another_thread(tmp_path):

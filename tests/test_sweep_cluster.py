@@ -1,31 +1,29 @@
 """Sweeps on a real Dask cluster of two worker processes: workers that die, a scheduler that goes away."""
 
 import asyncio
-import json
+import gc
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dask
 import pytest
 import torch
 from distributed import Client, LocalCluster
+from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab import clusters
+from mixlab import clusters, sweeping
 from mixlab.data import Dataset
 from mixlab.shared_data import opened_data, shared
 from mixlab.store import Store, StoreError
 from mixlab.stored import Run
 from mixlab.sweeping import SweepError
 
-T = TypeVar("T")
-WAIT = 60.0  # seconds after which something hangs
 BATCH = {"batch_size": 20, "dtype": torch.float32}
 
 
@@ -82,34 +80,9 @@ class InThread(threading.Thread):
         return self
 
 
-def until(look: Callable[[], T]) -> T:
-    """What `look` sees, as soon as it is something."""
-    deadline = time.monotonic() + WAIT
-    while not (found := look()):
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.01)
-    return found
-
-
-def at_work(root: Path) -> list[tuple[str, int]]:
-    """Runs that have a checkpoint, and the process that trains each."""
-    found = []
-    for owner in root.glob("*.owner"):
-        try:
-            pid = json.loads(owner.read_text())["pid"]
-        except (OSError, ValueError):  # gone, or being written
-            continue
-        if (root / owner.stem / "checkpoint.safetensors").exists():
-            found.append((owner.stem, pid))
-    return found
-
-
-def trained_epochs(run: Run) -> list[int]:
-    return [epoch for session in run.sessions for epoch in range(*session["epochs"])]
-
-
-def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, data, tmp_path):
-    root, epochs = tmp_path / "runs", 10
+def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, data, tmp_path, monkeypatch):
+    root, epochs, gate = tmp_path / "runs", 4, tmp_path / "gate"
+    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(gate))
     sweep = InThread(
         mx.sweep(
             {"variant": ["none", "mixup"], "seed": range(2)}, data, epochs=epochs, cluster=client, root=root, **BATCH
@@ -117,6 +90,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, dat
     )
     killed, pid = until(lambda: at_work(root))[0]
     os.kill(pid, signal.SIGKILL)
+    gate.unlink()
     runs = sweep.ended().runs
     assert sweep.error is None
     assert len({run.id for run in runs}) == len(runs) == len(mx.runs(root)) == 4
@@ -145,12 +119,13 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, dat
         assert torch.equal(tensor, run.weights()[name])
 
 
-def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_call_goes_on(data, tmp_path):
+def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_call_goes_on(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate", first=2))
     root = tmp_path / "runs"
     short: dict[str, Any] = {"learning_rate": [0.1], "epochs": [2], "seed": range(2)}
     cluster = local_cluster(tmp_path)
     with Client(cluster.scheduler_address, set_as_default=False) as client:
-        sweep = InThread(mx.sweep([short, {"epochs": [200]}], data, cluster=client, root=root, **BATCH))
+        sweep = InThread(mx.sweep([short, {"epochs": [4]}], data, cluster=client, root=root, **BATCH))
         until(lambda: len(sweep.runs) == 2 and at_work(root))
         cluster.close()
         assert sweep.ended().error is not None
@@ -159,7 +134,7 @@ def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_ca
     done = "2 of 3 runs are finished, and the same call goes on from there"
     assert str(sweep.error) == f"the cluster gave up ({reason}); {done}"
     (unfinished,) = [run for run in mx.runs(root) if not run.finished]
-    assert 1 <= len(unfinished.history) < 200
+    assert len(unfinished.history) == 1
     first = {run.id: run.sessions for run in sweep.runs}
     assert {run.id: run.sessions for run in mx.sweep(short, data, root=root, progress=False, **BATCH)} == first
 
@@ -178,17 +153,23 @@ def test_what_concerns_the_workers_is_the_same_as_in_one_process(client, cluster
     assert str(sweep.error) == str(raised.value)
 
 
-def test_leaving_the_loop_takes_back_what_no_worker_has_begun(client, data, tmp_path):
-    root = tmp_path / "runs"
+def test_leaving_the_loop_takes_back_what_no_worker_has_begun(client, data, tmp_path, monkeypatch):
+    root, gate = tmp_path / "runs", tmp_path / "gate"
+    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(gate, first=1))
     sweep = mx.sweep({"seed": range(12)}, data, epochs=3, cluster=client, root=root, progress=False, **BATCH)
-    next(sweep)
+    first = next(sweep)
+    until(lambda: len(at_work(root)) == 2)
+    begun = [run for run, _ in at_work(root)]
     sweep.close()
+    until(lambda: client.run_on_scheduler(left_to_do) == 0)
+    gate.unlink()
     until(lambda: not list(root.glob("*.owner")))
-    time.sleep(0.5)
-    began = len(mx.runs(root))
-    assert began < 12
-    assert all(run.finished for run in mx.runs(root))  # what was begun has gone on to its end
-    assert all(task.status == "finished" for task in client.futures.values())  # the scheduler has nothing left to do
+    assert {run.id: run.finished for run in mx.runs(root)} == dict.fromkeys({first.id, *begun}, True)
+
+
+def left_to_do(dask_scheduler: Any) -> int:
+    """Tasks that the scheduler has still to see the end of."""
+    return sum(task.state not in ("memory", "released", "forgotten") for task in dask_scheduler.tasks.values())
 
 
 def test_a_cluster_without_workers_is_waited_for_and_not_for_ever(data, tmp_path, monkeypatch):
@@ -199,13 +180,14 @@ def test_a_cluster_without_workers_is_waited_for_and_not_for_ever(data, tmp_path
     assert str(sweep.error) == f"the cluster gave up (it has had no workers for 2 s); {done}"
 
 
-def test_a_run_that_dask_gives_up_is_an_error(data, tmp_path):
+def test_a_run_that_dask_gives_up_is_an_error(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate"))
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         local_cluster(tmp_path, workers=1) as lone,
         Client(lone.scheduler_address, set_as_default=False) as client,
     ):
-        sweep = InThread(mx.sweep({"seed": [0]}, data, epochs=500, cluster=client, root=tmp_path, **BATCH))
+        sweep = InThread(mx.sweep({"seed": [0]}, data, epochs=3, cluster=client, root=tmp_path, **BATCH))
         os.kill(until(lambda: at_work(tmp_path))[0][1], signal.SIGKILL)
         sweep.ended()
     assert str(sweep.error).startswith("the cluster gave up (Attempted to run task ")
@@ -255,3 +237,29 @@ def test_without_dask_the_error_says_what_to_install(data, tmp_path, monkeypatch
     with pytest.raises(ImportError) as raised:
         mx.sweep({"seed": [0]}, data, epochs=1, cluster="tcp://127.0.0.1:1", root=tmp_path)
     assert str(raised.value) == 'cluster needs dask and distributed: pip install "mixlab[cluster]"'
+
+
+def test_a_client_made_from_an_address_ends_with_the_sweep(cluster, data, tmp_path, monkeypatch):
+    made: list[Client] = []
+
+    def connected(address: Any) -> tuple[Client, bool]:
+        found = clusters.connected(address)
+        made.append(found[0])
+        return found
+
+    monkeypatch.setattr(sweeping, "_connected", connected)
+    given = {"epochs": 1, "cluster": cluster.scheduler_address, "progress": False, **BATCH}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        mx.sweep({"seed": [0]}, data, root=tmp_path / "file", **given)
+    assert made[0].status == "closed"
+
+    runs = mx.sweep({"seed": [0]}, data, root=tmp_path / "runs", **given)
+    assert made[1].status == "running"
+    del runs  # never begun
+    gc.collect()
+    assert made[1].status == "closed"
+
+    runs = mx.sweep({"seed": [0]}, data, root=tmp_path / "runs", **given)
+    assert len(list(runs)) == 1
+    assert made[2].status == "closed"  # though the iterator is still here

@@ -1,41 +1,35 @@
 """Sweeps in this process and over its cores."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
+from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
+from mixlab import sweeping
 from mixlab.data import Dataset
 from mixlab.durable import opened
 from mixlab.shared_data import opened_data, shared
 from mixlab.store import Store, StoreError
-from mixlab.stored import Run
 from mixlab.sweeping import SweepError
 
-T = TypeVar("T")
 FLAT = {"batch_size": 20, "dtype": torch.float32}
-WAIT = 60.0  # seconds after which something hangs
-KILLER = """
-import json, os, pathlib, signal, sys, time
-root = pathlib.Path(sys.argv[1])
-while not list(root.glob("*/checkpoint.safetensors")):
-    time.sleep(0.01)
-found = next(root.glob("*/checkpoint.safetensors")).parent
-os.kill(json.loads(found.with_suffix(".owner").read_text())["pid"], signal.SIGKILL)
-"""
 SWEEP = """
-import sys, torch, mixlab as mx
+import pathlib, sys
+import torch, mixlab as mx
+from mixlab import sweeping
+sys.path.append(sys.argv[2])
+from sweeps import held
+sweeping._trained_elsewhere = held(pathlib.Path(sys.argv[3]))
 data = mx.load("shapes", train_size=40, test_size=20)
-list(mx.sweep({"seed": range(3)}, data, epochs=500, batch_size=20, dtype=torch.float32, jobs=2, root=sys.argv[1]))
+list(mx.sweep({"seed": range(3)}, data, epochs=3, batch_size=20, dtype=torch.float32, jobs=2, root=sys.argv[1]))
 """
 
 
@@ -104,15 +98,24 @@ def test_a_run_that_fails_does_not_stop_the_others(data, tmp_path):
 
 
 def test_what_is_wrong_with_the_store_ends_the_sweep_at_once(data, tmp_path):
-    with (
-        opened("quick", data, epochs=2, root=tmp_path, **FLAT),
-        pytest.raises(StoreError, match="is being trained in this process already"),
-    ):
-        next(sweep({"seed": range(2)}, data, tmp_path))
     (tmp_path / "data").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         next(sweep({"seed": range(2)}, data, tmp_path, jobs=2))
     assert len(mx.runs(tmp_path)) == 0
+
+
+def test_a_run_that_a_panel_is_at_work_on_does_not_stop_the_others(data, tmp_path):
+    with opened("quick", data, epochs=2, root=tmp_path, **FLAT) as panel:
+        runs = sweep({"seed": range(3)}, data, tmp_path)
+        assert [next(runs).settings["seed"] for _ in range(2)] == [1, 2]
+        with pytest.raises(SweepError) as raised:
+            next(runs)
+    assert str(raised.value) == (
+        "1 of 3 runs failed, the others are finished:\n"
+        f"  none, seed=0: BusyError: run {panel.id} is being trained in this process already, by thread 'MainThread': "
+        "wait for it, or stop it there"
+    )
+    assert [run.settings["seed"] for run in sweep({"seed": range(3)}, data, tmp_path)] == [0, 1, 2]
 
 
 def test_the_bar_counts_runs_and_says_what_is_under_way(data, tmp_path, capsys):
@@ -125,37 +128,11 @@ def test_the_bar_counts_runs_and_says_what_is_under_way(data, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def until(look: Callable[[], T]) -> T:
-    """What `look` sees, as soon as it is something."""
-    deadline = time.monotonic() + WAIT
-    while not (found := look()):
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.01)
-    return found
-
-
-def workers(root: Path) -> list[int]:
-    """The processes that train a run of which an epoch is stored."""
-    found = []
-    for owner in root.glob("*.owner"):
-        try:
-            pid = json.loads(owner.read_text())["pid"]
-        except (OSError, ValueError):  # gone, or being written
-            continue
-        if (root / owner.stem / "checkpoint.safetensors").exists():
-            found.append(pid)
-    return found
-
-
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
-
-def trained_epochs(run: Run) -> list[int]:
-    return [epoch for session in run.sessions for epoch in range(*session["epochs"])]
 
 
 def test_over_cores_runs_have_the_same_bits_where_threads_are_the_same(data, tmp_path, monkeypatch):
@@ -184,47 +161,58 @@ def test_over_cores_runs_have_the_same_bits_where_threads_are_the_same(data, tmp
     assert path.stat().st_mtime_ns == written
 
 
-def test_leaving_the_loop_ends_the_workers_and_keeps_what_is_stored(data, tmp_path):
-    grid = [{"epochs": [1]}, {"epochs": [500], "seed": range(3)}]
+def test_leaving_the_loop_ends_the_workers_and_keeps_what_is_stored(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate", first=1))
+    grid = [{"epochs": [1]}, {"epochs": [3], "seed": range(3)}]
     runs = sweep(grid, data, tmp_path, jobs=2)
     first = next(runs)
-    found = until(lambda: workers(tmp_path))
+    found = until(lambda: at_work(tmp_path))
     runs.close()
-    until(lambda: not any(alive(pid) for pid in found))
+    until(lambda: not any(alive(pid) for _, pid in found))
     stored = {run.id: run for run in mx.runs(tmp_path)}
     assert stored.pop(first.id).finished
     assert 1 <= len(stored) <= 2  # the last was never begun
-    assert all(not run.finished and len(run.history) < 500 for run in stored.values())
+    assert all(not run.finished and len(run.history) <= 1 for run in stored.values())
 
 
-def test_a_worker_that_is_killed_is_an_error_and_the_same_call_goes_on(data, tmp_path):
-    grid = {"epochs": [12], "seed": range(2)}
-    runs = sweep(grid, data, tmp_path, jobs=2)
-    killer = subprocess.Popen([sys.executable, "-c", KILLER, str(tmp_path)])
-    with pytest.raises(SweepError) as raised:
-        list(runs)
-    assert killer.wait() == 0
+def test_a_worker_that_is_killed_is_an_error_and_the_same_call_goes_on(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate"))
+    grid = {"epochs": [3], "seed": range(2)}
+
+    def kill() -> str:
+        run, pid = until(lambda: at_work(tmp_path))[0]
+        os.kill(pid, signal.SIGKILL)
+        return run
+
+    with ThreadPoolExecutor(1) as thread:
+        killed = thread.submit(kill)
+        with pytest.raises(SweepError) as raised:
+            list(sweep(grid, data, tmp_path, jobs=2))
     message = str(raised.value)
     assert message.startswith(
         "the workers gave up (A worker process managed by the executor was unexpectedly terminated"
     )
     assert message.endswith("; 0 of 2 runs are finished, and the same call goes on from there")
     again = list(sweep(grid, data, tmp_path))
-    assert all(trained_epochs(run) == list(range(12)) for run in again)
-    assert max(len(run.sessions) for run in again) == 2
+    assert all(trained_epochs(run) == list(range(3)) for run in again)
+    assert {run.id: len(run.sessions) for run in again}[killed.result()] == 2
 
 
 def test_ctrl_c_ends_the_workers_and_the_store_stays_whole(tmp_path):
     """As a terminal sends it: to the program and to all its workers."""
-    program = subprocess.Popen(
-        [sys.executable, "-c", SWEEP, str(tmp_path)], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    found = until(lambda: workers(tmp_path))
+    command = [sys.executable, "-c", SWEEP, str(tmp_path), str(Path(__file__).parent), str(tmp_path / "gate")]
+    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def begun() -> list[tuple[str, int]]:
+        assert program.poll() is None, program.communicate()[1]
+        return at_work(tmp_path)
+
+    found = until(begun)
     os.killpg(program.pid, signal.SIGINT)
     _, said = program.communicate(timeout=WAIT)
     assert program.returncode != 0
     assert "KeyboardInterrupt" in said
-    until(lambda: not any(alive(pid) for pid in found))
+    until(lambda: not any(alive(pid) for _, pid in found))
     stored = mx.runs(tmp_path)
     assert 1 <= len(stored) <= 2
     assert all(not run.finished and not run.damaged and run.history for run in stored)

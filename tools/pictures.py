@@ -6,6 +6,7 @@ settings of lesson 00, without mixup and with it, on the data that `mx.load("aut
 
 import io
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -33,12 +34,13 @@ def photograph(page: Page, panel: Panel) -> Image.Image:
 
 
 def trained() -> Panel:
-    """The training panel after a run without mixup and one with it."""
+    """The training panel after a run without mixup and one with it, trained here and now."""
     data = mx.load("auto", train_size=2000)
-    panel = mx.panels.training_panel(data, variant="none", epochs=12, prediction=0.6)
-    panel.run()
-    panel.variant = "mixup"
-    panel.run()
+    with tempfile.TemporaryDirectory() as root:
+        panel = mx.panels.training_panel(data, variant="none", epochs=12, prediction=0.6, root=root)
+        panel.run()
+        panel.variant = "mixup"
+        panel.run()
     return panel
 
 
