@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
-from filelock import FileLock, Timeout
 from torch import nn
 
 from mixlab import durable
-from mixlab.identity import identity, name_of
 from mixlab.panels._courses import Course
-from mixlab.store import Store, StoreError
+from mixlab.store import StoreError
 from mixlab.stored import Run
 from mixlab.training import Record, Trainer
 
@@ -99,8 +97,14 @@ def kept(
     unkept = ""
     with ExitStack() as stack:
         try:
-            _wait_for_others(trainer, root, wait)
-            opened = durable.opened(model, trainer.data, trainer.mixer, root=root, **training)  # type: ignore[arg-type]
+            opened = durable.opened(
+                model,
+                trainer.data,
+                trainer.mixer,
+                root=root,
+                wait=lambda _: wait(_BUSY),
+                **training,  # type: ignore[arg-type]
+            )
             work = stack.enter_context(opened)
         except (StoreError, ValueError) as error:  # the latter from a model that no checkpoint holds
             unkept = _why(error)
@@ -114,19 +118,6 @@ def kept(
             trained = {name: tensor.clone() for name, tensor in net.state_dict().items()}
             stack.close()  # which gives the net of an unfinished run its first weights again
             net.load_state_dict(trained)
-
-
-def _wait_for_others(trainer: Trainer, root: str | os.PathLike[str] | None, wait: Callable[[str], None]) -> None:
-    """Wait until no other process trains the run: `durable.opened` would wait too, but nobody could stop it there."""
-    path = Store(root).root / f"{name_of(identity(trainer))}.lock"
-    while path.exists():
-        try:
-            with FileLock(path, thread_local=False).acquire(timeout=0):
-                return
-        except Timeout:
-            wait(_BUSY)
-        except (OSError, NotImplementedError):  # of which `durable.opened` will tell
-            return
 
 
 def _why(error: Exception) -> str:
