@@ -49,7 +49,7 @@ def mixed_cross_entropy(
     log_probs = _log_probs(logits)
     both = log_probs.gather(1, torch.stack([y_a, y_b], dim=1))
     lam = lam.to(both.dtype)
-    loss = -(lam * both[:, 0] + (1 - lam) * both[:, 1])
+    loss = -(torch.stack([lam, 1 - lam], dim=1) * both).sum(dim=1)
     if label_smoothing > 0:
         loss = (1 - label_smoothing) * loss - label_smoothing * log_probs.mean(dim=1)
     if reduction == "none":
