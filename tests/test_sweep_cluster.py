@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,8 @@ def test_what_is_no_cluster_is_named(client, cluster, data, tmp_path, monkeypatc
         async with Client(cluster.scheduler_address, set_as_default=False, asynchronous=True) as found:
             return said(TypeError, cluster=found)
 
-    assert asyncio.run(awaited()) == f"{wanted}a Client with asynchronous=True"
+    with ThreadPoolExecutor(1) as thread:  # as playwright's loop runs in this one once a browser was opened
+        assert thread.submit(lambda: asyncio.run(awaited())).result() == f"{wanted}a Client with asynchronous=True"
     closed = Client(cluster.scheduler_address, set_as_default=False)
     closed.close()
     assert said(ConnectionError, cluster=closed) == f"{wanted}a Client that is closed"
