@@ -189,7 +189,7 @@ def test_the_hidden_mix_derived_in_05_is_the_package_s() -> None:
 
 def test_what_06_derives_is_the_package_s() -> None:
     names = derived("06_puzzle_mix.ipynb", "saliency-derived")
-    for cell in ("mask-energy", "swap"):
+    for cell in ("mask-energy", "gco", "swap"):
         names |= derived("06_puzzle_mix.ipynb", cell)
     g = torch.Generator().manual_seed(3)
     x, y = torch.randn(5, 3, 32, 32, generator=g), torch.randint(10, (5,), generator=g)
