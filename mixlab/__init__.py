@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from mixlab.checking import check
     from mixlab.data import Dataset, Split, load
     from mixlab.diagrams import plot_bins, plot_calibration, plot_confidence, plot_murphy, plot_rejection, plot_smooth
-    from mixlab.durable import Run, Runs, run, runs
     from mixlab.estimators import ESTIMATORS, estimate, estimates
     from mixlab.human import load_human
     from mixlab.intervals import Interval, mean_interval
+    from mixlab.keeping.durable import Run, Runs, run, runs
+    from mixlab.keeping.store import StoreError
+    from mixlab.keeping.sweeping import sweep
     from mixlab.plots import picture, plot_history, plot_intervals, plot_lambda, plot_mixed, plot_reliability
     from mixlab.predictions import Predictions
     from mixlab.rescaling import refreshed_batchnorm, rescaled
-    from mixlab.store import StoreError
-    from mixlab.sweeping import sweep
     from mixlab.temperature import crossfit, fit_isotonic, fit_temperature, fit_vector_scaling
     from mixlab.training import Record, Trainer, fit, predict
     from mixlab.variance import GradientVariance, Scheme, gradient_variance
@@ -44,11 +44,11 @@ _LAZY = {
     "Predictions": "predictions",
     "Record": "training",
     "Reliability": "calibration",
-    "Run": "durable",
-    "Runs": "durable",
+    "Run": "keeping.durable",
+    "Runs": "keeping.durable",
     "Scheme": "variance",
     "Split": "data",
-    "StoreError": "store",
+    "StoreError": "keeping.store",
     "Trainer": "training",
     "check": "checking",
     "crossfit": "temperature",
@@ -77,9 +77,9 @@ _LAZY = {
     "predict": "training",
     "refreshed_batchnorm": "rescaling",
     "rescaled": "rescaling",
-    "run": "durable",
-    "runs": "durable",
-    "sweep": "sweeping",
+    "run": "keeping.durable",
+    "runs": "keeping.durable",
+    "sweep": "keeping.sweeping",
 }
 _LAZY_MODULES = ("models", "panels", "recipes", "schedules")
 

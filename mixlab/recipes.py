@@ -15,7 +15,7 @@ from mixlab.schedules import TRIANGLE, Cosine, Linear, Steps
 from mixlab.training import Trainer
 
 if TYPE_CHECKING:
-    from mixlab.durable import Run
+    from mixlab.keeping.durable import Run
 
 _WHITENED_BY = 5000  # training images whose patches set the first filters, as in airbench
 
@@ -68,7 +68,7 @@ class Recipe:
         progress: bool = True,
     ) -> "Run":
         """The stored run of this recipe, or else: train and store it. Arguments as for `mixlab.run`."""
-        from mixlab.durable import run  # files, locks and digests, which a mere fit does not need
+        from mixlab.keeping.durable import run  # files, locks and digests, which a mere fit does not need
 
         given: dict[str, Any] = {"name": self.model, "seed": seed, "device": device, "root": root, "progress": progress}
         return run(self.build(data, seed=seed), data, mixer, **given, **self.settings)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mixlab.stored import Run
+from mixlab.keeping.stored import Run
 
 T = TypeVar("T")
 WAIT = 60.0  # seconds after which something hangs
@@ -40,16 +40,16 @@ def trained_epochs(run: Run) -> list[int]:
 
 
 def held(gate: Path, first: int = 0) -> Callable[..., Any]:
-    """In place of `mixlab.sweeping._trained_elsewhere`: the runs from number `first` on go no further than their first
-    checkpoint while the file `gate` is there. What a test does meanwhile can take as long as the machine likes.
+    """In place of `mixlab.keeping.sweeping._trained_elsewhere`: the runs from number `first` on go no further than
+    their first checkpoint while the file `gate` is there. What a test does meanwhile can take as long as it likes.
 
     A function within one, as these travel to other processes by value: workers need not find this file.
     """
     gate.touch()
 
     def trained(place: int, *arguments: Any) -> Any:
-        from mixlab import sweeping
-        from mixlab.store import Store
+        from mixlab.keeping import sweeping
+        from mixlab.keeping.store import Store
 
         write = Store.write_checkpoint
 

@@ -14,11 +14,11 @@ from tiny_runs import PLAIN, Net, contents, dataset, flat, net, plain_records, r
 from torch import nn
 
 import mixlab as mx
-from mixlab import durable
-from mixlab._globals import GlobalStream, may_draw
-from mixlab.durable import opened
-from mixlab.store import CHECKPOINT, RUN, Store, StoreError, _sealed
-from mixlab.stored import record_numbers, records_from, reliability_table
+from mixlab.keeping import durable
+from mixlab.keeping._globals import GlobalStream, may_draw
+from mixlab.keeping.durable import opened
+from mixlab.keeping.store import CHECKPOINT, RUN, Store, StoreError, _sealed
+from mixlab.keeping.stored import record_numbers, records_from, reliability_table
 
 GIVEN = {"epochs": 3, "dtype": torch.float32, "device": "cpu", "batch_size": 8}
 MIXUP = mx.Mixer("mixup", alpha=0.4)

@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy, one_hot
 import mixlab as mx
 from mixlab.checking import STILL_OPEN, Verdict, near
 from mixlab.exercises import EXERCISES
-from mixlab.exercises_calibration import EXERCISES_07
-from mixlab.exercises_puzzle import EXERCISES_06
-from mixlab.exercises_test_time import EXERCISES_08
+from mixlab.exercises.at_test_time import EXERCISES_08
+from mixlab.exercises.calibration import EXERCISES_07
+from mixlab.exercises.puzzle import EXERCISES_06
 
 FROM_1000 = "from 1,000 down to 800 images a second: "
 NOTHING_YET = "your function returns nothing yet: write its body, ending in return."

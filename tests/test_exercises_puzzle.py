@@ -6,7 +6,7 @@ import pytest
 from torch import Tensor
 
 from mixlab.checking import STILL_OPEN
-from mixlab.exercises_puzzle import EXERCISES_06
+from mixlab.exercises.puzzle import EXERCISES_06
 
 GIVEN = "on a mask of 4 by 4 blocks with β = 1.2: "
 

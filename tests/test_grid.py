@@ -9,7 +9,7 @@ import torch
 
 import mixlab as mx
 from mixlab.data import Dataset
-from mixlab.grid import FITTING, MIXING, NAMES, planned
+from mixlab.keeping.grid import FITTING, MIXING, NAMES, planned
 
 KNOWN = ", ".join(map(repr, NAMES))
 GRID = "grid must be a mapping from names to values, or a list of such mappings, got "

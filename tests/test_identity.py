@@ -22,10 +22,10 @@ from tiny_runs import Net, dataset, net, raising
 from torch import nn
 
 import mixlab as mx
-from mixlab import fingerprint
-from mixlab.describing import codes_behind
-from mixlab.fingerprint import function_digest, modules_behind, tokens
-from mixlab.identity import BEYOND, attributes, identity, name_of, settings_of
+from mixlab.keeping import fingerprint
+from mixlab.keeping.describing import codes_behind
+from mixlab.keeping.fingerprint import function_digest, modules_behind, tokens
+from mixlab.keeping.identity import BEYOND, attributes, identity, name_of, settings_of
 from mixlab.variants import KINDS
 
 GIVEN = {"epochs": 2, "batch_size": 8, "dtype": torch.float32, "device": "cpu"}
@@ -244,7 +244,7 @@ def test_training_runs_through_what_it_should_and_not_through_more():
     found = {module.removeprefix("mixlab.") for module in modules_behind(["mixlab.training"], BEYOND)}
     assert {"training", "loop", "mixing", "plans", "augment", "descent", "losses", "hidden", "normalising"} <= found
     assert (
-        not {"plots", "panels", "durable", "sources", "shapes", "models", "doctor", "variants", "variants.puzzle"}
+        not {"plots", "panels", "keeping.durable", "sources", "shapes", "models", "doctor", "variants", "variants.puzzle"}
         & found
     )
 
@@ -253,7 +253,7 @@ def test_code_of_the_chosen_variant_names_a_run_and_that_of_others_does_not(monk
     mixups, cutmixs = (identity(trainer(mixer=mx.Mixer(variant)))["code"] for variant in ("mixup", "cutmix"))
     real = fingerprint.module_digest
     changed = lambda module: "changed" if module == "mixlab.variants.cutmix" else real(module)  # noqa: E731
-    monkeypatch.setattr("mixlab.identity.module_digest", changed)
+    monkeypatch.setattr("mixlab.keeping.identity.module_digest", changed)
     assert identity(trainer(mixer=mx.Mixer("mixup")))["code"] == mixups
     assert identity(trainer(mixer=mx.Mixer("cutmix")))["code"] != cutmixs
 

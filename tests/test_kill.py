@@ -12,7 +12,7 @@ import pytest
 from tiny_runs import contents, tiny_run
 
 import mixlab as mx
-from mixlab.store import RUN, Store
+from mixlab.keeping.store import RUN, Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 EPOCHS = 20

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.augment import alternated, crop_and_flip
 from mixlab.data import Dataset
-from mixlab.fingerprint import canonical
+from mixlab.keeping.fingerprint import canonical
 from mixlab.loop import State
 from mixlab.normalising import normalised
 from mixlab.schedules import Cosine, Linear, Steps

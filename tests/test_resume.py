@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data import Dataset
-from mixlab.fingerprint import canonical
+from mixlab.keeping.fingerprint import canonical
 from mixlab.loop import Loop, State
 from mixlab.schedules import Steps
 from mixlab.spiral_training import SpiralTrainer

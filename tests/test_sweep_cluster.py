@@ -18,12 +18,12 @@ from distributed import Client, LocalCluster
 from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab import clusters, sweeping
+from mixlab.keeping import clusters, sweeping
 from mixlab.data import Dataset
-from mixlab.shared_data import opened_data, shared
-from mixlab.store import Store, StoreError
-from mixlab.stored import Run
-from mixlab.sweeping import SweepError
+from mixlab.keeping.shared_data import opened_data, shared
+from mixlab.keeping.store import Store, StoreError
+from mixlab.keeping.stored import Run
+from mixlab.keeping.sweeping import SweepError
 
 BATCH = {"batch_size": 20, "dtype": torch.float32}
 
@@ -235,7 +235,7 @@ def test_what_is_no_cluster_is_named(client, cluster, data, tmp_path, monkeypatc
 
 def test_without_dask_the_error_says_what_to_install(data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "mixlab.clusters")
+    monkeypatch.delitem(sys.modules, "mixlab.keeping.clusters")
     with pytest.raises(ImportError) as raised:
         mx.sweep({"seed": [0]}, data, epochs=1, cluster="tcp://127.0.0.1:1", root=tmp_path)
     assert str(raised.value) == 'cluster needs dask and distributed: pip install "mixlab[cluster]"'

@@ -13,18 +13,18 @@ import torch
 from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab import sweeping
+from mixlab.keeping import sweeping
 from mixlab.data import Dataset
-from mixlab.durable import opened
-from mixlab.shared_data import opened_data, shared
-from mixlab.store import Store, StoreError
-from mixlab.sweeping import SweepError
+from mixlab.keeping.durable import opened
+from mixlab.keeping.shared_data import opened_data, shared
+from mixlab.keeping.store import Store, StoreError
+from mixlab.keeping.sweeping import SweepError
 
 FLAT = {"batch_size": 20, "dtype": torch.float32}
 SWEEP = """
 import pathlib, sys
 import torch, mixlab as mx
-from mixlab import sweeping
+from mixlab.keeping import sweeping
 sys.path.append(sys.argv[2])
 from sweeps import held
 sweeping._trained_elsewhere = held(pathlib.Path(sys.argv[3]))

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data import Dataset, balanced
+from mixlab.keeping.store import Store
 from mixlab.panels import spiral_panel
 from mixlab.panels.training import TRAINING, TrainingPanel
-from mixlab.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from torch import nn
 
-from mixlab import durable
+from mixlab.keeping import durable
+from mixlab.keeping.store import StoreError
+from mixlab.keeping.stored import Run
 from mixlab.panels._courses import Course
-from mixlab.store import StoreError
-from mixlab.stored import Run
 from mixlab.training import Record, Trainer
 
 _BUSY = "Another process is training this run: waiting for it."

@@ -11,12 +11,12 @@ from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
 from mixlab.data import Dataset, balanced, load
+from mixlab.keeping.store import Store
 from mixlab.panels._courses import Course, Training
 from mixlab.panels._keeping import kept
 from mixlab.panels._report import Settings, calibration, outcome, status, view
 from mixlab.panels._running import RunPanel
 from mixlab.panels.panel import Checked, alpha_trait, k_trait, seed_trait, sources
-from mixlab.store import Store
 from mixlab.training import Record, Trainer
 
 if TYPE_CHECKING:

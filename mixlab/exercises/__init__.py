@@ -11,11 +11,11 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.calibration import Reliability
 from mixlab.checking import STILL_OPEN, Verify, near
-from mixlab.exercises_calibration import EXERCISES_07
-from mixlab.exercises_manifold import EXERCISES_05
-from mixlab.exercises_multimix import EXERCISES_04
-from mixlab.exercises_puzzle import EXERCISES_06
-from mixlab.exercises_test_time import EXERCISES_08
+from mixlab.exercises.at_test_time import EXERCISES_08
+from mixlab.exercises.calibration import EXERCISES_07
+from mixlab.exercises.manifold import EXERCISES_05
+from mixlab.exercises.multimix import EXERCISES_04
+from mixlab.exercises.puzzle import EXERCISES_06
 from mixlab.losses import mixed_cross_entropy
 from mixlab.sampling import ALPHA_MAX, ALPHA_MIN, lambda_moments
 

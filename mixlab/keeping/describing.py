@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab._check import shown
-from mixlab.fingerprint import canonical, function_digest, sha256, tensors_digest
+from mixlab.keeping.fingerprint import canonical, function_digest, sha256, tensors_digest
 
 OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})
 _INSTALLED = ("site-packages", "dist-packages")

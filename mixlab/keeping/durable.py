@@ -13,14 +13,14 @@ from torch import nn
 from mixlab import _check, models
 from mixlab._cache import first_line
 from mixlab._check import shown
-from mixlab._globals import GlobalStream, spared
-from mixlab._locks import held
 from mixlab.data import Dataset
-from mixlab.identity import attributes, identity, name_of, tensors_of
+from mixlab.keeping._globals import GlobalStream, spared
+from mixlab.keeping._locks import held
+from mixlab.keeping.identity import attributes, identity, name_of, tensors_of
+from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
+from mixlab.keeping.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
 from mixlab.loop import State
 from mixlab.mixing import Mixer
-from mixlab.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
-from mixlab.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
 from mixlab.training import Record, Trainer
 
 __all__ = ["Run", "Runs", "Training", "opened", "run", "runs"]

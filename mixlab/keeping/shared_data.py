@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from mixlab._cache import first_line, write_whole
 from mixlab.data import Dataset, Split
-from mixlab.store import Store, StoreError, say
+from mixlab.keeping.store import Store, StoreError, say
 
 _PARTS = ("train.images", "train.labels", "test.images", "test.labels")
 

@@ -9,8 +9,8 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from mixlab.describing import OF_EVERY_MODULE
-from mixlab.fingerprint import sha256
+from mixlab.keeping.describing import OF_EVERY_MODULE
+from mixlab.keeping.fingerprint import sha256
 
 _one_at_a_time = threading.RLock()  # the generators are the process's, and a panel trains beside a cell
 _STEADY = ("torch.nn.", "mixlab.")  # whose modules draw only where one of these is among them, or a dropout

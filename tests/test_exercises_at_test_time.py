@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mixlab.checking import STILL_OPEN
-from mixlab.exercises_test_time import EXERCISES_08
+from mixlab.exercises.at_test_time import EXERCISES_08
 
 GIVEN = "on logits that are 1.8 times too large: "
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mixlab.store import BusyError, Store, say
+from mixlab.keeping.store import BusyError, Store, say
 
 _POLL = 0.05  # seconds between two looks at a lock that somebody has
 _PATIENCE = 2.0  # seconds in which whoever has just taken it will have written who it is

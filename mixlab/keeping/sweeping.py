@@ -12,12 +12,12 @@ from typing import Any
 from mixlab import _check
 from mixlab._cache import first_line
 from mixlab.data import Dataset
-from mixlab.durable import run
-from mixlab.grid import Planned, planned
+from mixlab.keeping.durable import run
+from mixlab.keeping.grid import Planned, planned
+from mixlab.keeping.shared_data import Shared, opened_data, shared
+from mixlab.keeping.store import BusyError, Store, StoreError
+from mixlab.keeping.stored import Run
 from mixlab.machine import torch_threads
-from mixlab.shared_data import Shared, opened_data, shared
-from mixlab.store import BusyError, Store, StoreError
-from mixlab.stored import Run
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Outcome = tuple[int, str, str]  # which run, its id, and why it failed: one of the two is empty
@@ -200,7 +200,7 @@ def _on_cluster(plans: list[Planned], data: Dataset, store: Store, client: Any, 
     """A cluster's workers; the lease ends with the last outcome."""
     from joblib import Parallel
 
-    from mixlab.clusters import WatchedCluster
+    from mixlab.keeping.clusters import WatchedCluster
 
     with lease:
         parallel = Parallel(backend=WatchedCluster(client), n_jobs=-1, **_ALL_AT_ONCE)
@@ -210,7 +210,7 @@ def _on_cluster(plans: list[Planned], data: Dataset, store: Store, client: Any, 
 def _connected(cluster: Any) -> tuple[Any, bool]:
     """The Client, and whether it was made here."""
     try:
-        from mixlab.clusters import connected
+        from mixlab.keeping.clusters import connected
     except ImportError:
         raise ImportError('cluster needs dask and distributed: pip install "mixlab[cluster]"') from None
     return connected(cluster)

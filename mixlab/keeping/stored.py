@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from mixlab import _check, models
 from mixlab.calibration import Reliability
-from mixlab.identity import settings_of
+from mixlab.keeping.identity import settings_of
+from mixlab.keeping.store import PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.predictions import Predictions
-from mixlab.store import PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.training import Record
 from mixlab.variants import KINDS
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from mixlab.describing import codes_behind, digest_of, parts_of, roots_of
-from mixlab.fingerprint import canonical, module_digest, modules_behind, sha256, tensors_digest
+from mixlab.keeping.describing import codes_behind, digest_of, parts_of, roots_of
+from mixlab.keeping.fingerprint import canonical, module_digest, modules_behind, sha256, tensors_digest
 
 if TYPE_CHECKING:
     from mixlab.mixing import Mixer
