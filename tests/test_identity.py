@@ -244,8 +244,7 @@ def test_training_runs_through_what_it_should_and_not_through_more():
     found = {module.removeprefix("mixlab.") for module in modules_behind(["mixlab.training"], BEYOND)}
     assert {"training", "loop", "mixing", "plans", "augment", "descent", "losses", "hidden", "normalising"} <= found
     assert (
-        not {"plots", "panels", "keeping.durable", "sources", "shapes", "models", "doctor", "variants", "variants.puzzle"}
-        & found
+        not {"plots", "panels", "keeping.durable", "sources", "shapes", "models", "variants", "variants.puzzle"} & found
     )
 
 

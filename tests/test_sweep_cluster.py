@@ -18,8 +18,8 @@ from distributed import Client, LocalCluster
 from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab.keeping import clusters, sweeping
 from mixlab.data import Dataset
+from mixlab.keeping import clusters, sweeping
 from mixlab.keeping.shared_data import opened_data, shared
 from mixlab.keeping.store import Store, StoreError
 from mixlab.keeping.stored import Run

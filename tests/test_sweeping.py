@@ -13,8 +13,8 @@ import torch
 from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab.keeping import sweeping
 from mixlab.data import Dataset
+from mixlab.keeping import sweeping
 from mixlab.keeping.durable import opened
 from mixlab.keeping.shared_data import opened_data, shared
 from mixlab.keeping.store import Store, StoreError

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from torch import nn
 
-from mixlab.keeping import durable
+from mixlab.keeping.durable import Training, opened
 from mixlab.keeping.store import StoreError
 from mixlab.keeping.stored import Run
 from mixlab.panels._courses import Course
@@ -20,7 +20,7 @@ _BUSY = "Another process is training this run: waiting for it."
 class Kept(Course[Record]):
     """A training whose finished epochs are in the run store, those of earlier sittings too."""
 
-    def __init__(self, training: durable.Training) -> None:
+    def __init__(self, training: Training) -> None:
         super().__init__(training.trainer)
         self._training, self.records = training, training.records
         run = self._finish() if training.done else None
@@ -97,7 +97,7 @@ def kept(
     unkept = ""
     with ExitStack() as stack:
         try:
-            opened = durable.opened(
+            begun = opened(
                 model,
                 trainer.data,
                 trainer.mixer,
@@ -105,7 +105,7 @@ def kept(
                 wait=lambda _: wait(_BUSY),
                 **training,  # type: ignore[arg-type]
             )
-            work = stack.enter_context(opened)
+            work = stack.enter_context(begun)
         except (StoreError, ValueError) as error:  # the latter from a model that no checkpoint holds
             unkept = _why(error)
         if unkept:
