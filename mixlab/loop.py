@@ -233,8 +233,7 @@ class Loop(ABC, Generic[R]):
 
     def _kept(self) -> dict[str, Tensor]:
         """The tensors that a state copies and `restore` fills."""
-        parts = (self.model.named_parameters, self.model.named_buffers)  # those buffers too that state_dict leaves out
-        own = {f"model.{name}": tensor for part in parts for name, tensor in part(remove_duplicate=False)}
+        own = {f"model.{name}": tensor for name, tensor in tensors_of(self.model).items()}
         slow = {} if self.lookahead is None else self.lookahead.slow
         return own | {f"slow.{name}": tensor for name, tensor in slow.items()}
 
@@ -281,6 +280,12 @@ class Loop(ABC, Generic[R]):
             here, there = ("none" if part is None else _check.shown(part) for part in (like, came))
             if here != there:
                 raise ValueError(f"state must be of a training with {name!r} {here}, got one with {there}")
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers by name, those too that `state_dict` leaves out."""
+    parts = (model.named_parameters, model.named_buffers)
+    return {name: tensor for part in parts for name, tensor in part(remove_duplicate=False)}
 
 
 def _plain(value: Any) -> str:

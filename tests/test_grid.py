@@ -27,14 +27,24 @@ def labels(grid: Any, data: Dataset, **given: Any) -> list[str]:
 
 
 def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist(data):
-    grid = {"variant": ["none", "mixup", "puzzle"], "alpha": (0.2, 1), "blocks": [4, (2, 4)], "seed": range(2)}
+    grid = {
+        "variant": ["none", "mixup", "resizemix", "puzzle"],
+        "alpha": (0.2, 1),
+        "blocks": [4, (2, 4)],
+        "seed": range(2),
+    }
     runs = planned(grid, data, {"epochs": 1}, elsewhere=False)
     found = [
         (run.mixing["variant"], run.mixing.get("alpha"), run.mixing.get("blocks"), run.fitting["seed"]) for run in runs
     ]
     wanted = []
     for variant, alpha, blocks, seed in itertools.product(*grid.values()):
-        one = (variant, None if variant == "none" else alpha, blocks if variant == "puzzle" else None, seed)
+        one = (
+            variant,
+            None if variant in ("none", "resizemix") else alpha,
+            blocks if variant == "puzzle" else None,
+            seed,
+        )
         if one not in wanted:
             wanted.append(one)
     assert found == wanted

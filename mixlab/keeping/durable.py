@@ -16,10 +16,10 @@ from mixlab._check import shown
 from mixlab.data import Dataset
 from mixlab.keeping._globals import GlobalStream, spared
 from mixlab.keeping._locks import held
-from mixlab.keeping.identity import attributes, identity, name_of, tensors_of
+from mixlab.keeping.identity import attributes, identity, name_of
 from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.keeping.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
-from mixlab.loop import State
+from mixlab.loop import State, tensors_of
 from mixlab.mixing import Mixer
 from mixlab.training import Record, Trainer
 

@@ -138,7 +138,9 @@ def _check_some_has(names: Iterable[str], variants: list[str]) -> None:
 
 def _settings_of(variant: str) -> tuple[str, ...]:
     """What changes anything for this variant: without pairs, all that says how pairs are mixed does not."""
-    return (*COMMON, *OWN[variant]) if KINDS[variant].pairs else OWN[variant]
+    kind = KINDS[variant]
+    common = [name for name in COMMON if kind.pairs and (name != "alpha" or kind.takes_alpha)]
+    return (*common, *OWN[variant])
 
 
 def _combinations(mapping: dict[str, tuple[Any, ...]]) -> Iterator[Settings]:

@@ -4,10 +4,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mixlab.keeping.describing import codes_behind, digest_of, parts_of, roots_of
 from mixlab.keeping.fingerprint import canonical, module_digest, modules_behind, sha256, tensors_digest
+from mixlab.loop import tensors_of
 
 if TYPE_CHECKING:
     from mixlab.mixing import Mixer
@@ -63,12 +64,6 @@ def weights_digest(model: nn.Module) -> str:
     trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     flags = torch.tensor(list(trained.values()), dtype=torch.bool)
     return sha256(canonical([tensors_digest(tensors_of(model)), sorted(trained), tensors_digest({"flags": flags})]))
-
-
-def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """All parameters and buffers by name, those too that `state_dict` leaves out."""
-    parts = (model.named_parameters, model.named_buffers)
-    return {name: tensor for part in parts for name, tensor in part(remove_duplicate=False)}
 
 
 def attributes(model: nn.Module) -> dict[str, Any]:

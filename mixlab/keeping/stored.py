@@ -159,13 +159,14 @@ class Run:
             return [f"damaged: {self.damaged}", *[_NOT_TOLD] * (len(_COLUMNS) - 2), self.id]
         settings, records = self.settings, self._document["records"]
         kind = KINDS.get(settings["variant"])
-        mixing = [f"{settings['alpha']:g}", str(settings["k"])]
+        alpha, k = f"{settings['alpha']:g}", str(settings["k"])
         epochs = str(settings["epochs"]) if self.finished else f"{self._document['epochs']} of {settings['epochs']}"
         scores = [f"{float(records[-1][name]):.3f}" for name in ("test_accuracy", "test_ece")] if records else None
         when = datetime.fromisoformat(self._document["saved"]).astimezone()
         return [
             settings["variant"],
-            *([_NOT_TOLD] * 2 if kind is not None and not kind.pairs else mixing),
+            alpha if kind is None or kind.takes_alpha else _NOT_TOLD,
+            k if kind is None or kind.pairs else _NOT_TOLD,
             settings["model"],
             settings["data"],
             epochs,

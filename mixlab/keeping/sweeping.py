@@ -59,9 +59,9 @@ def sweep(
     loop is left; worker processes are ended then, and a cluster's worker ends the run that it has begun.
 
     Equal runs are trained once. A setting counts for the variants that have it: with the grid above "none" is trained
-    once for each seed, as without pairs there is no alpha. A run that fails (its loss is no longer finite, say, or a
-    panel of this process is at work on it) does not stop the others; when they are done, a SweepError lists those that
-    failed.
+    once for each seed, as without pairs there is no alpha; nor has "resizemix" one, whose law is its own. A run that
+    fails (its loss is no longer finite, say, or a panel of this process is at work on it) does not stop the others;
+    when they are done, a SweepError lists those that failed.
 
     Numbers depend in the last bits on how many threads torch has, as everywhere. With jobs the machine's threads are
     shared out among the workers, so that the same run can differ in its rounding from one trained with jobs=1; with

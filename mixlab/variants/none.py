@@ -15,6 +15,7 @@ class NoMixing(Variant):
     name = "none"
     about = "every example as it is"
     pairs = False
+    takes_alpha = False
     takes_images = False
 
     def draw(self, ask: Request) -> MixPlan:

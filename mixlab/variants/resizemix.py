@@ -20,6 +20,7 @@ class ResizeMix(Variant):
 
     name = "resizemix"
     about = "the partner's whole image shrunk into a box; λ is the share of pixels kept (Qin et al., 2020)"
+    takes_alpha = False
 
     def draw(self, ask: Request) -> MixPlan:
         """Sides of τ, about a uniform centre."""

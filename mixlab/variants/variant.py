@@ -86,6 +86,7 @@ class Variant(ABC):
         name: its key in VARIANTS.
         about: one line for menus, with its paper.
         pairs: it mixes each example with a partner.
+        takes_alpha: λ ~ Beta(alpha, alpha), or a law that follows from it.
         takes_images: it needs [B, C, H, W]; otherwise any [B, ...] will do.
         needs_model: it looks at the network, and at the labels, before it mixes.
         mixes_inside: it mixes hidden states, so that a batch cannot be mixed before the network sees it.
@@ -97,6 +98,7 @@ class Variant(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     pairs: ClassVar[bool] = True
+    takes_alpha: ClassVar[bool] = True
     takes_images: ClassVar[bool] = True
     needs_model: ClassVar[bool] = False
     mixes_inside: ClassVar[bool] = False
