@@ -198,7 +198,9 @@ def test_fstring_is_one_token_on_every_python():
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package whose modules are written by the test: `package(name=source)`; the digest of what is behind `one`."""
+    """A package whose modules are written by the test: `package(name=source)`; the digest of what is behind `one`, as
+    a new process would find it.
+    """
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "pathpack"
     folder.mkdir()
@@ -207,17 +209,19 @@ def package(tmp_path, monkeypatch):
     def write(**sources):
         for module, source in sources.items():
             (folder / f"{module}.py").write_text(textwrap.dedent(source))
-        importlib.invalidate_caches()
-        fingerprint._imports.cache_clear()
-        fingerprint.module_digest.cache_clear()
+        forget()
         found = modules_behind(["pathpack.one"], ["pathpack.beyond"])
         return {module: fingerprint.module_digest(module) for module in found}
 
+    def forget():
+        for module in [module for module in sys.modules if module.startswith("pathpack")]:
+            del sys.modules[module]
+        importlib.invalidate_caches()
+        fingerprint._imports.cache_clear()
+        fingerprint.module_digest.cache_clear()
+
     yield write
-    for module in [module for module in sys.modules if module.startswith("pathpack")]:
-        del sys.modules[module]
-    fingerprint._imports.cache_clear()
-    fingerprint.module_digest.cache_clear()
+    forget()
 
 
 def test_modules_behind_are_found_by_their_imports(package):
@@ -469,6 +473,39 @@ def test_code_that_is_reached_through_modules_counts(package):
     first = codes_behind([one.f])
     inner.K = 2
     assert codes_behind([one.f]) != first
+
+
+@pytest.mark.parametrize(
+    "inside", ["from pathpack.two import g", "from pathpack import two; g = two.g", "import pathpack.two as t; g = t.g"]
+)
+def test_what_a_function_imports_counts(package, inside):
+    package(one=f"def f(x):\n    {inside}\n    return g(x)\n", two="def g(x):\n    return x + 1\n")
+    from pathpack import one
+
+    first = codes_behind([one.f])
+    assert codes_behind([one.f]) == first
+    package(two="def g(x):\n    return x + 22\n")
+    from pathpack import one
+
+    assert codes_behind([one.f]) != first
+
+
+def test_code_that_runs_names_a_run_and_not_what_its_file_says_since(package):
+    package(one="def f(x):\n    return x + 1\n")
+    from pathpack import one
+
+    file = Path(one.__file__)
+    file.write_text("def f(x):\n    return x + 22\n")
+    stale = codes_behind([one.f])
+    said = f"{file} has changed since pathpack.one was imported, so that no run can be named by its code: "
+    fingerprint.module_digest.cache_clear()
+    with raising(RuntimeError, said, "restart Python"):
+        fingerprint.module_digest("pathpack.one")
+    package()
+    from pathpack import one
+
+    assert one.f(0) == 22
+    assert codes_behind([one.f]) != stale
 
 
 class Extra(Net):

@@ -6,19 +6,17 @@ is of the notes. So loops end, sharing does not matter, and a set has no order.
 
 import contextlib
 import copyreg
-import dis
 import enum
 import functools
 import hashlib
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import (
     BuiltinFunctionType,
     ClassMethodDescriptorType,
-    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MappingProxyType,
@@ -35,11 +33,10 @@ import torch
 from torch import Tensor, nn
 
 from mixlab._check import shown
-from mixlab.keeping.fingerprint import canonical, function_digest, sha256, tensors_digest
+from mixlab.keeping.fingerprint import canonical, function_digest, module_digest, modules_behind, sha256, tensors_digest
+from mixlab.keeping.reaching import enclosed, file_of, imports_in, is_foreign, is_installed, named_by, root_of
 
 OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})
-_INSTALLED = ("site-packages", "dist-packages")
-_FOREIGN = {"torch", "numpy", *sys.stdlib_module_names} - {"__main__"}
 # What does no arithmetic, or whose code is told elsewhere: its class is enough.
 _MACHINERY = (
     "logging",
@@ -55,7 +52,6 @@ _MACHINERY = (
 _DRAWING = ("Generator", "RandomState", "Random")
 _DESCRIPTORS = (ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType)
 _BUILT_IN = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, *_DESCRIPTORS)
-_GLOBAL, _ATTRIBUTE = ("LOAD_GLOBAL", "LOAD_NAME"), ("LOAD_ATTR", "LOAD_METHOD")
 
 # What tells of an object whose copy does not, or cannot be made. A context that decorates makes its generator anew.
 _OPENED: dict[type, Callable[[Any], tuple[Any, ...]]] = {
@@ -114,7 +110,7 @@ def digest_of(values: Iterable[Any], where: str, known: Mapping[int, str], roots
 
 def roots_of(things: Iterable[Any]) -> frozenset[str]:
     """The packages that classes and functions are from."""
-    return frozenset(_root(thing.__module__) for thing in things)
+    return frozenset(root_of(thing.__module__) for thing in things)
 
 
 def parts_of(module: nn.Module) -> dict[str, list[Any]]:
@@ -177,7 +173,7 @@ class _Walk:
             owner = getattr(value, "__self__", None)
             holder = None if isinstance(owner, (ModuleType, type)) else self._told(owner, where)
             return ["built-in", value.__qualname__, holder]
-        if isinstance(value, type) and (_is_foreign(value.__module__) or not self._is_followed(value.__module__)):
+        if isinstance(value, type) and (is_foreign(value.__module__) or not self._is_followed(value.__module__)):
             return ["class", _named(value)]
         if _is_machinery(kind):
             return ["machinery", _named(kind)]
@@ -216,18 +212,38 @@ class _Walk:
         original = getattr(function, "_torchdynamo_orig_callable", None)
         if original is not None:
             return ["compiled", self._told(original, function.__qualname__)]
-        module, parts, code = str(function.__globals__.get("__name__")), dict(_enclosed(function)), ""
-        if not _is_foreign(module) and self._is_followed(module):
-            code, named = function_digest(function), _named_by(function)
-            if _is_installed(module):  # its tables are caches and registries too; as it wrote them they are in its file
+        module, parts, code = str(function.__globals__.get("__name__")), dict(enclosed(function)), ""
+        if not is_foreign(module) and self._is_followed(module):
+            code, named = function_digest(function), named_by(function) | self._imported_by(function)
+            if is_installed(module):  # its tables are caches and registries too; as it wrote them they are in its file
                 code += _file_digest(module)
                 named = {name: part for name, part in named.items() if isinstance(part, (type, FunctionType))}
             parts |= named
         told = [[name, self._told(part, f"{name}, which {function.__qualname__} uses")] for name, part in parts.items()]
         return ["function", _named(function), code, told]
 
+    def _imported_by(self, function: FunctionType) -> dict[str, Any]:
+        """What a function imports when it runs: things out of modules, and digests of modules that it takes whole."""
+        found: dict[str, Any] = {}
+        for module, names in imports_in(function):
+            if is_foreign(module) or not self._is_followed(module):
+                continue
+            try:
+                home = import_module(module)  # as the function would do
+                parts = {
+                    name: getattr(home, name) if hasattr(home, name) else import_module(f"{module}.{name}")
+                    for name in names
+                }
+            except ImportError:  # which the function may expect
+                continue
+            for name, part in parts.items():
+                found[f"{module}.{name}"] = _module_digests(part.__name__) if isinstance(part, ModuleType) else part
+            if not names:
+                found[module] = _module_digests(module)
+        return found
+
     def _is_followed(self, module: str) -> bool:
-        return _root(module) in self._roots or not _is_installed(module)
+        return root_of(module) in self._roots or not is_installed(module)
 
 
 def _content(value: Any) -> str | None:
@@ -272,72 +288,17 @@ def _reduced(value: Any, where: str) -> list[Any]:
     return [kind, made, arguments, state, *(None if part is None else list(part) for part in (items, pairs))]
 
 
-def _enclosed(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function closes over, its defaults, and its attributes."""
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not filled yet
-            yield name, None
-    for place, value in enumerate(function.__defaults__ or ()):
-        yield f"default {place}", value
-    yield from sorted((function.__kwdefaults__ or {}).items())
-    yield from sorted((name, value) for name, value in vars(function).items() if not name.startswith("_"))
-
-
-def _named_by(function: FunctionType) -> dict[str, Any]:
-    """What a function finds by name when it runs: globals, and through modules that are not foreign what is in them."""
-    found: dict[str, Any] = {}
-    for code in _codes(function.__code__):
-        path, value = "", None
-        for step in dis.get_instructions(code):
-            if step.opname in _GLOBAL and step.argval in function.__globals__:
-                path, value = step.argval, function.__globals__[step.argval]
-            elif step.opname in _ATTRIBUTE and _leads_on(value) and hasattr(value, step.argval):
-                path, value = f"{path}.{step.argval}", getattr(value, step.argval)
-            else:
-                value = value if step.opname == "EXTENDED_ARG" else None
-                continue
-            if not path.startswith("__"):
-                found[path] = value
-    return dict(sorted(found.items()))
-
-
-def _leads_on(value: Any) -> bool:
-    return isinstance(value, ModuleType) and not _is_foreign(value.__name__)
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _codes(part)
+def _module_digests(name: str) -> dict[str, str]:
+    return {module: module_digest(module) for module in modules_behind([name], ())}
 
 
 def _named(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
-def _root(module: Any) -> str:
-    return str(module).partition(".")[0]
-
-
-def _is_foreign(module: str) -> bool:
-    """Whether a module is torch's, numpy's or Python's own, of which the name says enough."""
-    return _root(module) in _FOREIGN
-
-
-def _is_installed(module: str) -> bool:
-    return _root(module) not in ("mixlab", "__main__") and any(place in _file(module) for place in _INSTALLED)
-
-
-def _file(module: str) -> str:
-    return getattr(sys.modules.get(module), "__file__", None) or ""
-
-
 @functools.cache
 def _file_digest(module: str) -> str:
-    return hashlib.sha256(Path(_file(module)).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(file_of(module)).read_bytes()).hexdigest()
 
 
 def _is_machinery(kind: type) -> bool:

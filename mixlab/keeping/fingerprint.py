@@ -7,10 +7,12 @@ import importlib.util
 import inspect
 import io
 import json
+import sys
 import textwrap
 import tokenize
 from collections.abc import Iterable, Iterator
-from types import CodeType, FunctionType
+from importlib.abc import InspectLoader
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -46,7 +48,7 @@ def tokens(source: str) -> list[str]:
     Raises SyntaxError or tokenize.TokenError for what is not Python.
     """
     docstrings, in_docstring = _docstrings(ast.parse(source)), False
-    lines = source.splitlines(keepends=True)
+    lines = io.StringIO(source).readlines()  # as tokenize counts them; splitlines() ends lines at a form feed too
     found: list[str] = []
     open_at: list[tuple[int, int]] = []  # f-strings under way; from Python 3.12 on they come in pieces
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -112,8 +114,38 @@ def modules_behind(roots: Iterable[str], beyond: Iterable[str]) -> tuple[str, ..
 
 @functools.cache
 def module_digest(name: str) -> str:
-    """The sha256 of a module's tokens."""
-    return sha256(canonical(tokens(_source(name))))
+    """The sha256 of a module's tokens.
+
+    Raises RuntimeError if its source is not here, or no longer the one that was imported.
+    """
+    source = _source(name)
+    if (module := sys.modules.get(name)) is not None:
+        file = str(module.__file__)
+        if not _codes_in(source, file).issuperset(_running(module, file)):
+            raise RuntimeError(
+                f"{file} has changed since {name} was imported, so that no run can be named by its code: restart Python"
+            )
+    return sha256(canonical(tokens(source)))
+
+
+@functools.cache
+def _codes_in(source: str, file: str) -> frozenset[CodeType]:
+    """All code that a source compiles to; equal codes stand in the same lines and do the same."""
+    waiting, found = [InspectLoader.source_to_code(source, file)], set()
+    while waiting:
+        found.add(code := waiting.pop())
+        waiting.extend(part for part in code.co_consts if isinstance(part, CodeType))
+    return frozenset(found)
+
+
+def _running(module: ModuleType, file: str) -> Iterator[CodeType]:
+    """The code of a module's functions and methods, as they were imported."""
+    for value in vars(module).values():
+        for member in vars(value).values() if isinstance(value, type) else (value,):
+            inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            function = inspect.unwrap(inner) if callable(inner) else inner
+            if isinstance(function, FunctionType) and function.__code__.co_filename == file:
+                yield function.__code__
 
 
 @functools.cache
@@ -149,7 +181,7 @@ def _source(name: str) -> str:
 
 
 def function_digest(function: FunctionType) -> str:
-    """The sha256 of a function's tokens or, where its source is not to be had, of its bytecode."""
+    """The sha256 of a function's tokens or, where its source is not to be had or has changed since, of its bytecode."""
     code = function.__code__
     return _code_digest(code, function.__doc__, code.co_filename)
 
@@ -160,6 +192,9 @@ def _code_digest(code: CodeType, doc: str | None, _file: str) -> str:
     try:
         if code.co_name == "<lambda>":  # whose source is the whole line, others' code included
             raise OSError("no source of its own")
+        lines, _ = inspect.findsource(code)
+        if code not in _codes_in("".join(lines), code.co_filename):
+            raise OSError("its file has changed since it was imported")
         return sha256(canonical(tokens(textwrap.dedent(inspect.getsource(code)))))
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
         return sha256(canonical(_bytecode(code, doc)))
