@@ -6,7 +6,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -157,7 +157,7 @@ class Loop(ABC, Generic[R]):
         self._loss_sum = self._loss_sum + loss
         self._loss_count += 1
         if self.device.type == "cpu":
-            self._check_finite()
+            self.check_finite()
         self._training_seconds += time.perf_counter() - began
 
     def _chosen(self) -> Tensor:
@@ -175,7 +175,8 @@ class Loop(ABC, Generic[R]):
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _check_finite(self) -> None:
+    def check_finite(self) -> None:
+        """Raise FloatingPointError if the loss is no longer finite. On CUDA this waits for the steps under way."""
         if not math.isfinite(self._loss_sum):
             raise self._divergence()
 
@@ -194,13 +195,14 @@ class Loop(ABC, Generic[R]):
         under_way = self.step_count % self.steps_per_epoch > 0
         tensors = {name: _copied(tensor) for name, tensor in self._kept().items()}
         tensors |= {name: stream.get_state() for name, stream in self._streams().items()}
-        tensors |= {
-            f"velocity.{name}": _copied(velocity)
+        moving = {
+            name: velocity
             for name, parameter in self.model.named_parameters()
             if (velocity := self.optimiser.velocities.get(parameter)) is not None
         }
+        tensors |= {f"velocity.{name}": _copied(velocity) for name, velocity in moving.items()}
         tensors["order"] = _copied(self._order if under_way else self._order[:0])
-        return State(tensors, {"training": self._training(), **self._progress()})
+        return State(tensors, {"training": self._training(), "moving": sorted(moving), **self._progress()})
 
     def restore(self, state: State) -> None:
         """Go on from here as the training did from which the state was taken: on one machine's CPU, to the bit.
@@ -215,7 +217,7 @@ class Loop(ABC, Generic[R]):
             raise TypeError(f"state must be a State, as Trainer.state() gives it, got {_check.shown(state)}")
         numbers, tensors = state.numbers, state.tensors
         self._check_numbers(numbers)
-        self._check_tensors(tensors, under_way=numbers["step_count"] % self.steps_per_epoch > 0)
+        self._check_tensors(tensors, numbers)
         with torch.no_grad():
             for name, kept in self._kept().items():
                 kept.copy_(tensors[name])
@@ -259,7 +261,7 @@ class Loop(ABC, Generic[R]):
             here, there = (repr(part[name]) if name in part else "none" for part in (ours, theirs))
             if name not in ours or name not in theirs or _plain(ours[name]) != _plain(theirs[name]):
                 raise ValueError(f"state must be of a training with {name} {here}, got one with {there}")
-        wanted = {"training", *self._progress()}
+        wanted = {"training", "moving", *self._progress()}
         if numbers.keys() != wanted:
             raise ValueError(f"state must hold the numbers {sorted(wanted)}, got {sorted(numbers)}")
         for name in ("step_count", "loss_count"):
@@ -267,25 +269,59 @@ class Loop(ABC, Generic[R]):
         for name in ("loss_sum", "training_seconds", *(["seconds"] if numbers["seconds"] is not None else [])):
             _check.number(f"{name} of state", numbers[name], -math.inf, math.inf)
 
-    def _check_tensors(self, tensors: dict[str, Tensor], *, under_way: bool) -> None:
+    def _check_tensors(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         wanted = self._kept() | {name: stream.get_state() for name, stream in self._streams().items()}
+        under_way = numbers["step_count"] % self.steps_per_epoch > 0
         wanted["order"] = torch.empty(self._examples if under_way else 0, dtype=torch.int64, device="meta")
-        trained = {
+        wanted |= {
             f"velocity.{name}": parameter
             for name, parameter in self.model.named_parameters()
-            if parameter in self.optimiser.velocities
+            if parameter in self.optimiser.velocities and name in numbers["moving"]
         }
         for name in {**wanted, **tensors}:
-            like, came = wanted.get(name, trained.get(name)), tensors.get(name)
+            like, came = wanted.get(name), tensors.get(name)
             here, there = ("none" if part is None else _check.shown(part) for part in (like, came))
             if here != there:
                 raise ValueError(f"state must be of a training with {name!r} {here}, got one with {there}")
+        for name, stream in self._streams().items():
+            check_stream(name, tensors[name], stream.device)
+        order = tensors["order"]
+        if under_way and not torch.equal(order.sort().values, torch.arange(self._examples)):
+            raise ValueError(f"state must hold each of {self._examples:,} examples once in 'order', got another order")
+
+
+def check_stream(name: str, state: Tensor, device: torch.device) -> None:
+    """Raise ValueError unless a generator of this device can be in this state."""
+    try:
+        torch.Generator(device).set_state(state)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"the state of {name} must be one of a generator, got {error}") from None
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """All parameters and buffers by name, those too that `state_dict` leaves out."""
     parts = (model.named_parameters, model.named_buffers)
     return {name: tensor for part in parts for name, tensor in part(remove_duplicate=False)}
+
+
+def copies_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of `tensors_of` a model, on the CPU and contiguous, each with memory of its own."""
+    return {name: _copied(tensor) for name, tensor in tensors_of(model).items()}
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights, as `copies_of` and `Run.weights` give them, into the model's own, which keep their layout.
+
+    Raises ValueError, and changes nothing, if the names, shapes or types are not the model's.
+    """
+    own = tensors_of(model)
+    ours, theirs = ({name: _check.shown(tensor.detach()) for name, tensor in part.items()} for part in (own, weights))
+    if ours != theirs:
+        name = min(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
+        raise ValueError(f"weights must be those of the model: {name} is {theirs.get(name)}, not {ours.get(name)}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])
 
 
 def _plain(value: Any) -> str:

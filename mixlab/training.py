@@ -160,8 +160,8 @@ class Trainer(Loop[Record]):
         self._views = _check_views(views)
         lookahead = _check.flag("lookahead", lookahead)
         self._compile = _check.flag("compile", compile)
-        if dtype not in (None, torch.float32, torch.bfloat16):
-            raise TypeError(f"dtype must be torch.float32, torch.bfloat16 or None, got {_check.shown(dtype)}")
+        if dtype is not None:
+            _check_dtype(dtype, "torch.float32, torch.bfloat16 or None")
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         super().__init__(
@@ -267,7 +267,7 @@ class Trainer(Loop[Record]):
         """Measure the model on the test images, and start a new mean of the training loss."""
         waiting = time.perf_counter()
         self._began = waiting if self._began is None else self._began
-        self._check_finite()  # on CUDA this waits for the steps under way, whose time is training, not evaluation
+        self.check_finite()  # on CUDA this waits for the steps under way, whose time is training, not evaluation
         began = time.perf_counter()
         self._training_seconds += began - waiting
         try:
@@ -326,13 +326,15 @@ def predict(
         views: of each image, 1, 2 or 6, see `Trainer`; the logits are the mean of theirs.
 
     Raises:
-        TypeError, ValueError: the model is no torch.nn.Module, the split is no Split, or another number of views.
+        TypeError, ValueError: the model is no torch.nn.Module, the split is no Split, or another dtype or number of
+            views.
         FloatingPointError: a logit is NaN or infinite.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     if not isinstance(split, Split):
         raise TypeError(f"split must be a Split, such as data.test, got {_check.shown(split)}")
+    _check_dtype(dtype, "torch.float32 or torch.bfloat16")
     device, views = split.images.device, _check_views(views)
     tables = []
     with evaluating(model), torch.no_grad():
@@ -351,6 +353,11 @@ def predict(
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def _check_dtype(dtype: torch.dtype, wanted: str) -> None:
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise TypeError(f"dtype must be {wanted}, got {_check.shown(dtype)}")
 
 
 def _check_views(views: int) -> int:

@@ -6,22 +6,29 @@ import math
 import pickle
 import warnings
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 
 import pytest
 import torch
-from tiny_runs import PLAIN, Net, contents, dataset, flat, net, plain_records, raising, tiny_run
-from torch import nn
+from tiny_runs import (
+    GIVEN,
+    MIXUP,
+    PLAIN,
+    Net,
+    contents,
+    dataset,
+    flat,
+    leave_after,
+    net,
+    plain_records,
+    raising,
+    tiny_run,
+)
 
 import mixlab as mx
 from mixlab.keeping import durable
-from mixlab.keeping._globals import GlobalStream, may_draw
 from mixlab.keeping.durable import opened
-from mixlab.keeping.store import CHECKPOINT, RUN, Store, StoreError, _sealed
+from mixlab.keeping.store import CHECKPOINT, Store, StoreError
 from mixlab.keeping.stored import record_numbers, records_from, reliability_table
-
-GIVEN = {"epochs": 3, "dtype": torch.float32, "device": "cpu", "batch_size": 8}
-MIXUP = mx.Mixer("mixup", alpha=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -138,20 +145,12 @@ def test_run_goes_to_another_process_without_its_model(root):
     with raising(
         StoreError,
         f"run {run.id} has a model of your own, Net: build one, and give it the weights by ",
-        "model.load_state_dict(run.weights())",
+        "mixlab.loop.fill(model, run.weights())",
     ):
         _ = again.model
 
 
 # Broken off.
-
-
-def leave_after(root, epochs, model=None, **changed):
-    with opened(model or net(), dataset(), MIXUP, root=root, **{**GIVEN, **changed}) as training:
-        for record in training:
-            if record.epoch == epochs:
-                break
-    return training
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
@@ -234,6 +233,24 @@ def test_divergence_keeps_what_was_finished(tmp_path):
     assert not run.finished
     assert 4 <= len(run.history) < 9, "half of the training stands still"
     assert [record.epoch for record in run.history] == list(range(1, len(run.history) + 1))
+
+
+def test_divergence_that_a_step_does_not_see_ends_the_run_before_it_is_stored(tmp_path, monkeypatch):
+    """As on CUDA, where no step waits for its loss, in an epoch that is not evaluated."""
+    with opened(net(), dataset(), MIXUP, root=tmp_path, learning_rate=1e6, every=3, **GIVEN) as training:
+        real = training.trainer.step
+
+        def step():
+            with monkeypatch.context() as patch:
+                patch.setattr(training.trainer, "check_finite", lambda: None)
+                patch.setattr(training.trainer, "_loss_sum", float("nan"))
+                real()
+
+        monkeypatch.setattr(training.trainer, "step", step)
+        training.trainer._loss_sum = float("nan")
+        with pytest.raises(FloatingPointError, match=r"^the loss is no longer finite at step 3 of 9"):
+            list(training)
+    assert not (tmp_path / training.id / CHECKPOINT).exists()
 
 
 # Step by step.
@@ -355,186 +372,6 @@ def test_model_that_changes_a_plain_attribute_is_told_of_after_an_epoch(tmp_path
     assert len(mx.runs(tmp_path)) == 0
 
 
-# torch's global generator.
-
-
-def test_callers_generator_goes_on_as_if_nothing_had_been(tmp_path):
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    tiny_run(tmp_path)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_dropout_depends_on_the_seed_alone(tmp_path):
-    torch.manual_seed(1)
-    one = contents(tiny_run(tmp_path / "a"))
-    torch.manual_seed(2)
-    two = contents(tiny_run(tmp_path / "b"))
-    assert one == two
-    generator = GlobalStream(net(), torch.device("cpu"), 0)
-    with generator:
-        first = torch.rand(3)
-    with generator:
-        second = torch.rand(3)
-    again = GlobalStream(net(), torch.device("cpu"), 0)
-    with again:
-        assert torch.equal(torch.rand(6), torch.cat([first, second]))
-    with GlobalStream(net(), torch.device("cpu"), 1):
-        assert not torch.equal(torch.rand(3), first)
-
-
-def test_generator_is_put_back_after_an_error():
-    before = torch.get_rng_state()
-    with pytest.raises(TypeError), GlobalStream(net(), torch.device("cpu"), 0):
-        torch.rand("three")
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def with_hook(module):
-    module.register_forward_hook(lambda _module, _given, out: out + torch.rand(()))
-    return module
-
-
-@pytest.mark.parametrize(
-    ("model", "draws"),
-    [
-        (nn.Sequential(nn.Linear(2, 2), nn.Dropout2d(0.1)), True),
-        (nn.LSTM(2, 2, num_layers=2, dropout=0.1), True),
-        (nn.LSTM(2, 2), False),
-        (nn.RReLU(), True),
-        (nn.FractionalMaxPool2d(2, output_ratio=0.5), True),
-        (nn.FractionalMaxPool3d(2, output_ratio=0.5), True),
-        (with_hook(nn.Linear(2, 2)), True),
-        (torch.fx.symbolic_trace(nn.Linear(2, 2)), True),
-        (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), False),
-        (net(), True),
-        (mx.models.quick(10), False),
-    ],
-)
-def test_who_may_draw(model, draws):
-    assert may_draw(model) is draws
-
-
-@pytest.mark.parametrize("name", mx.models.MODELS)
-def test_mixlabs_own_nets_leave_the_global_generator_alone(name):
-    model = getattr(mx.models, name)(3)
-    before = torch.get_rng_state()
-    model.train()(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    assert torch.equal(torch.get_rng_state(), before) or may_draw(model)
-
-
-# The table.
-
-
-def copies(root, target, count):
-    """Runs of other ids with the files of one, an hour apart, the last the newest."""
-    (run,) = mx.runs(root)
-    began = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    for number in range(count):
-        folder = target / f"{number:016x}"
-        folder.mkdir(parents=True)
-        for file in (root / run.id).iterdir():
-            (folder / file.name).write_bytes(file.read_bytes())
-        document = json.loads((folder / RUN).read_text())
-        document.pop("sha256")
-        document |= {"id": folder.name, "saved": (began + timedelta(hours=number)).isoformat()}
-        (folder / RUN).write_text(json.dumps(_sealed(document)))
-
-
-def test_runs_are_a_table_newest_first_with_unfinished_and_damaged_ones(tmp_path, root):
-    copies(root, tmp_path, 2)
-    leave_after(tmp_path, 1)
-    (tmp_path / f"{0:016x}" / RUN).write_text("nonsense")
-    runs = mx.runs(tmp_path)
-    unfinished, finished, damaged = runs
-    assert (unfinished.finished, finished.finished, damaged.finished) == (False, True, False)
-    head, *rows = repr(runs).splitlines()
-    assert head.split() == ["variant", "alpha", "k", "model", "data", "epochs", "seed", "accuracy", "ECE", "when", "id"]
-    score = finished.history[-1]
-    assert rows[0].split()[:8] == ["mixup", "0.4", "1", "Net", "tiny", "1", "of", "3"]
-    when = datetime(2026, 1, 1, 1, tzinfo=timezone.utc).astimezone()
-    assert rows[1].split() == [
-        *("mixup", "0.4", "1", "Net", "tiny", "3", "0"),
-        *(f"{score.test_accuracy:.3f}", f"{score.test_ece:.3f}", f"{when:%Y-%m-%d}", f"{when:%H:%M}", f"{1:016x}"),
-    ]
-    assert rows[2].startswith("damaged: run.json is not what was written for this run")
-    page = runs._repr_html_()
-    assert page.count("<tr>") == 4
-    assert '<th scope="col">variant</th>' in page
-    assert "<td>1 of 3</td>" in page
-    assert isinstance(runs[1:], mx.Runs)
-    assert runs[-1] is damaged
-
-
-def test_what_is_not_there_yet_cannot_be_asked(tmp_path):
-    leave_after(tmp_path, 1)
-    (run,) = mx.runs(tmp_path)
-    assert len(run.history) == 1
-    assert repr(run).startswith(f"Run({run.id}, mixup α=0.4 k=1, Net on tiny, epochs 1 of 3, seed 0: accuracy ")
-    for ask in (lambda: run.predictions, run.weights, lambda: run.model):
-        with raising(StoreError, f"run {run.id} is not finished: epoch 1 of 3; mixlab.run with its arguments goes on"):
-            ask()
-    tiny_run(tmp_path)
-    (stale,) = [mx.Run(Store(tmp_path), run.id, run._told, finished=False)]
-    with raising(StoreError, f"run {run.id} has moved on since it was listed; list the runs again"):
-        _ = stale.history
-
-
-def test_damaged_run_says_so_whatever_is_asked(tmp_path, root):
-    copies(root, tmp_path, 1)
-    (tmp_path / f"{0:016x}" / "weights.safetensors").unlink()
-    (run,) = mx.runs(tmp_path)
-    assert repr(run) == "Run(0000000000000000, damaged: weights.safetensors is not there)"
-    for ask in (lambda: run.settings, lambda: run.history, lambda: run.predictions, run.weights, lambda: run.sessions):
-        with raising(
-            StoreError,
-            "run 0000000000000000 is damaged (weights.safetensors is not there); mixlab.run with ",
-            "its arguments trains it again",
-        ):
-            ask()
-
-
-def test_file_that_is_damaged_after_listing_says_so_when_it_is_read(tmp_path, root):
-    copies(root, tmp_path, 1)
-    (run,) = mx.runs(tmp_path)
-    path = tmp_path / run.id / "weights.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(
-        StoreError, match=r"^run 0+ is damaged \(weights\.safetensors does not have the sha256 that run\.json tells\); "
-    ):
-        run.weights()
-
-
-def test_no_runs(tmp_path):
-    runs = mx.runs(tmp_path / "nowhere")
-    assert (len(runs), repr(runs), runs._repr_html_()) == (0, "no runs", "<p>no runs</p>")
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_long_table_is_cut_and_reads_no_tensors(tmp_path, root, monkeypatch):
-    copies(root, tmp_path, 103)
-    monkeypatch.setattr(Store, "tensors", lambda *_: pytest.fail("tensors were read"))
-    runs = mx.runs(tmp_path)
-    assert len(runs) == 103
-    assert len(repr(runs).splitlines()) == 102
-    assert repr(runs).splitlines()[-1] == "and 3 more"
-    assert "<p>and 3 more</p>" in runs._repr_html_()
-    assert [run.id for run in runs] == [f"{number:016x}" for number in reversed(range(103))]
-
-
-def test_what_is_shown_is_escaped(tmp_path):
-    tiny_run(tmp_path, data=replace(dataset(), name="<b>tiny</b>"), mixer=None)
-    assert "<td>&lt;b&gt;tiny&lt;/b&gt;</td>" in mx.runs(tmp_path)._repr_html_()
-    assert "<td>–</td><td>–</td>" in mx.runs(tmp_path)._repr_html_(), "none has no alpha and no k"
-
-
-def test_runs_are_made_of_runs_alone(root):
-    (run,) = mx.runs(root)
-    assert len(mx.Runs([run, run])) == 2
-    with raising(TypeError, "runs must be Runs, as mx.run and mx.runs give them, got 3"):
-        mx.Runs([3])
-
-
 # Wrong arguments, and what is shown.
 
 
@@ -553,6 +390,11 @@ def test_runs_are_made_of_runs_alone(root):
         ({"epochs": 0}, ValueError, "epochs must be an integer of at least 1, got 0"),
         ({"seed": 0.5}, TypeError, "seed must be an integer from 0 to 9223372036854775807, got 0.5"),
         ({"model": "quick", "seed": 0.5}, TypeError, "seed must be an integer from 0 to 9223372036854775807, got 0.5"),
+        (
+            {"model": "quick", "name": "quick"},
+            ValueError,
+            "name must be left out where model is a name itself, 'quick', got 'quick'",
+        ),
         ({"root": 3}, TypeError, "root must be a path, got 3"),
         ({"progress": 1}, TypeError, "progress must be True or False, got 1"),
         ({"learning_rat": 1}, TypeError, "Trainer.__init__() got an unexpected keyword argument 'learning_rat'"),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.data import Dataset
 from mixlab.keeping.fingerprint import canonical
-from mixlab.loop import Loop, State
+from mixlab.loop import Loop, State, copies_of, fill
 from mixlab.schedules import Steps
 from mixlab.spiral_training import SpiralTrainer
 from mixlab.spirals import SpiralNet, spirals
@@ -335,9 +335,24 @@ WRONG: list[tuple[str, Callable[[Dataset], Any], str]] = [
         "no numbers",
         lambda d: edited(d, lambda s: s.numbers.pop("loss_sum")),
         (
-            "state must hold the numbers ['loss_count', 'loss_sum', 'seconds', 'step_count', 'training', "
-            "'training_seconds'], got ['loss_count', 'seconds', 'step_count', 'training', 'training_seconds']"
+            "state must hold the numbers ['loss_count', 'loss_sum', 'moving', 'seconds', 'step_count', 'training', "
+            "'training_seconds'], got ['loss_count', 'moving', 'seconds', 'step_count', 'training', 'training_seconds']"
         ),
+    ),
+    (
+        "no velocity",
+        lambda d: edited(d, lambda s: s.tensors.pop("velocity.body.0.weight"), steps=1),
+        WITH + "'velocity.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
+    ),
+    (
+        "no generator's state",
+        lambda d: edited(d, lambda s: s.tensors["order_stream"].fill_(255)),
+        "the state of order_stream must be one of a generator, got Invalid mt19937 state",
+    ),
+    (
+        "an example twice",
+        lambda d: edited(d, lambda s: s.tensors["order"].fill_(3), steps=1),
+        "state must hold each of 160 examples once in 'order', got another order",
     ),
     (
         "too many steps",
@@ -352,6 +367,21 @@ WRONG: list[tuple[str, Callable[[Dataset], Any], str]] = [
 ]
 
 
+def test_weights_fill_a_model_or_leave_it_as_it_is() -> None:
+    model, other = Net(), Net()
+    weights = copies_of(other) | {"calls": torch.tensor(5)}
+    fill(model, weights)
+    assert int(model.calls) == 5
+    found = copies_of(model)
+    with pytest.raises(
+        ValueError, match=r"^weights must be those of the model: body\.0\.weight is None, not "
+    ):
+        fill(model, {name: torch.zeros_like(part) for name, part in weights.items() if name != "body.0.weight"})
+    for name, part in weights.items():
+        assert torch.equal(found[name], part)
+        assert torch.equal(copies_of(model)[name], part)
+
+
 def narrow() -> Net:
     model = Net()
     model.body[4] = nn.Conv2d(8, 16, 4, stride=2, padding=1)
@@ -359,8 +389,10 @@ def narrow() -> Net:
     return model
 
 
-def edited(data: Dataset, edit: Callable[[State], object]) -> State:
-    state = fit(data).state()
+def edited(data: Dataset, edit: Callable[[State], object], steps: int = 0) -> State:
+    trainer = fit(data)
+    walked(trainer, steps)
+    state = trainer.state()
     edit(state)
     return state
 

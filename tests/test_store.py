@@ -4,41 +4,25 @@ import ast
 import errno
 import io
 import json
-import multiprocessing
 import os
 import pickle
-import platform
 import stat
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save
-from tiny_runs import contents, dataset, net, plain_records, tiny_run
+from tiny_runs import contents, dataset, leave_after, net, plain_records, tiny_run
 
 import mixlab as mx
 from mixlab import _cache
 from mixlab.keeping import _locks
-from mixlab.keeping.durable import opened
 from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, RUN, WEIGHTS, Store, StoreError, _sealed
 
 ROOT = Path(mx.__file__).parent
-GIVEN = {"epochs": 3, "dtype": torch.float32, "device": "cpu", "batch_size": 8}
-
-
-def broken_off(root, after=2, **changed):
-    """A run whose training was left after so many epochs; its id."""
-    with opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=root, **{**GIVEN, **changed}) as training:
-        for record in training:
-            if record.epoch == after:
-                break
-    return training.id
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +39,7 @@ def names(root):
 
 
 def test_a_finished_run_is_four_files_and_a_broken_off_one_a_checkpoint(tmp_path):
-    run = broken_off(tmp_path)
+    run = leave_after(tmp_path, 2).id
     assert names(tmp_path) == [run, f"{run}/{CHECKPOINT}", "store.json"]
     assert tiny_run(tmp_path).id == run
     assert names(tmp_path) == [run, *(f"{run}/{name}" for name in (PREDICTIONS, RUN, WEIGHTS)), "store.json"]
@@ -140,7 +124,7 @@ DAMAGE = {
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("name", [CHECKPOINT, WEIGHTS, PREDICTIONS])
 def test_damaged_tensors_are_set_aside_with_a_message_and_trained_again(name, how, tmp_path, capsys, wanted):
-    run = broken_off(tmp_path) if name == CHECKPOINT else tiny_run(tmp_path).id
+    run = leave_after(tmp_path, 2).id if name == CHECKPOINT else tiny_run(tmp_path).id
     path = tmp_path / run / name
     damaged = DAMAGE[how](path.read_bytes())
     path.write_bytes(damaged)
@@ -215,7 +199,7 @@ def test_damaged_json_is_set_aside_and_listed_as_damaged_before(change, tmp_path
 
 @pytest.mark.parametrize("name", [CHECKPOINT, WEIGHTS, PREDICTIONS, RUN, "store.json"])
 def test_pickle_in_place_of_a_file_is_not_run(name, tmp_path, wanted):
-    run = broken_off(tmp_path) if name == CHECKPOINT else tiny_run(tmp_path).id
+    run = leave_after(tmp_path, 2).id if name == CHECKPOINT else tiny_run(tmp_path).id
     path = tmp_path / name if name == "store.json" else tmp_path / run / name
     bomb = tmp_path / "went off"
     buffer = io.BytesIO()
@@ -229,13 +213,13 @@ def test_pickle_in_place_of_a_file_is_not_run(name, tmp_path, wanted):
 
 def test_checkpoint_of_another_training_is_set_aside(tmp_path, capsys, wanted):
     """Whole, but under a name that is not its own; and one that is whole and does not fit."""
-    run, other = broken_off(tmp_path), broken_off(tmp_path, learning_rate=0.1)
+    run, other = leave_after(tmp_path, 2).id, leave_after(tmp_path, 2, learning_rate=0.1).id
     (tmp_path / run / CHECKPOINT).write_bytes((tmp_path / other / CHECKPOINT).read_bytes())
     assert contents(tiny_run(tmp_path)) == wanted
     assert f"run {run} is damaged ({CHECKPOINT} is not what was written for this run)" in capsys.readouterr().err
 
     store = Store(tmp_path / "b")
-    broken_off(store.root)
+    leave_after(store.root, 2)
     document, tensors = store.checkpoint(run)
     tensors["model.head.bias"] = torch.zeros(4)
     del document["tensors"]
@@ -248,7 +232,7 @@ def test_checkpoint_of_another_training_is_set_aside(tmp_path, capsys, wanted):
 
 
 def test_checkpoint_that_does_not_tell_its_epochs_is_listed_as_damaged(tmp_path):
-    run, store = broken_off(tmp_path), Store(tmp_path)
+    run, store = leave_after(tmp_path, 2).id, Store(tmp_path)
     document, tensors = store.checkpoint(run)
     for name in ("epochs", "tensors"):
         del document[name]
@@ -449,128 +433,3 @@ def test_root_comes_from_the_argument_then_the_environment_then_the_cache(tmp_pa
     assert Store().root == tmp_path / "mixlab" / "runs"
     with pytest.raises(TypeError, match=r"^root must be a path, got 3$"):
         mx.runs(3)
-
-
-# One at a time.
-
-
-def ask(root, said, answers):
-    """In another process: ask for the tiny run, and pass on what stderr is told."""
-    sys.stderr = SimpleNamespace(write=said.put, flush=lambda: None)
-    run = tiny_run(root)
-    answers.put((contents(run), run.sessions))
-
-
-def test_two_processes_train_a_run_once_and_the_second_says_for_whom_it_waits(tmp_path, wanted):
-    context = multiprocessing.get_context("spawn")
-    said, answers = context.Queue(), context.Queue()
-    process = context.Process(target=ask, args=(tmp_path, said, answers))
-    with opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=tmp_path, **GIVEN) as training:
-        process.start()
-        line = said.get(timeout=60)
-        assert (
-            line == f"mixlab: process {os.getpid()} on {platform.node()} is training run {training.id}; waiting for it"
-        )
-        for _ in training:
-            pass
-        mine = training.finish()
-    found, sessions = answers.get(timeout=60)
-    process.join()
-    assert found == contents(mine) == wanted
-    assert [(session["pid"], session["epochs"]) for session in sessions] == [(os.getpid(), [0, 3])]
-    assert said.get(timeout=60) == "\n"
-    assert said.empty()
-
-
-def test_run_that_this_process_trains_already_is_an_error_and_no_deadlock(tmp_path):
-    with opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=tmp_path, **GIVEN) as training:
-        with pytest.raises(StoreError) as caught:
-            tiny_run(tmp_path)
-        assert str(caught.value) == (
-            f"run {training.id} is being trained in this process already, by thread 'MainThread': wait for it, or stop "
-            "it there"
-        )
-        seen = []
-
-        def elsewhere():
-            with pytest.raises(StoreError):
-                tiny_run(tmp_path)
-            seen.append(1)
-
-        thread = threading.Thread(target=elsewhere)
-        thread.start()
-        thread.join(30)
-        assert seen
-    assert tiny_run(tmp_path).finished
-
-
-def hold(root, held, finish, finished, leave):
-    """In another process: hold the tiny run, finish it when asked to, and leave it when asked to."""
-    with opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=root, **GIVEN) as training:
-        held.set()
-        finish.wait(60)
-        list(training)
-        training.finish()
-        finished.set()
-        leave.wait(60)
-
-
-def test_waiting_can_be_given_up_and_a_finished_run_waits_for_nobody(tmp_path, wanted):
-    context = multiprocessing.get_context("spawn")
-    held, finish, finished, leave = (context.Event() for _ in range(4))
-    process = context.Process(target=hold, args=(tmp_path, held, finish, finished, leave))
-    process.start()
-    assert held.wait(60)
-    said = []
-
-    def wait(line):
-        said.append(line)
-        if len(said) == 3:
-            raise KeyboardInterrupt
-
-    def ask():
-        return opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=tmp_path, wait=wait, **GIVEN)
-
-    with pytest.raises(KeyboardInterrupt), ask():
-        pass
-    line = f"process {process.pid} on {platform.node()} is training run {wanted['id']}; waiting for it"
-    assert said == [line] * 3
-    finish.set()
-    assert finished.wait(60)
-    with ask() as training:
-        assert contents(training.finish()) == wanted
-    assert len(said) == 3
-    assert process.is_alive()
-    leave.set()
-    process.join()
-
-
-def test_block_may_be_left_in_another_thread(tmp_path):
-    """As a panel's generator is closed by whoever collects it."""
-    block = opened(net(), dataset(), mx.Mixer("mixup", alpha=0.4), root=tmp_path, **GIVEN)
-    block.__enter__()
-    thread = threading.Thread(target=block.__exit__, args=(None, None, None))
-    thread.start()
-    thread.join()
-    assert tiny_run(tmp_path).finished
-
-
-def test_unknown_holder_is_another_process(tmp_path, capsys, monkeypatch):
-    from filelock import FileLock
-
-    store = Store(tmp_path)
-    store.prepare()
-    monkeypatch.setattr(_locks, "_PATIENCE", 0.1)
-    other, taken = FileLock(tmp_path / "abc.lock", thread_local=False), threading.Event()
-
-    def hold():
-        with other:
-            taken.set()
-            time.sleep(0.5)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    taken.wait()
-    with _locks.held(store, "abc"):
-        assert capsys.readouterr().err == "mixlab: another process is training run abc; waiting for it\n"
-    thread.join()

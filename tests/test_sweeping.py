@@ -215,7 +215,7 @@ def test_ctrl_c_ends_the_workers_and_the_store_stays_whole(tmp_path):
     until(lambda: not any(alive(pid) for _, pid in found))
     stored = mx.runs(tmp_path)
     assert 1 <= len(stored) <= 2
-    assert all(not run.finished and not run.damaged and run.history for run in stored)
+    assert all(not run.finished and run.fault is None and run.history for run in stored)
 
 
 def test_images_that_are_damaged_in_the_store_are_written_anew(data, tmp_path, capsys):

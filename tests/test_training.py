@@ -307,6 +307,11 @@ def test_evaluating_changes_nothing(data: Dataset) -> None:
     assert plain[-1].test_accuracy == trainer.evaluate().test_accuracy
 
 
+def test_predict_takes_two_types_of_arithmetic(data: Dataset) -> None:
+    with pytest.raises(TypeError, match=r"^dtype must be torch\.float32 or torch\.bfloat16, got torch\.float16$"):
+        predict(mx.models.quick(10), data.test, data.normalisation, dtype=torch.float16)
+
+
 def test_predict_leaves_the_mode_as_it_was(data: Dataset) -> None:
     model = mx.models.quick(10)
     for mode in (True, False):

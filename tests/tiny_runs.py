@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data import Dataset, Split
+from mixlab.keeping.durable import Training, opened
 
 PLAIN = {"dtype": torch.float32, "device": "cpu", "batch_size": 8, "progress": False}
+GIVEN = {"epochs": 3} | {name: value for name, value in PLAIN.items() if name != "progress"}  # as `opened` takes it
+MIXUP = mx.Mixer("mixup", alpha=0.4)
 CLOCKED = ("images_per_second", "seconds", "seconds_left")  # all that may differ between equal runs
 
 
@@ -47,9 +50,18 @@ def dataset(seed: int = 0, train: int = 24, test: int = 12) -> Dataset:
 
 def tiny_run(root: Path, **changed: Any) -> mx.Run:
     """The tiny run, or one with other arguments."""
-    arguments = {"epochs": 3, "mixer": mx.Mixer("mixup", alpha=0.4), "model": None, "data": None, **PLAIN, **changed}
+    arguments = {"epochs": 3, "mixer": MIXUP, "model": None, "data": None, **PLAIN, **changed}
     model, data, mixer = (arguments.pop(name) for name in ("model", "data", "mixer"))
     return mx.run(model or net(), data or dataset(), mixer, root=root, **arguments)
+
+
+def leave_after(root: Path, epochs: int, model: nn.Module | None = None, **changed: Any) -> Training:
+    """The training of the tiny run, left after so many epochs."""
+    with opened(model or net(), dataset(), MIXUP, root=root, **{**GIVEN, **changed}) as training:
+        for record in training:
+            if record.epoch == epochs:
+                break
+    return training
 
 
 def plain_records(records: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mixlab.keeping.describing import OF_EVERY_MODULE
 from mixlab.keeping.fingerprint import sha256
+from mixlab.loop import check_stream
 
 _one_at_a_time = threading.RLock()  # the generators are the process's, and a panel trains beside a cell
 _STEADY = ("torch.nn.", "mixlab.")  # whose modules draw only where one of these is among them, or a dropout
@@ -44,14 +45,16 @@ class GlobalStream:
         self._callers: list[Tensor] = []
 
     def __enter__(self) -> None:
-        _one_at_a_time.acquire()
-        self._callers = self._swapped(self._states)
+        if self._devices:
+            _one_at_a_time.acquire()
+            self._callers = self._swapped(self._states)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._states = self._swapped(self._callers)
-        _one_at_a_time.release()
+        if self._devices:
+            self._states = self._swapped(self._callers)
+            _one_at_a_time.release()
 
     def state(self) -> dict[str, Tensor]:
         """Where the stream stands, by names for a checkpoint."""
@@ -64,9 +67,8 @@ class GlobalStream:
         """
         found = copy(self)
         found._states = [state[name] for name in self.state()]
-        for own, came in zip(self._states, found._states, strict=True):
-            if (own.dtype, own.shape) != (came.dtype, came.shape):
-                raise ValueError("the state of torch's global generator has another length")
+        for place, came in zip(self._devices, found._states, strict=True):
+            check_stream("torch's global generator", came, place)
         return found
 
     def _swapped(self, states: list[Tensor]) -> list[Tensor]:

@@ -93,7 +93,9 @@ def codes_behind(things: Iterable[Any], known: Mapping[int, str] | None = None) 
     return _Walk(known or {}, roots_of(things)).digest(_Bag, things, "its code")
 
 
-def digest_of(values: Iterable[Any], where: str, known: Mapping[int, str], roots: frozenset[str]) -> str:
+def digest_of(
+    values: Iterable[Any], where: str, known: Mapping[int, str], roots: frozenset[str], *, argument: str = "model"
+) -> str:
     """The sha256 of values: tensors by their bytes, functions and classes by their code, objects by what they hold.
 
     Args:
@@ -101,11 +103,12 @@ def digest_of(values: Iterable[Any], where: str, known: Mapping[int, str], roots
         where: they are, for messages.
         known: ids of objects that are told by a name.
         roots: packages to follow although they are installed, as `roots_of` gives them.
+        argument: whose values they are, for messages.
 
     Raises:
         ValueError: something cannot be described, or is a generator of random numbers, whose state is in no checkpoint.
     """
-    return _Walk(known, roots).digest(tuple, values, where)
+    return _Walk(known, roots, argument).digest(tuple, values, where)
 
 
 def roots_of(things: Iterable[Any]) -> frozenset[str]:
@@ -127,8 +130,8 @@ def parts_of(module: nn.Module) -> dict[str, list[Any]]:
 
 
 class _Walk:
-    def __init__(self, known: Mapping[int, str], roots: frozenset[str]) -> None:
-        self._known, self._roots = known, roots
+    def __init__(self, known: Mapping[int, str], roots: frozenset[str], argument: str = "model") -> None:
+        self._known, self._roots, self._argument = known, roots, argument
         self._notes: dict[int, Note] = {}
         self._met: list[tuple[Any, str]] = []  # all of them are kept, so that no id is used twice
 
@@ -196,7 +199,7 @@ class _Walk:
         for kind, parts in _OPENED.items():
             if isinstance(value, kind):
                 return [kind.__name__, *map(told, parts(value))]
-        return ["object", *map(told, _reduced(value, where))]
+        return ["object", *map(told, _reduced(value, where, self._argument))]
 
     def _class(self, kind: type) -> Note:
         members = []
@@ -266,12 +269,12 @@ def _resolved(note: Note, labels: dict[int, str]) -> Any:
     return [_resolved(part, labels) for part in note] if isinstance(note, (list, tuple)) else note
 
 
-def _reduced(value: Any, where: str) -> list[Any]:
+def _reduced(value: Any, where: str, argument: str) -> list[Any]:
     """The class of an object and what a copy would be made of: its attributes, for most."""
     kind = type(value)
     if kind.__name__ in _DRAWING:
         raise ValueError(
-            "model must draw from torch's global generator, for a run that can be taken up again, got "
+            f"{argument} must draw from torch's global generator, for a run that can be taken up again, got "
             f"{shown(value)} in {where}"
         )
     try:
@@ -279,8 +282,8 @@ def _reduced(value: Any, where: str) -> list[Any]:
         reduced = value.__reduce_ex__(4) if own is None else own(value)
     except Exception:  # noqa: BLE001  # an object may raise anything here
         raise ValueError(
-            f"model must be made of what can be told by its value, for a run that is named by it, got {shown(value)} "
-            f"in {where}"
+            f"{argument} must be made of what can be told by its value, for a run that is named by it, got "
+            f"{shown(value)} in {where}"
         ) from None
     if isinstance(reduced, str):
         return [kind, reduced]

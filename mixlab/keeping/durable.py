@@ -12,14 +12,13 @@ from torch import nn
 
 from mixlab import _check, models
 from mixlab._cache import first_line
-from mixlab._check import shown
 from mixlab.data import Dataset
 from mixlab.keeping._globals import GlobalStream, spared
 from mixlab.keeping._locks import held
 from mixlab.keeping.identity import attributes, identity, name_of
 from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.keeping.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
-from mixlab.loop import State, tensors_of
+from mixlab.loop import State, copies_of, fill
 from mixlab.mixing import Mixer
 from mixlab.training import Record, Trainer
 
@@ -75,7 +74,7 @@ def run(
 
 
 def runs(root: str | os.PathLike[str] | None = None) -> Runs:
-    """The stored runs, newest first, as a table; unfinished and damaged ones too.
+    """The stored runs, newest first, as a table; unfinished ones too, and those that are damaged or cannot be read.
 
     Args:
         root: the folder of the store, as for `run`; it need not be there.
@@ -91,8 +90,8 @@ def runs(root: str | os.PathLike[str] | None = None) -> Runs:
             if (head := store.head(name)) is not None:
                 document, finished = head
                 found.append((document["saved"], Run(store, name, document, finished=finished)))
-        except DamagedError as error:
-            found.append(("", Run(store, name, {}, finished=False, damaged=str(error))))
+        except StoreError as error:
+            found.append(("", Run(store, name, {}, finished=False, fault=error)))
     return Runs(run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True))
 
 
@@ -157,7 +156,7 @@ class Training:
         self._store, self._model, self._identity = store, model, found
         self._attributes = attributes(trainer.model)
         self._global = GlobalStream(trainer.model, trainer.device, found["training"]["seed"])
-        self._initial = self._weights()
+        self._initial = copies_of(trainer.model)
         self._sessions: list[dict[str, Any]] = []
         self._began, self._first, self.epochs = _now(), 0, 0
         self._stored: Run | None = None
@@ -191,6 +190,7 @@ class Training:
             if trainer.step_count % trainer.steps_per_epoch:
                 return None
             record = trainer.evaluate() if trainer.due else None
+            trainer.check_finite()  # on CUDA only `evaluate` has looked at the loss
         self.epochs += 1
         self.records += () if record is None else (record,)
         self._check_attributes()
@@ -214,7 +214,7 @@ class Training:
             with self._global:
                 test = (trainer.tested or trainer.predictions()).cpu()  # the latter if this sitting trained nothing
             table = {"logits": test.logits, "labels": test.labels, RELIABILITY: reliability_table(self.records)}
-            files = {WEIGHTS: self._weights(), PREDICTIONS: table}
+            files = {WEIGHTS: copies_of(trainer.model), PREDICTIONS: table}
             document = self._store.write_run(self.id, self._document(), files)
             self._stored = self._run(document)
         return self._stored
@@ -238,7 +238,7 @@ class Training:
     def _let_go(self) -> None:
         """Give the model its initial weights again, unless the run is finished."""
         if self._stored is None:
-            _fill(self.trainer.model, self._initial)
+            fill(self.trainer.model, self._initial)
 
     def _find(self) -> bool:
         head = self._store.head(self.id)
@@ -246,7 +246,10 @@ class Training:
             return False
         weights, table = (self._store.tensors(self.id, name, head[0]) for name in (WEIGHTS, PREDICTIONS))
         records = records_from(head[0], table)
-        _fill(self.trainer.model, weights)
+        try:
+            fill(self.trainer.model, weights)
+        except ValueError as error:
+            raise DamagedError(f"{WEIGHTS} is not of this run: {error}") from None
         self._stored, self.records, self.epochs = self._run(head[0]), records, self.trainer.epochs
         return True
 
@@ -261,11 +264,6 @@ class Training:
             raise DamagedError(f"{CHECKPOINT} is not of this run: {first_line(error)}") from None
         self.records, self._sessions, self._global = records, sessions, stream
         self._first = self.epochs = self.trainer.step_count // self.trainer.steps_per_epoch
-
-    def _weights(self) -> Tensors:
-        """Copies of the model's parameters and buffers, as a checkpoint holds them."""
-        kept, part = self.trainer.state().tensors, "model."
-        return {name.removeprefix(part): tensor for name, tensor in kept.items() if name.startswith(part)}
 
     def _run(self, document: Document) -> Run:
         name = {"model": self._model} if self._model in models.MODELS else {}  # another may have called it by its class
@@ -325,20 +323,10 @@ def _module(model: nn.Module | str, data: Dataset, seed: int, name: str | None) 
     """The name to show of a model, and the module, built if it came by name."""
     if not isinstance(model, str):
         return type(model).__qualname__ if name is None else _check.choice("name", name, models.MODELS), model
+    if name is not None:
+        raise ValueError(f"name must be left out where model is a name itself, {model!r}, got {_check.shown(name)}")
     build = getattr(models, _check.choice("model", model, models.MODELS))
     return model, build(len(data.classes) if isinstance(data, Dataset) else 2, seed=seed)
-
-
-def _fill(model: nn.Module, weights: Tensors) -> None:
-    """Copy weights into the model's own, once they are seen to fit."""
-    own = tensors_of(model)
-    ours, theirs = ({name: shown(tensor.detach()) for name, tensor in part.items()} for part in (own, weights))
-    if ours != theirs:
-        name = min(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
-        raise DamagedError(f"{WEIGHTS} is not of this run: {name} is {theirs.get(name)}, not {ours.get(name)}")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])
 
 
 def _now() -> str:

@@ -3,7 +3,6 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from mixlab.keeping.describing import codes_behind, digest_of, parts_of, roots_of
@@ -62,8 +61,7 @@ def settings_of(found: dict[str, Any]) -> dict[str, Any]:
 def weights_digest(model: nn.Module) -> str:
     """The sha256 of all parameters and buffers, and of which ones are trained."""
     trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    flags = torch.tensor(list(trained.values()), dtype=torch.bool)
-    return sha256(canonical([tensors_digest(tensors_of(model)), sorted(trained), tensors_digest({"flags": flags})]))
+    return sha256(canonical([tensors_digest(tensors_of(model)), trained]))
 
 
 def attributes(model: nn.Module) -> dict[str, Any]:
@@ -95,7 +93,7 @@ def _plain(value: Any) -> Any:
     try:
         canonical(value)
     except (TypeError, ValueError):
-        return digest_of([value], "a setting of mixer", {}, frozenset())
+        return digest_of([value], "a setting of mixer", {}, frozenset(), argument="mixer")
     return value
 
 

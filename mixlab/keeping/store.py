@@ -82,9 +82,12 @@ class Store:
     def ids(self) -> list[str]:
         """The runs that are here, also half-made ones."""
         self.check_format()
-        if not self.root.is_dir():
+        try:
+            return sorted(entry.name for entry in self.root.iterdir() if _ID.fullmatch(entry.name))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(entry.name for entry in self.root.iterdir() if _ID.fullmatch(entry.name))
+        except OSError as error:
+            raise self._unreadable(self.root, error) from None
 
     def check_format(self) -> None:
         """Raise StoreError if the folder is of a newer mixlab."""
@@ -266,6 +269,8 @@ class Store:
                 size = self.file(run, name).stat().st_size
             except FileNotFoundError:
                 raise DamagedError(f"{name} is not there") from None
+            except OSError as error:
+                raise self._unreadable(self.file(run, name), error) from None
             if size != _sizes(document, name)["bytes"]:
                 raise DamagedError(f"{name} has {size:,} bytes, not the {_sizes(document, name)['bytes']:,} of {RUN}")
 

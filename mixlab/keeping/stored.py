@@ -15,6 +15,7 @@ from mixlab import _check, models
 from mixlab.calibration import Reliability
 from mixlab.keeping.identity import settings_of
 from mixlab.keeping.store import PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
+from mixlab.loop import fill
 from mixlab.predictions import Predictions
 from mixlab.training import Record
 from mixlab.variants import KINDS
@@ -32,7 +33,7 @@ class Run:
     Attributes:
         id: sixteen hexadecimal digits, of the sha256 of all that determines the run.
         finished: whether all its epochs are done.
-        damaged: what is wrong with it, or "". Nothing else can be asked of a damaged run.
+        fault: the StoreError that says why it cannot be read, or None. Nothing else can be asked of such a run.
     """
 
     def __init__(
@@ -43,15 +44,15 @@ class Run:
         *,
         finished: bool,
         model: nn.Module | None = None,
-        damaged: str = "",
+        fault: StoreError | None = None,
     ) -> None:
-        self.id, self.finished, self.damaged = run, finished, damaged
+        self.id, self.finished, self.fault = run, finished, fault
         self._store, self._told, self._model = store, document, model
 
     def __repr__(self) -> str:
-        if self.damaged:
-            return f"Run({self.id}, damaged: {self.damaged})"
-        row = dict(zip(_COLUMNS, self._row(), strict=True))
+        row = self._row()
+        if self.fault is not None:
+            return f"Run({self.id}, {row['variant']})"
         what = f"{row['model']} on {row['data']}, epochs {row['epochs']}, seed {row['seed']}"
         scores = f": accuracy {row['accuracy']}, ECE {row['ECE']}" if self._document["records"] else ""
         mixing = row["variant"] if row["alpha"] == _NOT_TOLD else f"{row['variant']} α={row['alpha']} k={row['k']}"
@@ -59,7 +60,7 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """To another process go words alone: the store has the rest."""
-        return {name: vars(self)[name] for name in ("id", "finished", "damaged", "_store", "_told")} | {"_model": None}
+        return {name: vars(self)[name] for name in ("id", "finished", "fault", "_store", "_told")} | {"_model": None}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -121,60 +122,64 @@ class Run:
             if name not in models.MODELS:
                 raise StoreError(
                     f"run {self.id} has a model of your own, {name}: build one, and give it the weights by "
-                    "model.load_state_dict(run.weights())"
+                    "mixlab.loop.fill(model, run.weights())"
                 )
             model: nn.Module = getattr(models, name)(len(self._document["classes"]))
-            model.load_state_dict(weights)
+            fill(model, weights)
             self._model = model
         return self._model
 
     @property
     def _document(self) -> Document:
-        if self.damaged:
-            raise StoreError(
-                f"run {self.id} is damaged ({self.damaged}); mixlab.run with its arguments trains it again"
-            )
+        if self.fault is not None:
+            raise _told_of(self.id, self.fault)
         return self._told
 
     def _finished(self, name: str) -> Tensors:
         _ = self._document  # which tells of damage first
         if not self.finished:
-            epochs = dict(zip(_COLUMNS, self._row(), strict=True))["epochs"]
+            epochs = self._row()["epochs"]
             raise StoreError(f"run {self.id} is not finished: epoch {epochs}; mixlab.run with its arguments goes on")
-        return self._tensors(name)
-
-    def _tensors(self, name: str) -> Tensors:
         return self._read(lambda: self._store.tensors(self.id, name, self._document))
 
     def _read(self, read: Callable[[], T]) -> T:
         try:
             return read()
         except DamagedError as error:
-            raise StoreError(
-                f"run {self.id} is damaged ({error}); mixlab.run with its arguments trains it again"
-            ) from None
+            raise _told_of(self.id, error) from None
 
-    def _row(self) -> list[str]:
-        if self.damaged:
-            return [f"damaged: {self.damaged}", *[_NOT_TOLD] * (len(_COLUMNS) - 2), self.id]
+    def _row(self) -> dict[str, str]:
+        """Its cells, by column; the first says of a run that cannot be read why."""
+        if self.fault is not None:
+            what = "damaged" if isinstance(self.fault, DamagedError) else "unreadable"
+            return dict.fromkeys(_COLUMNS, _NOT_TOLD) | {"variant": f"{what}: {self.fault}", "id": self.id}
         settings, records = self.settings, self._document["records"]
         kind = KINDS.get(settings["variant"])
         alpha, k = f"{settings['alpha']:g}", str(settings["k"])
         epochs = str(settings["epochs"]) if self.finished else f"{self._document['epochs']} of {settings['epochs']}"
-        scores = [f"{float(records[-1][name]):.3f}" for name in ("test_accuracy", "test_ece")] if records else None
+        accuracy, ece = (
+            f"{float(records[-1][name]):.3f}" if records else _NOT_TOLD for name in ("test_accuracy", "test_ece")
+        )
         when = datetime.fromisoformat(self._document["saved"]).astimezone()
-        return [
-            settings["variant"],
-            alpha if kind is None or kind.takes_alpha else _NOT_TOLD,
-            k if kind is None or kind.pairs else _NOT_TOLD,
-            settings["model"],
-            settings["data"],
-            epochs,
-            str(settings["seed"]),
-            *(scores or [_NOT_TOLD] * 2),
-            f"{when:%Y-%m-%d %H:%M}",
-            self.id,
-        ]
+        return {
+            "variant": settings["variant"],
+            "alpha": alpha if kind is None or kind.takes_alpha else _NOT_TOLD,
+            "k": k if kind is None or kind.pairs else _NOT_TOLD,
+            "model": settings["model"],
+            "data": settings["data"],
+            "epochs": epochs,
+            "seed": str(settings["seed"]),
+            "accuracy": accuracy,
+            "ECE": ece,
+            "when": f"{when:%Y-%m-%d %H:%M}",
+            "id": self.id,
+        }
+
+
+def _told_of(run: str, fault: StoreError) -> StoreError:
+    if not isinstance(fault, DamagedError):
+        return fault
+    return StoreError(f"run {run} is damaged ({fault}); mixlab.run with its arguments trains it again")
 
 
 class Runs(Sequence[Run]):
@@ -220,7 +225,8 @@ class Runs(Sequence[Run]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
     def _rows(self) -> list[list[str]]:
-        return [run._row() for run in self._runs[:_MOST_ROWS]]
+        rows = [run._row() for run in self._runs[:_MOST_ROWS]]
+        return [[row[column] for column in _COLUMNS] for row in rows]
 
     def _more(self) -> list[str]:
         left = len(self._runs) - _MOST_ROWS

@@ -11,6 +11,7 @@ from torch import nn
 from mixlab.keeping.durable import Training, opened
 from mixlab.keeping.store import StoreError
 from mixlab.keeping.stored import Run
+from mixlab.loop import copies_of, fill
 from mixlab.panels._courses import Course
 from mixlab.training import Record, Trainer
 
@@ -115,9 +116,9 @@ def kept(
         try:
             yield Kept(work)
         finally:
-            trained = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+            trained = copies_of(net)
             stack.close()  # which gives the net of an unfinished run its first weights again
-            net.load_state_dict(trained)
+            fill(net, trained)
 
 
 def _why(error: Exception) -> str:
