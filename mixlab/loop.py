@@ -24,8 +24,8 @@ R = TypeVar("R")  # what an evaluation gives
 class State:
     """All that the rest of a training depends on, as `Loop.state` takes it and `Loop.restore` puts it back.
 
-    Not in it: torch's global generator, from which a model's own dropout draws, and what a model keeps anywhere else
-    than in parameters and buffers.
+    Not in it: torch's global generator, from which a model's own dropout draws (`mixlab.run` keeps that itself), and
+    what a model keeps anywhere else than in parameters and buffers.
 
     Attributes:
         tensors: by name, on the CPU and contiguous, each with memory of its own: parameters and buffers ("model.NAME"),

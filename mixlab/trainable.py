@@ -11,7 +11,10 @@ from mixlab.modes import evaluating
 
 
 def check_data(data: Dataset) -> Dataset:
-    """The data, once it is seen that a network can be trained on it and tested."""
+    """The data, once it is seen that a network can be trained on it and tested.
+
+    Raises TypeError unless it is a Dataset, ValueError unless it has images of one size that vary, of every class.
+    """
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
     if len(data.train) < 2 or len(data.test) == 0:
@@ -29,7 +32,11 @@ def check_data(data: Dataset) -> Dataset:
 
 
 def check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Module:
-    """The model, on its device and in channels_last, once it has been seen to give one logit for each class."""
+    """The model, moved to its device and to channels_last, and then seen to give one logit for each class.
+
+    Raises TypeError unless it is a Module, ValueError if it does not take the images, gives another number of logits,
+    or has nothing to be trained.
+    """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -40,7 +47,10 @@ def check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mod
 
 
 def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
-    """Raise unless the model, on this device, gives one logit for each class; it is run once, in evaluation mode."""
+    """Raise ValueError unless the model, on this device, gives one logit for each class.
+
+    It is run once, in evaluation mode.
+    """
     shape = [2, *data.train.images.shape[1:]]
     look = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
     try:
@@ -59,7 +69,10 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
 
 
 def check_freeze(freeze: Mapping[str, int] | None, model: nn.Module, epochs: int) -> dict[str, int]:
-    """After how many epochs parameters rest, by name; raises unless all are trained, and one is in every epoch."""
+    """After how many epochs parameters rest, by name.
+
+    Raises TypeError unless it is a mapping to integers, ValueError unless all are trained, and one is in every epoch.
+    """
     wanted = "freeze must be a mapping from names of trained parameters to epochs"
     if not isinstance(freeze, Mapping | None):
         raise TypeError(f"{wanted}, got {_check.shown(freeze)}")

@@ -37,7 +37,8 @@ class Record:
         step, steps: batches done, and batches in all.
         train_loss: mean loss, in nats, of the batches since the last record, on what was trained on (mixed, augmented).
         test_accuracy, test_nll, test_ece: on the clean test images; NLL in nats, ECE over 15 bins.
-        images_per_second: training images taken from the data, while training (evaluations not counted).
+        images_per_second: training images taken from the data in a second of training.
+        training_seconds: in steps; evaluations and pauses are not counted.
         seconds: since the training began, evaluations and pauses included.
         seconds_left: for the remaining steps at the present rate, evaluations included.
         reliability: the state behind the test numbers, for intervals and the diagram.
@@ -51,6 +52,7 @@ class Record:
     test_nll: float
     test_ece: float
     images_per_second: float
+    training_seconds: float
     seconds: float
     seconds_left: float
     reliability: Reliability
@@ -89,7 +91,8 @@ class Trainer(Loop[Record]):
         label_smoothing: share of each target spread over all classes, in [0, 1].
         augment: random crops and flips.
         flip: "random", or "alternating": drawn for the first epoch, the other way round in every second.
-        pad: the largest shift of a crop, in pixels; 4 is the habit of long runs, 2 gains more in a few epochs.
+        pad: the largest shift of a crop, in pixels, cut to one less than an image's shorter side; 4 is the habit of
+            long runs, 2 gains more in a few epochs.
         border: what a crop finds outside, "mirror" or "black".
         cutout_side: side in pixels of a square hidden in each image; 0 for none.
         views: of each test image: 1, itself; 2, mirrored as well; 6, both also shifted by a pixel (`mixlab.augment`).
@@ -287,6 +290,7 @@ class Trainer(Loop[Record]):
             test_nll=reliability.nll(),
             test_ece=reliability.ece(),
             images_per_second=rate * self.batch_size,
+            training_seconds=self._training_seconds,
             seconds=now - self._began,
             seconds_left=left / rate + (now - began) * left / (self.every * self.steps_per_epoch),
             reliability=reliability,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load, save
+from tiny_runs import CLOCKED
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -75,7 +76,7 @@ def walked(trainer: Loop[Any], steps: int) -> list[Any]:
 
 def measured(records: list[mx.Record]) -> list[Any]:
     """All in them but what a clock says."""
-    clocks = {"seconds": 0.0, "seconds_left": 0.0, "images_per_second": 0.0, "reliability": None}
+    clocks = dict.fromkeys(CLOCKED, 0.0) | {"reliability": None}
     return [replace(record, **clocks) for record in records]  # type: ignore[arg-type]
 
 
@@ -373,9 +374,7 @@ def test_weights_fill_a_model_or_leave_it_as_it_is() -> None:
     fill(model, weights)
     assert int(model.calls) == 5
     found = copies_of(model)
-    with pytest.raises(
-        ValueError, match=r"^weights must be those of the model: body\.0\.weight is None, not "
-    ):
+    with pytest.raises(ValueError, match=r"^weights must be those of the model: body\.0\.weight is None, not "):
         fill(model, {name: torch.zeros_like(part) for name, part in weights.items() if name != "body.0.weight"})
     for name, part in weights.items():
         assert torch.equal(found[name], part)

@@ -31,7 +31,7 @@ class Kept(Course[Record]):
         elif self.records:
             self.origin = f"Taken up from the store at epoch {self.records[-1].epoch:g}."
         if self.records:
-            self.kept, self._seconds = self.records[-1].epoch, self._seconds_at(self.records[-1])
+            self.kept, self._seconds = self.records[-1].epoch, self.records[-1].training_seconds
 
     @property
     def done(self) -> bool:
@@ -59,7 +59,7 @@ class Kept(Course[Record]):
         record, self.unkept = self._training.records[-1], why
         if not why:
             self.kept = record.epoch
-        self._seconds = self._seconds_at(record)
+        self._seconds = record.training_seconds
         if self.done and not why:
             self._finish()
         return record
@@ -70,10 +70,6 @@ class Kept(Course[Record]):
         except StoreError as error:
             self.unkept = _why(error)
             return None
-
-    def _seconds_at(self, record: Record) -> float:
-        """Of training, without evaluations."""
-        return record.step * self.trainer.batch_size / record.images_per_second
 
 
 @contextmanager
