@@ -58,7 +58,7 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`; otherwise name the nearest one."""
     options = list(allowed)
     if value in options:
-        return str(value)
+        return options[options.index(value)]  # which a member of an Enum of texts is equal to, but not the same as
     near = difflib.get_close_matches(str(value).lower(), options, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {shown(value)}{hint}")

@@ -34,9 +34,10 @@ class Augmentation:
     def __post_init__(self, side: int) -> None:
         _check.flag("augment", self.augment)
         _check.choice("flip", self.flip, FLIPS)
-        _check.integer("pad", self.pad, 0)
+        pad = min(_check.integer("pad", self.pad, 0), side - 1)  # a border can be mirrored once
         _check.choice("border", self.border, BORDERS)
-        _check.integer("cutout_side", self.cutout_side, 0, side)
+        object.__setattr__(self, "pad", pad)
+        object.__setattr__(self, "cutout_side", _check.integer("cutout_side", self.cutout_side, 0, side))
 
     @property
     def alternates(self) -> bool:
@@ -53,8 +54,7 @@ class Augmentation:
     def __call__(self, images: Tensor, flip: Tensor | None, generator: torch.Generator) -> Tensor:
         """The images [B, C, H, W], moved, flipped and cut; `flip` [B] says which to flip, and None draws them."""
         if self.augment:
-            pad = min(self.pad, min(images.shape[-2:]) - 1)  # a border can be mirrored once
-            images = crop_and_flip(images, pad, generator, flip=flip, border=self.border)
+            images = crop_and_flip(images, self.pad, generator, flip=flip, border=self.border)
         if self.cutout_side:
             images = cutout(images, self.cutout_side, generator)
         return images

@@ -5,10 +5,10 @@ Images stay uint8 until a batch is made of them; a full set is mapped from its f
 
 import hashlib
 import os
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import platformdirs
 import torch
@@ -21,6 +21,7 @@ from mixlab._official import find_official
 from mixlab._sets import CIFAR10, SETS, SetSpec
 from mixlab.sources import fetch, say
 
+T = TypeVar("T")
 NAMES = (*SETS, "shapes", "auto")
 SHAPES_TRAIN, SHAPES_TRAIN_MOST, SHAPES_TEST = 10_000, 50_000, 5_000
 IMAGES = "a uint8 tensor of images with shape [N, channels, height, width]"
@@ -61,15 +62,26 @@ class Split:
 class Dataset:
     """A training and a test split of the same classes; labels are indices into `classes`.
 
-    Raises ValueError if a label has no class.
+    Raises TypeError or ValueError unless name is a text, train and test are Splits, classes are different texts, and
+    every label has a class.
     """
 
     name: str
     train: Split
     test: Split
     classes: tuple[str, ...]
+    _computed: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a text, got {shown(self.name)}")
+        for name, split in (("train", self.train), ("test", self.test)):
+            if not isinstance(split, Split):
+                raise TypeError(f"{name} must be a Split, got {shown(split)}")
+        named = isinstance(self.classes, (tuple, list)) and all(isinstance(name, str) for name in self.classes)
+        if not named or len(set(self.classes)) < len(self.classes):
+            raise TypeError(f"classes must be a tuple of different texts, got {shown(self.classes)}")
+        object.__setattr__(self, "classes", tuple(self.classes))
         for name, split in (("train.labels", self.train), ("test.labels", self.test)):
             class_labels(name, split.labels, classes=len(self.classes))
 
@@ -77,9 +89,32 @@ class Dataset:
         sizes = f"train {len(self.train):,}, test {len(self.test):,}, {len(self.classes)} classes"
         return f'Dataset("{self.name}", {sizes})'
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """The sha256 of all images and labels of both splits, and of their shapes, as hexadecimal digits."""
+        """The sha256 of all images and labels of both splits, and of their shapes, as hexadecimal digits.
+
+        Computed once, and again after torch has written into a tensor.
+        """
+        return self._as_they_are("digest", self._digest)
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel over the training pixels, in units where white is 1.
+
+        Exact: the 256 values are counted, and the moments taken from the counts in float64. Computed once, and again
+        after torch has written into the images.
+        """
+        return self._as_they_are("normalisation", self._normalisation)
+
+    def _as_they_are(self, name: str, compute: Callable[[], T]) -> T:
+        """What was computed of the tensors, unless one of them has been written into since."""
+        now = tuple(part._version for split in (self.train, self.test) for part in (split.images, split.labels))
+        then, value = self._computed.get(name, (None, None))
+        if then != now:
+            self._computed[name] = (now, value := compute())
+        return cast("T", value)
+
+    def _digest(self) -> str:
         total = hashlib.sha256()
         for split in (self.train, self.test):
             for part in (split.images, split.labels):
@@ -88,12 +123,7 @@ class Dataset:
                     total.update(part[start : start + 1000].cpu().contiguous().numpy().data)
         return total.hexdigest()
 
-    @cached_property
-    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel over the training pixels, in units where white is 1.
-
-        Exact: the 256 values are counted, and the moments taken from the counts in float64.
-        """
+    def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         images = self.train.images
         counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
         for start in range(0, len(images), 1000):

@@ -37,6 +37,9 @@ class State:
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"State(step {self.numbers.get('step_count')}, {len(self.tensors)} tensors)"
+
 
 class Loop(ABC, Generic[R]):
     """A training, a step at a time; iterate for what `evaluate` gives after each epoch, and leave the loop to stop.
@@ -171,8 +174,9 @@ class Loop(ABC, Generic[R]):
         """The loss of the next batch, or of its first `size` examples, once the parameters have its gradients."""
         chosen = self._chosen()[:size]
         self.optimiser.zero_grad()
-        loss = self._loss(chosen)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.enable_grad():
+            loss = self._loss(chosen)
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def check_finite(self) -> None:
@@ -180,9 +184,9 @@ class Loop(ABC, Generic[R]):
         if not math.isfinite(self._loss_sum):
             raise self._divergence()
 
-    def _divergence(self) -> FloatingPointError:
+    def _divergence(self, what: str = "the loss") -> FloatingPointError:
         place = f"step {self.step_count:,} of {self.steps:,}"
-        return FloatingPointError(f"the loss is no longer finite at {place}; lower learning_rate, now {self._peak:g}")
+        return FloatingPointError(f"{what} is no longer finite at {place}; lower learning_rate, now {self._peak:g}")
 
     def _mean_loss(self) -> float:
         """The mean since this was asked for last; NaN without any batch."""

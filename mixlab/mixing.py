@@ -22,6 +22,11 @@ PARTNERS = {
 _COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct")
 
 
+def counts(name: str, kind: type[Variant] | Variant) -> bool:
+    """Whether a setting changes anything for this variant: without pairs, nothing that says how pairs are mixed."""
+    return name not in _COMMON or (kind.pairs and (name != "alpha" or kind.takes_alpha))
+
+
 @dataclass(frozen=True, eq=False)
 class Mixed:
     """A mixed batch: inputs, both labels of each, and the weight of the first.

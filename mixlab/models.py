@@ -5,7 +5,6 @@ A name, a number of classes and a seed determine every initial weight.
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from mixlab import _check
@@ -13,6 +12,7 @@ from mixlab.airnets import Airbench, Quick, patch_covariance, whitening
 from mixlab.resnets import ResNet
 from mixlab.resnets import preact_resnet18 as _preact_resnet18
 from mixlab.resnets import resnet18 as _resnet18
+from mixlab.sparing import spared
 
 
 def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
@@ -104,6 +104,5 @@ def _check_images(images: Tensor) -> Tensor:
 def _seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
     """What `build` makes when the global CPU generator starts at `seed`; afterwards that generator is as before."""
     seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with spared(seed):
         return build()

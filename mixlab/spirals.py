@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab import _check
+from mixlab.sparing import spared
 
 WIDTH = 64  # of the layers before and after the bottleneck
 
@@ -65,8 +66,7 @@ class SpiralNet(nn.Module):
         super().__init__()
         classes = _check.integer("classes", classes, 2)
         seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with spared(seed):
             self.block1, self.block2, self.block3 = _blocks(2, WIDTH, WIDTH, WIDTH)
             self.bottleneck = nn.Linear(WIDTH, 2)
             self.block4, self.block5 = _blocks(2, WIDTH, WIDTH)

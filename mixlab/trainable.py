@@ -13,12 +13,15 @@ from mixlab.modes import evaluating
 def check_data(data: Dataset) -> Dataset:
     """The data, once it is seen that a network can be trained on it and tested.
 
-    Raises TypeError unless it is a Dataset, ValueError unless it has images of one size that vary, of every class.
+    Raises TypeError unless it is a Dataset, ValueError unless it has images of one size that vary, of every class, two
+    or more.
     """
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
     if len(data.train) < 2 or len(data.test) == 0:
         raise ValueError(f"data must hold at least 2 training images and 1 test image, got {data!r}")
+    if len(data.classes) < 2:
+        raise ValueError(f"data must have at least 2 classes, got {data!r}")
     if data.test.images.shape[1:] != data.train.images.shape[1:]:
         sizes = [list(split.images.shape[1:]) for split in (data.train, data.test)]
         raise ValueError(f"data must hold images of one size, got {sizes[0]} in train and {sizes[1]} in test")

@@ -87,7 +87,8 @@ class Trainer(Loop[Record]):
         decay_biases: whether it is on biases and normalisation all the same.
         bias_rate: times the learning rate, for the biases of normalisation, whose weight decay is divided by it.
         freeze: after how many epochs a parameter rests, by its name: {"whiten.bias": 3}. Not all may, before the end.
-        lookahead: whether the model is drawn back to slow weights every five steps (`mixlab.descent.Lookahead`).
+        lookahead: whether the model is drawn back to slow weights every five steps (`mixlab.descent.Lookahead`); so,
+            as in airbench, is a parameter that rests.
         label_smoothing: share of each target spread over all classes, in [0, 1].
         augment: random crops and flips.
         flip: "random", or "alternating": drawn for the first epoch, the other way round in every second.
@@ -221,6 +222,9 @@ class Trainer(Loop[Record]):
             "compile": self._compile,
         }
 
+    def _training(self) -> dict[str, Any]:
+        return super()._training() | {"data": self.data.digest}
+
     def restore(self, state: State) -> None:
         """Go on from here as the training did from which the state was taken; see `Loop.restore`."""
         super().restore(state)
@@ -232,6 +236,9 @@ class Trainer(Loop[Record]):
             return super()._differentiated(size)
         except torch.OutOfMemoryError:
             before.put_back()
+        except BaseException:  # the stop button, too: whoever goes on takes this step as if for the first time
+            before.put_back()
+            raise
         # Not in the clause above: at its end the error's frames are let go, and all that was computed in them.
         raise self._does_not_fit(before)
 
@@ -276,7 +283,7 @@ class Trainer(Loop[Record]):
         try:
             test = self.tested = self.predictions()
         except FloatingPointError:
-            raise self._divergence() from None
+            raise self._divergence("what the model says of the test images") from None
         reliability = Reliability().update(test.probs, test.labels)
         now = time.perf_counter()
         done, left = self.step_count, self.steps - self.step_count
@@ -365,6 +372,7 @@ def _check_dtype(dtype: torch.dtype, wanted: str) -> None:
 
 
 def _check_views(views: int) -> int:
-    if _check.integer("views", views, 1) not in VIEWS:
+    found = _check.integer("views", views, 1)
+    if found not in VIEWS:
         raise ValueError(f"views must be 1, 2 or 6, got {_check.shown(views)}")
-    return views
+    return found

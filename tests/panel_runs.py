@@ -23,9 +23,7 @@ class Counting(nn.Module):
         super().__init__()
         self.linear = nn.Linear(3 * 32 * 32, classes)
         self.wait = wait
-        self.register_buffer(
-            "taken", torch.zeros((), dtype=torch.int64), persistent=False
-        )  # not in state_dict
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64), persistent=False)  # not in state_dict
 
     @property
     def batches(self) -> int:

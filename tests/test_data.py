@@ -255,3 +255,33 @@ def test_wrong_arguments_are_named_before_anything_is_done(call, error, message)
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == message
+
+
+def test_what_is_computed_of_images_follows_what_torch_writes_into_them():
+    found = load("shapes", train_size=20, test_size=10)
+    digest, normalisation = found.digest, found.normalisation
+    assert found.digest is digest
+    found.train.images[0].fill_(255)
+    found.test.labels[0] = (found.test.labels[0] + 1) % 10
+    fresh = Dataset(found.name, found.train, found.test, found.classes)
+    assert found.digest == fresh.digest != digest
+    assert found.normalisation == fresh.normalisation != normalisation
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": 5}, "name must be a text, got 5"),
+        ({"train": None}, "train must be a Split, got None"),
+        ({"classes": "abc"}, "classes must be a tuple of different texts, got 'abc'"),
+        ({"classes": ("a", "a")}, "classes must be a tuple of different texts, got ('a', 'a')"),
+        ({"classes": (1, 2)}, "classes must be a tuple of different texts, got (1, 2)"),
+    ],
+)
+def test_fields_of_a_dataset_are_checked(changed, message):
+    found = load("shapes", train_size=20, test_size=10)
+    fields = {"name": "few", "train": found.train, "test": found.test, "classes": list(found.classes)}
+    assert Dataset(**fields).classes == found.classes
+    with pytest.raises(TypeError) as caught:
+        Dataset(**fields | changed)
+    assert str(caught.value) == message

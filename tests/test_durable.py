@@ -23,6 +23,7 @@ from tiny_runs import (
     raising,
     tiny_run,
 )
+from torch import nn
 
 import mixlab as mx
 from mixlab.keeping import durable
@@ -427,3 +428,47 @@ def test_bar_counts_epochs_on_stderr_and_silence_is_silent(tmp_path, capsys):
 
 def test_nothing_but_the_documented_names_is_public():
     assert durable.__all__ == ["Run", "Runs", "Training", "opened", "run", "runs"]
+
+
+class Replacing(Net):
+    def forward(self, x):
+        if self.training:
+            self.head = nn.Linear(4, 3)
+        return super().forward(x)
+
+
+def test_model_that_replaces_a_layer_is_told_of_after_an_epoch(tmp_path):
+    with raising(
+        ValueError,
+        "model must keep its parameters and buffers while it is trained, for a run that can be taken up again, ",
+        "got another head.bias, head.weight",
+    ):
+        tiny_run(tmp_path, model=Replacing())
+
+
+def test_name_that_builds_another_model_is_refused(tmp_path):
+    with raising(ValueError, "name must be that of a model with these parameters and buffers, got 'resnet8'"):
+        tiny_run(tmp_path, name="resnet8")
+    assert not any(tmp_path.iterdir())
+
+
+def test_run_leaves_threads_as_they_were_and_the_model_in_evaluation_mode(tmp_path):
+    threads, model = torch.get_num_threads(), net()
+    torch.set_num_threads(threads + 1)
+    try:
+        for _ in range(2):
+            assert not tiny_run(tmp_path, model=model).model.training
+            assert torch.get_num_threads() == threads + 1
+            model = net()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_setting_that_a_variant_does_not_have_is_no_part_of_the_name(tmp_path):
+    names = {tiny_run(tmp_path, mixer=mixer).id for mixer in (None, mx.Mixer("none"), mx.Mixer("none", alpha=0.2, k=1))}
+    assert len(names) == 1
+    (run,) = mx.runs(tmp_path)
+    assert run == mx.runs(tmp_path)[0]
+    assert run in mx.runs(tmp_path)
+    assert len({run, mx.runs(tmp_path)[0]}) == 1
+    assert repr(run).startswith(f"Run({run.id}, none, Net on tiny, ")

@@ -77,6 +77,12 @@ def test_mixlabs_own_nets_leave_the_global_generator_alone(name):
     assert not may_draw(model)
 
 
+def test_forward_of_a_modules_own_may_draw():
+    model = mx.models.quick(3)
+    model.head.forward = lambda x: nn.functional.dropout(x, 0.5)
+    assert may_draw(model)
+
+
 def test_models_that_draw_nothing_do_not_wait_for_each_other():
     entered = threading.Event()
 

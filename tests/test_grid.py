@@ -108,6 +108,18 @@ def test_every_name_means_one_thing():
         ),
         (TypeError, "grid['k'] must be a list of values, got an int64 tensor of shape []", {"k": torch.tensor(1)}, {}),
         (ValueError, "grid['seed'] must be a list of values, at least one, got []", {"seed": []}, {}),
+        (
+            ValueError,
+            "grid['seed'] must be a list of values, at most 10,000, got count(10001)",
+            {"seed": itertools.count()},
+            {},
+        ),
+        (
+            ValueError,
+            "grid must stand for at most 10,000 runs, got 20,000",
+            {"seed": range(10_000), "variant": ["none", "mixup"]},
+            {},
+        ),
         (TypeError, "epochs must be given, in grid or as a keyword", [{"epochs": [1]}, {}], {"epochs": None}),
         (
             ValueError,

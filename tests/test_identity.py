@@ -5,6 +5,7 @@ import functools
 import inspect
 import logging
 import os
+import random
 import re
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_whatever_determines_a_run_changes_its_name(other):
 
 def normalised_otherwise():
     data = dataset()
-    vars(data)["normalisation"] = ((0.0,) * 3, (1.0,) * 3)
+    object.__setattr__(data, "_normalisation", lambda: ((0.0,) * 3, (1.0,) * 3))
     return data
 
 
@@ -331,6 +332,47 @@ def test_globals_that_only_have_the_name_of_an_attribute_do_not_count():
 class Extra(Net):
     def get_extra_state(self):
         return {"steps": 1}
+
+
+def drawing(line):
+    scope = {"nn": nn, "random": random, "np": np, "gauss": random.gauss, "Net": Net, "__name__": "__main__"}
+    exec(
+        f"class A(Net):\n    def forward(self, x):\n        {line}\n        return Net.forward(self, x) * share\n",
+        scope,
+    )
+    return scope["A"]()
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("share = random.random()", "random"),
+        ("import random as r; share = r.random()", "random"),
+        ("from numpy import random; share = random.rand()", "numpy.random"),
+        ("share = np.random.rand()", "np.random"),
+        ("share = gauss(0, 1)", "gauss"),
+    ],
+)
+def test_model_that_draws_elsewhere_is_refused(line, what):
+    with raising(
+        ValueError,
+        "model must draw from torch's global generator, for a run that can be taken up again, got ",
+        f"{what} in A.forward",
+    ):
+        name(drawing(line))
+
+
+def test_model_may_draw_its_first_weights_as_it_likes():
+    class Drawn(Net):
+        def __init__(self):
+            super().__init__()
+            with torch.no_grad():
+                self.head.bias.fill_(random.random())
+
+        def forward(self, x):
+            return super().forward(x) * np.float32(0.5)
+
+    assert len({name(Drawn()), name(Drawn())}) == 2
 
 
 def test_model_whose_state_no_checkpoint_holds_is_refused():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 import mixlab as mx
 from mixlab import models
+from mixlab.keeping.identity import weights_digest
 
 # Of the last two these are the counts that are given for them everywhere, as by torchinfo; airbench's paper has 1.97 M.
 WEIGHTS = {
@@ -238,3 +240,12 @@ def test_airbench_whitens_the_images_that_are_given() -> None:
     rest = [(name, value) for name, value in model.named_parameters() if name != "whiten.weight"]
     plain = dict(models.airbench(10).named_parameters())
     assert all(torch.equal(value, plain[name]) for name, value in rest)
+
+
+def test_models_built_in_several_threads_have_the_weights_of_their_seeds() -> None:
+    wanted = [weights_digest(mx.models.quick(10, seed=seed)) for seed in range(8)]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: weights_digest(mx.models.quick(10, seed=seed)), list(range(8)) * 4))
+    assert found == wanted * 4
+    assert torch.equal(torch.get_rng_state(), before)

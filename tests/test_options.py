@@ -1,16 +1,19 @@
 """The Trainer's further options: each against what it says, and all of them together, put down and taken up."""
 
 import json
+import math
 import re
+from enum import Enum
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.augment import alternated, crop_and_flip
-from mixlab.data import Dataset
+from mixlab.data import Dataset, Split
 from mixlab.keeping.fingerprint import canonical
 from mixlab.loop import State
 from mixlab.normalising import normalised
@@ -286,3 +289,58 @@ def test_all_options_are_taken_up_to_the_bit(data: Dataset, at: int) -> None:
 def test_wrong_options(data: Dataset, options: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
         fit(data, **options)
+
+
+def test_numbers_of_numpy_are_settings_as_others_are(data: Dataset) -> None:
+    numbers = {name: np.int64(2) for name in ("pad", "cutout_side", "views", "epochs", "every")}
+    plain = {name: int(number) for name, number in numbers.items()}
+    assert json.dumps(fit(data, **numbers).settings) == json.dumps(fit(data, **plain).settings)
+
+
+def test_shift_is_cut_to_what_the_image_has(data: Dataset) -> None:
+    assert fit(data, pad=1000).settings == fit(data, pad=31).settings
+    assert fit(data, pad=31).settings != fit(data, pad=30).settings
+
+
+def test_step_that_was_interrupted_is_taken_as_if_for_the_first_time(data: Dataset) -> None:
+    plain = fit(data, mixer=mx.Mixer("mixup"))
+    list(plain)
+
+    class Stopping(Net):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            Stopping.calls += self.training
+            if Stopping.calls == 5:
+                Stopping.calls += 1
+                super().forward(x)  # running statistics have moved by then
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    broken = fit(data, Stopping(), mixer=mx.Mixer("mixup"))
+    with pytest.raises(KeyboardInterrupt):
+        list(broken)
+    list(broken)
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(broken.model.state_dict()[name], tensor), name
+
+
+def test_training_does_not_ask_whether_gradients_are_on(data: Dataset) -> None:
+    with torch.no_grad():
+        (record,) = fit(data, epochs=1)
+        assert not torch.is_grad_enabled()
+    assert math.isfinite(record.train_loss)
+
+
+def test_one_class_is_refused_at_the_call(data: Dataset) -> None:
+    split = Split(data.train.images[:9], torch.zeros(9, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"^data must have at least 2 classes, got Dataset\("):
+        fit(Dataset("one", split, split, ("a",)))
+
+
+def test_member_of_an_enum_of_texts_is_its_text(data: Dataset) -> None:
+    class Kind(str, Enum):
+        MIX = "mixup"
+
+    assert mx.Mixer(Kind.MIX).variant == "mixup"
+    assert repr(fit(data).state()).startswith("State(step 0, ")

@@ -120,7 +120,7 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 
 # From the ground up. A module imports from the floors below it and from its own; `__init__` stands for `mixlab.NAME`.
 FLOORS = (
-    "_check _sets _device modes blending geometry gridcut augment descent machine schedules memory",
+    "_check _sets _device modes blending geometry gridcut augment descent machine schedules memory sparing",
     "fingerprint reaching",
     "describing sampling losses predictions intervals airnets resnets models shapes loop _globals _cache",
     "cells classwise smooth ranking normalising _plan_checks _download _hub _official store",

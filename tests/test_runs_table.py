@@ -162,3 +162,17 @@ def test_runs_are_made_of_runs_alone(root):
     assert len(mx.Runs([run, run])) == 2
     with raising(TypeError, "runs must be Runs, as mx.run and mx.runs give them, got 3"):
         mx.Runs([3])
+
+
+@pytest.mark.parametrize("root", ["", "a\0b", "~nobody-of-this-name/x"])
+def test_root_that_is_no_path(root):
+    with pytest.raises(ValueError, match=r"^root must be a path, got "):
+        mx.runs(root)
+
+
+def test_file_is_no_folder_of_runs(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    said = f"{path} cannot be read: Not a directory; name another folder by root= or the environment variable "
+    with raising(StoreError, said, "MIXLAB_RUNS"):
+        mx.runs(path)

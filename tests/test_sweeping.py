@@ -1,6 +1,7 @@
 """Sweeps in this process and over its cores."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,9 +91,7 @@ def test_a_run_that_fails_does_not_stop_the_others(data, tmp_path):
         next(runs)
     first, second = str(raised.value).splitlines()
     assert first == "1 of 3 runs failed, the others are finished:"
-    assert second.startswith(
-        "  mixup, learning_rate=1000000.0: FloatingPointError: the loss is no longer finite at step "
-    )
+    assert re.match(r"  mixup, learning_rate=1000000\.0: FloatingPointError: .* is no longer finite at step ", second)
     with pytest.raises(SweepError, match=r"^1 of 1 runs failed, none is finished:"):
         next(sweep({"learning_rate": [1e6]}, data, tmp_path, variant="mixup"))
 
@@ -198,8 +197,8 @@ def test_a_worker_that_is_killed_is_an_error_and_the_same_call_goes_on(data, tmp
     assert {run.id: len(run.sessions) for run in again}[killed.result()] == 2
 
 
-def test_ctrl_c_ends_the_workers_and_the_store_stays_whole(tmp_path):
-    """As a terminal sends it: to the program and to all its workers."""
+@pytest.mark.parametrize("end", ["Ctrl-C, as a terminal sends it to all", "kill -9 of the program alone"])
+def test_workers_end_with_the_program_and_the_store_stays_whole(tmp_path, end):
     command = [sys.executable, "-c", SWEEP, str(tmp_path), str(Path(__file__).parent), str(tmp_path / "gate")]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -208,10 +207,13 @@ def test_ctrl_c_ends_the_workers_and_the_store_stays_whole(tmp_path):
         return at_work(tmp_path)
 
     found = until(begun)
-    os.killpg(program.pid, signal.SIGINT)
-    _, said = program.communicate(timeout=WAIT)
+    if end.startswith("Ctrl-C"):
+        os.killpg(program.pid, signal.SIGINT)
+    else:
+        program.kill()
+    _, said = program.communicate(timeout=WAIT)  # until the last worker has closed its end
     assert program.returncode != 0
-    assert "KeyboardInterrupt" in said
+    assert ("KeyboardInterrupt" in said) is end.startswith("Ctrl-C")
     until(lambda: not any(alive(pid) for _, pid in found))
     stored = mx.runs(tmp_path)
     assert 1 <= len(stored) <= 2

@@ -1,8 +1,5 @@
 """torch's global generators, lent to a run while it takes a step."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from types import TracebackType
 
@@ -12,18 +9,10 @@ from torch import Tensor, nn
 from mixlab.keeping.describing import OF_EVERY_MODULE
 from mixlab.keeping.fingerprint import sha256
 from mixlab.loop import check_stream
+from mixlab.sparing import one_at_a_time
 
-_one_at_a_time = threading.RLock()  # the generators are the process's, and a panel trains beside a cell
 _STEADY = ("torch.nn.", "mixlab.")  # whose modules draw only where one of these is among them, or a dropout
 _DRAWING = (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
-
-
-@contextmanager
-def spared() -> Iterator[None]:
-    """What is done inside leaves torch's global generators as they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    with _one_at_a_time, torch.random.fork_rng(devices):
-        yield
 
 
 class GlobalStream:
@@ -46,7 +35,7 @@ class GlobalStream:
 
     def __enter__(self) -> None:
         if self._devices:
-            _one_at_a_time.acquire()
+            one_at_a_time.acquire()
             self._callers = self._swapped(self._states)
 
     def __exit__(
@@ -54,7 +43,7 @@ class GlobalStream:
     ) -> None:
         if self._devices:
             self._states = self._swapped(self._callers)
-            _one_at_a_time.release()
+            one_at_a_time.release()
 
     def state(self) -> dict[str, Tensor]:
         """Where the stream stands, by names for a checkpoint."""
@@ -93,6 +82,9 @@ def _may_draw(module: nn.Module) -> bool:
     kind = type(module)
     if not kind.__module__.startswith(_STEADY) or "Dropout" in kind.__name__ or isinstance(module, _DRAWING):
         return True
-    if any(vars(module)[name] for name in OF_EVERY_MODULE if name.endswith("_hooks") and name in vars(module)):
+    own = vars(module)
+    if any(own[name] for name in OF_EVERY_MODULE if name.endswith("_hooks") and name in own):
+        return True
+    if any(callable(value) for name, value in own.items() if name not in OF_EVERY_MODULE):  # a `forward` of its own
         return True
     return bool(getattr(module, "dropout", 0))  # as recurrent layers and attention have it

@@ -34,7 +34,17 @@ from torch import Tensor, nn
 
 from mixlab._check import shown
 from mixlab.keeping.fingerprint import canonical, function_digest, module_digest, modules_behind, sha256, tensors_digest
-from mixlab.keeping.reaching import enclosed, file_of, imports_in, is_foreign, is_installed, named_by, root_of
+from mixlab.keeping.reaching import (
+    DRAWING,
+    draws_elsewhere,
+    enclosed,
+    file_of,
+    imports_in,
+    is_foreign,
+    is_installed,
+    named_by,
+    root_of,
+)
 
 OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})
 # What does no arithmetic, or whose code is told elsewhere: its class is enough.
@@ -222,14 +232,26 @@ class _Walk:
                 code += _file_digest(module)
                 named = {name: part for name, part in named.items() if isinstance(part, (type, FunctionType))}
             parts |= named
+            if function.__name__ != "__init__":  # whose weights are told by themselves
+                self._refuse_drawing(function, named)
         told = [[name, self._told(part, f"{name}, which {function.__qualname__} uses")] for name, part in parts.items()]
         return ["function", _named(function), code, told]
+
+    def _refuse_drawing(self, function: FunctionType, named: Mapping[str, Any]) -> None:
+        for path, part in named.items():
+            if draws_elsewhere(part):
+                raise ValueError(
+                    f"{self._argument} must draw from torch's global generator, for a run that can be taken up again, "
+                    f"got {path} in {function.__qualname__}"
+                )
 
     def _imported_by(self, function: FunctionType) -> dict[str, Any]:
         """What a function imports when it runs: things out of modules, and digests of modules that it takes whole."""
         found: dict[str, Any] = {}
         for module, names in imports_in(function):
             if is_foreign(module) or not self._is_followed(module):
+                paths = (module, *(f"{module}.{name}" for name in names))
+                found |= {path: import_module(path) for path in paths if path in DRAWING}
                 continue
             try:
                 home = import_module(module)  # as the function would do

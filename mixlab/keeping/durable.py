@@ -12,14 +12,16 @@ from torch import nn
 
 from mixlab import _check, models
 from mixlab._cache import first_line
+from mixlab._check import shown
 from mixlab.data import Dataset
-from mixlab.keeping._globals import GlobalStream, spared
+from mixlab.keeping._globals import GlobalStream
 from mixlab.keeping._locks import held
 from mixlab.keeping.identity import attributes, identity, name_of
 from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.keeping.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
-from mixlab.loop import State, copies_of, fill
+from mixlab.loop import State, copies_of, fill, tensors_of
 from mixlab.mixing import Mixer
+from mixlab.sparing import spared
 from mixlab.training import Record, Trainer
 
 __all__ = ["Run", "Runs", "Training", "opened", "run", "runs"]
@@ -48,8 +50,8 @@ def run(
 
     Args:
         model: a module in its initial state, which is trained in place, or filled with the stored weights; or a name
-            of `mixlab.models`, such as "quick", built with `seed`. If the training is broken off, a module gets its
-            initial weights again, so that the same call goes on with it.
+            of `mixlab.models`, such as "quick", built with `seed`. At the end it is in evaluation mode. If the training
+            is broken off, a module gets its initial weights again, so that the same call goes on with it.
         data: a Dataset, as `mixlab.load` gives it.
         mixer: how to mix each batch (default: not at all).
         epochs: passes over the training images, at least 1.
@@ -121,11 +123,13 @@ def opened(
     """
     store = Store(root)
     shown_as, module = _module(model, data, seed, name)
+    threads = torch.get_num_threads()
     with spared():  # for a model that draws when the Trainer looks at it
         trainer = Trainer(module, data, mixer, epochs=epochs, seed=seed, **settings)
     training = Training(store, trainer, shown_as, identity(trainer))
     store.check_format()
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)  # the Trainer has set its own
         if not training._look():
             store.prepare()
             stack.enter_context(held(store, training.id, wait))
@@ -154,7 +158,7 @@ class Training:
         self.id, self.trainer = name_of(found), trainer
         self.records: tuple[Record, ...] = ()
         self._store, self._model, self._identity = store, model, found
-        self._attributes = attributes(trainer.model)
+        self._attributes, self._parts = attributes(trainer.model), tensors_of(trainer.model)
         self._global = GlobalStream(trainer.model, trainer.device, found["training"]["seed"])
         self._initial = copies_of(trainer.model)
         self._sessions: list[dict[str, Any]] = []
@@ -179,8 +183,8 @@ class Training:
             RuntimeError: all steps are taken.
             FloatingPointError: the loss is no longer finite.
             StoreError: the epoch cannot be stored. What was stored before is whole.
-            ValueError: the model has changed a plain attribute of a module, which no checkpoint holds: the epoch is in
-                `records`, and not on disk.
+            ValueError: the model has changed a plain attribute of a module, which no checkpoint holds, or has another
+                parameter or buffer than it had: the epoch is in `records`, and not on disk.
         """
         if self._stored is not None:
             raise RuntimeError(f"step must not be called of a run that is stored, {self.id}")
@@ -193,7 +197,7 @@ class Training:
             trainer.check_finite()  # on CUDA only `evaluate` has looked at the loss
         self.epochs += 1
         self.records += () if record is None else (record,)
-        self._check_attributes()
+        self._check_kept()
         state = trainer.state()
         tensors = state.tensors | self._global.state() | {RELIABILITY: reliability_table(self.records)}
         self._store.write_checkpoint(self.id, self._document() | {"numbers": state.numbers}, tensors)
@@ -217,6 +221,7 @@ class Training:
             files = {WEIGHTS: copies_of(trainer.model), PREDICTIONS: table}
             document = self._store.write_run(self.id, self._document(), files)
             self._stored = self._run(document)
+        self.trainer.model.eval()
         return self._stored
 
     def _look(self) -> bool:
@@ -289,13 +294,21 @@ class Training:
             "saved": _now(),
         }
 
-    def _check_attributes(self) -> None:
-        now = attributes(self.trainer.model)
-        changed = sorted(name for name in {**now, **self._attributes} if now.get(name) != self._attributes.get(name))
+    def _check_kept(self) -> None:
+        """Raise if the model has changed what no checkpoint holds."""
+        plain, first = attributes(self.trainer.model), self._attributes
+        changed = sorted(name for name in {**plain, **first} if plain.get(name) != first.get(name))
         if changed:
             raise ValueError(
                 "model must keep what changes while it is trained in parameters and buffers, for a run that can be "
                 f"taken up again, got a changed {', '.join(changed)}"
+            )
+        now = tensors_of(self.trainer.model)
+        changed = sorted(name for name in {**now, **self._parts} if now.get(name) is not self._parts.get(name))
+        if changed:
+            raise ValueError(
+                "model must keep its parameters and buffers while it is trained, for a run that can be taken up again, "
+                f"got another {', '.join(changed)}"
             )
 
 
@@ -322,11 +335,21 @@ def _leave(line: str) -> None:
 def _module(model: nn.Module | str, data: Dataset, seed: int, name: str | None) -> tuple[str, nn.Module]:
     """The name to show of a model, and the module, built if it came by name."""
     if not isinstance(model, str):
-        return type(model).__qualname__ if name is None else _check.choice("name", name, models.MODELS), model
+        return type(model).__qualname__ if name is None else _named(model, data, name), model
     if name is not None:
-        raise ValueError(f"name must be left out where model is a name itself, {model!r}, got {_check.shown(name)}")
+        raise ValueError(f"name must be left out where model is a name itself, {model!r}, got {shown(name)}")
     build = getattr(models, _check.choice("model", model, models.MODELS))
     return model, build(len(data.classes) if isinstance(data, Dataset) else 2, seed=seed)
+
+
+def _named(model: nn.Module, data: Dataset, name: str) -> str:
+    """The name, once it is seen to build a model with the same parameters and buffers."""
+    build = getattr(models, _check.choice("name", name, models.MODELS))
+    theirs = tensors_of(build(len(data.classes))) if isinstance(data, Dataset) else {}
+    same, other = ({part: shown(tensor.detach()) for part, tensor in of.items()} for of in (tensors_of(model), theirs))
+    if theirs and same != other:
+        raise ValueError(f"name must be that of a model with these parameters and buffers, got {name!r}")
+    return name
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from mixlab import _check, models
 from mixlab.data import Dataset
-from mixlab.mixing import Mixer
+from mixlab.mixing import Mixer, counts
 from mixlab.training import Trainer
 from mixlab.variants import KINDS
 
@@ -28,6 +29,7 @@ OWN = {name: tuple(field.name for field in fields(kind)) for name, kind in KINDS
 MIXING = tuple(dict.fromkeys((*COMMON, *itertools.chain(*OWN.values()))))
 FITTING = _parameters(Trainer, "model", "data", "mixer")
 NAMES = ("model", "variant", *MIXING, *FITTING)
+_MOST = 10_000  # runs of a grid
 ALWAYS = {"model": "quick", "variant": "none", "seed": 0}
 
 
@@ -75,6 +77,10 @@ def planned(grid: Any, data: Dataset, given: Mapping[str, Any], *, elsewhere: bo
         raise TypeError("epochs must be given, in grid or as a keyword")
     _check_used(mappings, ALWAYS | dict(given))
 
+    count = sum(math.prod(len(values) for values in mapping.values()) for mapping in mappings)
+    if count > _MOST:
+        raise ValueError(f"grid must stand for at most {_MOST:,} runs, got {count:,}")
+
     runs: dict[str, Planned] = {}
     known: dict[str, tuple[str, Settings]] = {}
     for chosen in itertools.chain(*map(_combinations, mappings)):
@@ -108,9 +114,12 @@ def _values(name: Any, values: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{wanted}, got {_check.shown(values)}; for one value write [{_check.shown(values)}]")
     try:
-        found = tuple(value.item() if getattr(value, "ndim", None) == 0 else value for value in values)
+        first = itertools.islice(values, _MOST + 1)  # an iterable need not end
+        found = tuple(value.item() if getattr(value, "ndim", None) == 0 else value for value in first)
     except TypeError:  # a tensor or array of no axes
         raise TypeError(f"{wanted}, got {_check.shown(values)}") from None
+    if len(found) > _MOST:
+        raise ValueError(f"{wanted}, at most {_MOST:,}, got {_check.shown(values)}")
     if not found:
         raise ValueError(f"{wanted}, at least one, got {_check.shown(values)}")
     return found
@@ -139,8 +148,7 @@ def _check_some_has(names: Iterable[str], variants: list[str]) -> None:
 def _settings_of(variant: str) -> tuple[str, ...]:
     """What changes anything for this variant: without pairs, all that says how pairs are mixed does not."""
     kind = KINDS[variant]
-    common = [name for name in COMMON if kind.pairs and (name != "alpha" or kind.takes_alpha)]
-    return (*common, *OWN[variant])
+    return tuple(name for name in (*COMMON, *OWN[variant]) if counts(name, kind))
 
 
 def _combinations(mapping: dict[str, tuple[Any, ...]]) -> Iterator[Settings]:

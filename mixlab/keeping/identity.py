@@ -8,6 +8,7 @@ from torch import nn
 from mixlab.keeping.describing import codes_behind, digest_of, parts_of, roots_of
 from mixlab.keeping.fingerprint import canonical, module_digest, modules_behind, sha256, tensors_digest
 from mixlab.loop import tensors_of
+from mixlab.mixing import counts
 
 if TYPE_CHECKING:
     from mixlab.mixing import Mixer
@@ -32,6 +33,7 @@ def identity(trainer: "Trainer") -> dict[str, Any]:
             value.
     """
     mixer, data = trainer.mixer, trainer.data
+    settings = [(name, value) for name, value in mixer.settings.items() if counts(name, mixer.kind)]
     found = {
         "model": {
             "class": type(trainer.model).__qualname__,
@@ -40,7 +42,7 @@ def identity(trainer: "Trainer") -> dict[str, Any]:
             "weights": weights_digest(trainer.model),
         },
         "data": {"name": data.name, "digest": data.digest, "normalisation": data.normalisation},
-        "mixer": {"variant": mixer.variant, **{name: _plain(value) for name, value in mixer.settings.items()}},
+        "mixer": {"variant": mixer.variant, **{name: _plain(value) for name, value in settings}},
         "training": trainer.settings,
         "code": training_code(trainer, mixer),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 _INSTALLED = ("site-packages", "dist-packages")
 _FOREIGN = {"torch", "numpy", *sys.stdlib_module_names} - {"__main__"}
+DRAWING = ("random", "secrets", "numpy.random")  # modules whose streams no run can lend
 _GLOBAL, _ATTRIBUTE = ("LOAD_GLOBAL", "LOAD_NAME"), ("LOAD_ATTR", "LOAD_METHOD")
 
 
@@ -33,7 +34,7 @@ def named_by(function: FunctionType) -> dict[str, Any]:
         for step in dis.get_instructions(code):
             if step.opname in _GLOBAL and step.argval in function.__globals__:
                 path, value = step.argval, function.__globals__[step.argval]
-            elif step.opname in _ATTRIBUTE and _leads_on(value) and hasattr(value, step.argval):
+            elif step.opname in _ATTRIBUTE and _leads_on(value, step.argval) and hasattr(value, step.argval):
                 path, value = f"{path}.{step.argval}", getattr(value, step.argval)
             else:
                 value = value if step.opname == "EXTENDED_ARG" else None
@@ -53,8 +54,17 @@ def imports_in(function: FunctionType) -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield resolve_name("." * level.argval + step.argval, package), names.argval or ()
 
 
-def _leads_on(value: Any) -> bool:
-    return isinstance(value, ModuleType) and not is_foreign(value.__name__)
+def draws_elsewhere(part: Any) -> bool:
+    """Whether what a function reaches is Python's or numpy's own source of random numbers."""
+    home = part.__name__ if isinstance(part, ModuleType) else getattr(part, "__module__", None)
+    homes = (home, type(getattr(part, "__self__", None)).__module__)
+    return any(f"{home}.".startswith(f"{name}.") for home in homes for name in DRAWING)
+
+
+def _leads_on(value: Any, to: str) -> bool:
+    if not isinstance(value, ModuleType):
+        return False
+    return not is_foreign(value.__name__) or (value.__name__, to) == ("numpy", "random")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

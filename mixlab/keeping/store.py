@@ -66,14 +66,19 @@ def say(line: str) -> None:
 class Store:
     """The runs in one folder: `root`, by default $MIXLAB_RUNS, else "runs" in the user's cache of mixlab.
 
-    Raises TypeError if root is no path; nothing is read or written before a method is called.
+    Raises TypeError or ValueError if root is no path; nothing is read or written before a method is called.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         if root is not None and not isinstance(root, (str, os.PathLike)):
             raise TypeError(f"root must be a path, got {shown(root)}")
+        if root is not None and (not os.fspath(root) or "\0" in os.fspath(root)):
+            raise ValueError(f"root must be a path, got {shown(root)}")
         chosen = root or os.environ.get("MIXLAB_RUNS") or platformdirs.user_cache_path("mixlab") / "runs"
-        self.root = Path(chosen).expanduser().absolute()
+        try:
+            self.root = Path(chosen).expanduser().absolute()
+        except RuntimeError as error:  # the home of nobody
+            raise ValueError(f"root must be a path, got {shown(chosen)}: {first_line(error)}") from None
 
     def file(self, run: str, name: str) -> Path:
         """The path of one of a run's files."""
@@ -84,7 +89,7 @@ class Store:
         self.check_format()
         try:
             return sorted(entry.name for entry in self.root.iterdir() if _ID.fullmatch(entry.name))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
         except OSError as error:
             raise self._unreadable(self.root, error) from None

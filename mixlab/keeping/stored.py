@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
@@ -18,7 +19,6 @@ from mixlab.keeping.store import PREDICTIONS, WEIGHTS, DamagedError, Document, S
 from mixlab.loop import fill
 from mixlab.predictions import Predictions
 from mixlab.training import Record
-from mixlab.variants import KINDS
 
 T = TypeVar("T")
 _MOST_ROWS = 100  # of a table that is shown
@@ -55,8 +55,16 @@ class Run:
             return f"Run({self.id}, {row['variant']})"
         what = f"{row['model']} on {row['data']}, epochs {row['epochs']}, seed {row['seed']}"
         scores = f": accuracy {row['accuracy']}, ECE {row['ECE']}" if self._document["records"] else ""
-        mixing = row["variant"] if row["alpha"] == _NOT_TOLD else f"{row['variant']} α={row['alpha']} k={row['k']}"
+        letters = [f"{letter}={row[name]}" for letter, name in (("α", "alpha"), ("k", "k")) if row[name] != _NOT_TOLD]
+        mixing = " ".join([row["variant"], *letters])
         return f"Run({self.id}, {mixing}, {what}{scores})"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same run of the same store."""
+        return isinstance(other, Run) and (self.id, self._store.root) == (other.id, other._store.root)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self._store.root))
 
     def __getstate__(self) -> dict[str, Any]:
         """To another process go words alone: the store has the rest."""
@@ -72,7 +80,7 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """All that determines the run, code and data by their digests: the ground of `id`."""
-        found: dict[str, Any] = self._document["identity"]
+        found: dict[str, Any] = deepcopy(self._document["identity"])
         return found
 
     @property
@@ -112,7 +120,7 @@ class Run:
 
     @property
     def model(self) -> nn.Module:
-        """The trained module: the one that was given, or one built by its name and filled with the weights.
+        """The trained module, in evaluation mode: the one that was given, or one built by its name and filled.
 
         Raises StoreError if the run is not finished or can no longer be read, or if its model has no name in
         `mixlab.models`.
@@ -126,7 +134,7 @@ class Run:
                 )
             model: nn.Module = getattr(models, name)(len(self._document["classes"]))
             fill(model, weights)
-            self._model = model
+            self._model = model.eval()
         return self._model
 
     @property
@@ -154,8 +162,6 @@ class Run:
             what = "damaged" if isinstance(self.fault, DamagedError) else "unreadable"
             return dict.fromkeys(_COLUMNS, _NOT_TOLD) | {"variant": f"{what}: {self.fault}", "id": self.id}
         settings, records = self.settings, self._document["records"]
-        kind = KINDS.get(settings["variant"])
-        alpha, k = f"{settings['alpha']:g}", str(settings["k"])
         epochs = str(settings["epochs"]) if self.finished else f"{self._document['epochs']} of {settings['epochs']}"
         accuracy, ece = (
             f"{float(records[-1][name]):.3f}" if records else _NOT_TOLD for name in ("test_accuracy", "test_ece")
@@ -163,8 +169,8 @@ class Run:
         when = datetime.fromisoformat(self._document["saved"]).astimezone()
         return {
             "variant": settings["variant"],
-            "alpha": alpha if kind is None or kind.takes_alpha else _NOT_TOLD,
-            "k": k if kind is None or kind.pairs else _NOT_TOLD,
+            "alpha": f"{settings['alpha']:g}" if "alpha" in settings else _NOT_TOLD,
+            "k": str(settings.get("k", _NOT_TOLD)),
             "model": settings["model"],
             "data": settings["data"],
             "epochs": epochs,

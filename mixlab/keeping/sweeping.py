@@ -2,10 +2,12 @@
 
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +179,22 @@ def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
     return place, found.id, ""
 
 
-def _trained_elsewhere(place: int, plan: Planned, where: Shared, root: Path) -> Outcome:
+def _trained_elsewhere(place: int, plan: Planned, where: Shared, root: Path, parent: int | None) -> Outcome:
+    if parent is not None:
+        _end_with(parent)
     return _trained(place, plan, opened_data(where), root)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this worker when the process that began the sweep is no more, killed as it may be: nothing stored is lost."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="mixlab sweep").start()
 
 
 def _here(plans: list[Planned], data: Dataset, store: Store) -> Outcomes:
@@ -193,7 +209,7 @@ def _on_cores(plans: list[Planned], data: Dataset, store: Store, jobs: int) -> O
     threads = max(1, torch_threads()[0] // jobs)
     with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads):
         parallel = Parallel(**_ALL_AT_ONCE)
-    yield from _outcomes(parallel, plans, data, store, "the workers gave up")
+    yield from _outcomes(parallel, plans, data, store, "the workers gave up", os.getpid())
 
 
 def _on_cluster(plans: list[Planned], data: Dataset, store: Store, client: Any, lease: ExitStack) -> Outcomes:
@@ -216,12 +232,14 @@ def _connected(cluster: Any) -> tuple[Any, bool]:
     return connected(cluster)
 
 
-def _outcomes(parallel: Any, plans: list[Planned], data: Dataset, store: Store, gone: str) -> Outcomes:
-    """Hand out all runs; what came of each, as they finish."""
+def _outcomes(
+    parallel: Any, plans: list[Planned], data: Dataset, store: Store, gone: str, parent: int | None = None
+) -> Outcomes:
+    """Hand out all runs; what came of each, as they finish. Workers end with the process `parent`, if there is one."""
     from joblib import delayed
 
     where = shared(data, store)
-    tasks = (delayed(_trained_elsewhere)(place, plan, where, store.root) for place, plan in enumerate(plans))
+    tasks = (delayed(_trained_elsewhere)(place, plan, where, store.root, parent) for place, plan in enumerate(plans))
     outcomes = None
     try:
         outcomes = parallel(tasks)
