@@ -41,6 +41,7 @@ bench:
 	$(BENCH) benchmarks/variance.py
 	$(RUN) benchmarks/panels.py
 	$(RUN) benchmarks/start.py
+	$(RUN) benchmarks/lessons.py
 	$(RUN) benchmarks/page.py
 
 bench-gpu:

@@ -2,94 +2,169 @@
 
     make bench, or: python benchmarks/blend.py [--quick]
 
-Time: λ is uniform everywhere, which is Beta(1, 1), and labels are made in every row but those of the textbook formula
-and of `plan.apply`. `plan.apply(x, out=buffer)` is beside `copy_` of the batch: neither allocates. K = 5 is one call
-here and five calls of each peer, which have no K.
-
-Errors: each peer mixes with its own draws, which are repeated on images that tell λ and partner; ours is given the same
-λ and partners. The errors are the largest absolute ones against λ x_i + (1 − λ) x_j in float64 of the images as they
-are in their type, 0 to 1, uint8 from 0 to 255; those of labels against λ onehot(y_i) + (1 − λ) onehot(y_j). Rounding
-once costs up to 2^-9 in bfloat16 and half a grey level in uint8. For CutMix the label's λ is compared with the share of
-pixels that were kept.
+What is timed and against what, and what an error is, `METHOD` says, which the page prints.
 """
 
 import argparse
 import warnings
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import harness
 import peers
 import torch
+from conventions import convention
 from torch import Tensor
 from torch.nn import functional
 
 import mixlab as mx
 from mixlab.machine import torch_threads
 
-ROUNDS = {  # shape, K -> rounds
-    ((512, 3, 32, 32), 1): 60,
-    ((512, 3, 32, 32), 5): 30,
-    ((64, 3, 224, 224), 1): 11,
-    ((64, 3, 224, 224), 5): 7,
-}
-DTYPES = (torch.float32, torch.bfloat16, torch.uint8)
+METHOD = """A call takes images and class labels and gives mixed images and soft labels, or both labels and λ; λ is
+uniform everywhere, which is Beta(1, 1). The textbook formula and `plan.apply` make no labels. Every peer is beside ours
+with the same choice of partners, fixed or random, and one λ for the batch or one for each pair, as was found by running
+it; where that is not ours by default, a second row has random partners and a λ for each pair. A fixed partner is the
+neighbour in ours and in torchvision, and the batch reversed in timm. keras runs on the torch backend, and making its
+one-hot labels is in the call. A peer that mixes in place is given a clone, which is in its time; rows "in place" leave
+the clone out and lose the input. K = 5 is one call here, with one choice of partners, and five calls of each peer,
+which has no K. `plan.apply(x, out=buffer)` has its plan ready and is beside a `copy_` of the batch to K places: neither
+allocates. Errors: a peer mixes with its own draws, which are read from images that tell λ and partner; ours is given
+the same partners and the same λ in float32. Both are held against λ x_i + (1 − λ) x_j and the same of the one-hot
+labels in float64, of the images as they are in their type, from 0 to 1 or in uint8 to 255, and of λ as it was drawn, in
+float64 where the peer draws so: rounding λ to float32 counts as an error of either. Rounding an image once costs up to
+2^-9 in bfloat16 and half a grey level in uint8. For CutMix the label's λ is held against the share of pixels that were
+kept."""
 CLASSES = peers.CLASSES
 COPY = ("torch", "copy_")
 TEXTBOOK = ("textbook formula", "λ x + (1 − λ) x[perm]")
+LERP = ("textbook formula", "torch.lerp(x[perm], x, λ)")
+FIRST = "mixup, random partners, own λ: mixer(x, y)"  # what mx.Mixer() does
 
 
-def our_tasks(x: Tensor, y: Tensor, k: int) -> dict[str, harness.Task]:
-    """mixlab in every way of pairing, into a buffer and allocating; the first of each kind is what peers are beside."""
-    buffer = torch.empty(k * len(x), *x.shape[1:])
-    tasks: dict[str, harness.Task] = {}
-    for kind in ("mixup", "cutmix"):
-        for partners in ("random", "roll"):
-            mixer = mx.Mixer(kind, k=k, partners=partners)
-            plan = mixer.plan(x)
-            tasks[f"{kind}, {partners} partners: mixer(x, y)"] = lambda mixer=mixer: mixer(x, y)
-            tasks[f"{kind}, {partners} partners: plan.apply(x, out=)"] = lambda plan=plan: plan.apply(x, out=buffer)
-    return tasks
+class Case(NamedTuple):
+    """One batch to mix, K times, and in how many rounds."""
+
+    shape: tuple[int, ...]
+    k: int
+    rounds: int
+    dtype: torch.dtype = torch.float32
+    layout: torch.memory_format = torch.contiguous_format
+
+    def __str__(self) -> str:
+        layout = ", channels_last" if self.layout == torch.channels_last else ""
+        return f"{' x '.join(map(str, self.shape))}, {name_of(self.dtype)}{layout}, K = {self.k}"
+
+    def images(self) -> Tensor:
+        """Noise, to 255 in uint8."""
+        noise = torch.rand(self.shape)
+        images = (255 * noise).to(self.dtype) if self.dtype == torch.uint8 else noise.to(self.dtype)
+        return images.contiguous(memory_format=self.layout)
 
 
-def peer_tasks(x: Tensor, y: Tensor, k: int, there: list[peers.Peer]) -> dict[tuple[str, str], harness.Task]:
-    """Each peer, and the formula, k times on images of its own, as some mix in place."""
-
-    def textbook(x: Tensor, _: Tensor) -> Tensor:
-        lam = torch.rand(len(x), 1, 1, 1)
-        return lam * x + (1 - lam) * x[torch.randperm(len(x))]
-
-    def times(mix: Any) -> harness.Task:
-        own = x.clone()
-        return lambda: [mix(own, y) for _ in range(k)]
-
-    return {(peer.name, peer.call): times(peer.mix) for peer in there} | {TEXTBOOK: times(textbook)}
+SMALL, LARGE = (512, 3, 32, 32), (64, 3, 224, 224)
+CASES = (
+    Case(SMALL, 1, 41),
+    Case(SMALL, 1, 41, torch.bfloat16, torch.channels_last),
+    Case(SMALL, 1, 41, torch.uint8),
+    Case(SMALL, 5, 21),
+    Case(LARGE, 1, 41),
+    Case((16, *LARGE[1:]), 5, 15),
+)
+DTYPES = (torch.float32, torch.bfloat16, torch.uint8)
 
 
-def speed(shape: tuple[int, ...], k: int, rounds: int, there: list[peers.Peer]) -> list[dict[str, Any]]:
-    """Every task at one shape and one K, in turn: ours beside copy_, each peer beside ours of its kind."""
-    x, y = torch.rand(shape), torch.randint(0, CLASSES, shape[:1])
-    one = torch.empty_like(x)
-    ours, theirs = our_tasks(x, y, k), peer_tasks(x, y, k, there)
-    seconds = harness.interleaved({COPY: lambda: one.copy_(x), **ours, **theirs}, rounds)
-    what = f"{' x '.join(map(str, shape))}, float32, K = {k}"
-    notes = {(peer.name, peer.call): peer.note for peer in there}
-    kinds = {(peer.name, peer.call): peer.kind for peer in there}
-    pairs = [(next(name for name in ours if name.startswith(kinds.get(peer, "mixup"))), peer) for peer in theirs]
-    pairs += [(name, COPY) for name in ours]
-    rows = [
-        harness.comparison(
-            "blend",
-            what,
-            peer[0],
-            call=peer[1],
-            ours=mine,
-            seconds=(seconds[mine], seconds[peer]),
-            note="one copy of the batch" if peer == COPY else notes.get(peer, "no labels are made"),
+def our_mixers(k: int) -> dict[str, mx.Mixer]:
+    """Every kind of mixing that a peer has, by the name of its row; the default first."""
+    return {
+        f"{kind}, {partners} partners, {'one' if shared else 'own'} λ": mx.Mixer(
+            kind, k=k, partners=partners, shared_lam=shared
         )
-        for mine, peer in pairs
-    ]
+        for kind in ("mixup", "cutmix")
+        for partners in ("random", "roll")
+        for shared in (False, True)
+    }
+
+
+@cache
+def alike(peer: peers.Peer) -> list[str]:
+    """Our row that does what this peer does, and our default if that is another."""
+    found = convention(peer)
+    partners = "random" if found["partners"] == "random" else "roll"
+    own = "one" if found["one_lam_for"] == "the batch" else "own"
+    names = (f"{peer.kind}, {partners} partners, {own} λ", f"{peer.kind}, random partners, own λ")
+    return [f"{name}: mixer(x, y)" for name in dict.fromkeys(names)]
+
+
+def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, Any]]:
+    """Every task of one case, in turn: each peer beside ours of its kind, `plan.apply` beside `copy_`."""
+    x, y, k = case.images(), torch.randint(0, CLASSES, case.shape[:1]), case.k
+    wide = x.expand(k, *x.shape)
+    places = torch.empty_like(wide, memory_format=torch.preserve_format)
+    theirs: dict[tuple[str, str], harness.Task] = {COPY: lambda: places.copy_(wide)}
+    pairs, notes = [], {}
+    for peer in there:
+        name = (peer.name, peer.call)
+        ways = {name: peer.leave}
+        if peer.in_place and k == 1:
+            ways[peer.name, f"{peer.call}, in place"] = peer.mix
+        try:
+            notes[name] = "; ".join(filter(None, [peer.note, unlike(peer.leave(x, y)[0], x)]))
+        except (RuntimeError, TypeError) as fault:
+            print(f"  {case}: {peer.name} {peer.call} raises {type(fault).__name__}")
+            continue
+        if peer.in_place:
+            notes[name] = "; ".join(filter(None, ["of a clone", notes[name]]))
+        for way, mix in ways.items():
+            theirs[way] = repeated(mix, x.clone(), y, k)
+            notes.setdefault(way, "its input is lost")
+            pairs += [(mine, way) for mine in (alike(peer) if way == name else alike(peer)[:1])]
+    for way, mix in textbooks(x).items():
+        theirs[way] = repeated(mix, x, y, k)
+        pairs.append((FIRST, way))
+        notes[way] = "; ".join(filter(None, ["no labels are made", unlike(mix(x, y), x)]))
+    ours = {f"{name}: mixer(x, y)": lambda mixer=mixer: mixer(x, y) for name, mixer in our_mixers(k).items()}
+    ours = {name: task for name, task in ours.items() if name in {mine for mine, _ in pairs}}
+    buffer = torch.empty(k * len(x), *x.shape[1:], dtype=x.dtype).contiguous(memory_format=case.layout)
+    for name, mixer in our_mixers(k).items():
+        if not mixer.shared_lam:
+            plan, label = mixer.plan(x), f"{name}: plan.apply(x, out=)"
+            ours[label] = lambda plan=plan: plan.apply(x, out=buffer)
+            pairs.append((label, COPY))
+    rows = harness.compare("blend", str(case), ours, theirs, rounds, pairs=pairs, notes=notes)
+    for row in rows:
+        if (row["peer"]["name"], row["peer"]["call"]) == COPY:
+            moved = (x.nbytes + buffer.nbytes) / 1e9
+            each = (f"{moved / row[name]['median']:.1f}" for name in ("seconds_ours", "seconds_peer"))
+            row["note"] = "{} GB/s beside {} of the batch read once and K written".format(*each)
     harness.show(f"time, {torch.get_num_threads()} threads, {rounds} rounds", rows)
     return rows
+
+
+def textbooks(x: Tensor) -> dict[tuple[str, str], Any]:
+    """The formula as it is written, and where λ may have the images' type, by the one operator that there is for it."""
+    kind = x.dtype if x.is_floating_point() else torch.float32
+
+    def written(x: Tensor, _: Tensor) -> Tensor:
+        lam = torch.rand(len(x), 1, 1, 1, dtype=kind)
+        return lam * x + (1 - lam) * x[torch.randperm(len(x))]
+
+    def lerp(x: Tensor, _: Tensor) -> Tensor:
+        return torch.lerp(x[torch.randperm(len(x))], x, torch.rand(len(x), 1, 1, 1, dtype=kind))
+
+    return {TEXTBOOK: written} | ({LERP: lerp} if x.is_floating_point() else {})
+
+
+def repeated(mix: Any, x: Tensor, y: Tensor, k: int) -> harness.Task:
+    """K calls, all of whose results are kept."""
+    return lambda: [mix(x, y) for _ in range(k)]
+
+
+def unlike(mixed: Tensor, x: Tensor) -> str:
+    """What of type and layout is not that of the images."""
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    kept = mixed.is_contiguous(memory_format=layout)
+    parts = [name_of(mixed.dtype)] * (mixed.dtype != x.dtype) + ["another layout"] * (not kept)
+    return f"gives {' in '.join(parts)}" if parts else ""
 
 
 def mixup_errors(peer: peers.Peer, dtype: torch.dtype, k: int) -> list[dict[str, Any]]:
@@ -115,7 +190,7 @@ def mixup_errors(peer: peers.Peer, dtype: torch.dtype, k: int) -> list[dict[str,
     asked = "" if result == dtype else f", dtype=torch.{name_of(result)}"  # what the peer gives unasked
     mixes = plan.apply(x, dtype=result if asked else None).view(k, *x.shape)
     labels = plan.targets(y, CLASSES).view(k, len(x), CLASSES)
-    mine = [largest((mixes[i], labels[i]), x, y, lam[i].double(), partner) for i in range(k)]
+    mine = [largest((mixes[i], labels[i]), x, y, draws[i][0], partner) for i in range(k)]
     note = f"gives {name_of(result)} unasked" if asked else note
     return [
         harness.comparison(
@@ -214,11 +289,12 @@ def main() -> None:
     absent = harness.absent(peers.MODULES)
     there = peers.here(absent)
     rows = errors(there)
-    for (shape, k), rounds in ROUNDS.items():
-        rows += speed(shape, k, 2 if quick else rounds, [peer for peer in there if peer.timed])
+    for case in CASES:
+        rows += speed(case, 2 if quick else case.rounds, [peer for peer in there if peer.timed])
     held = memory((128, 3, 32, 32))
     if not quick:
-        harness.save("blend", ("mixlab", "torch", *peers.MODULES), rows=rows, memory=held, absent=absent)
+        packages = ("mixlab", "torch", *peers.MODULES)
+        harness.save("blend", packages, method=METHOD, rows=rows, memory=held, absent=absent)
 
 
 if __name__ == "__main__":

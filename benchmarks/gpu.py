@@ -3,10 +3,8 @@
     make bench-gpu, or: python benchmarks/gpu.py [--parts blend train] [--minutes 9] [--reproduce HOURS] [--rehearse]
 
 The parts go one after the other, and the file is saved after each: a part that fails, or for which no time was left,
-is named in it and costs the others nothing, and parts that are not asked for keep what was measured before. Times of
-blending and λ are those between two events on the device, of many calls in a row, so launches are in them; where the
-row says "graph" the same calls are replayed from a CUDA graph, without launches. The throughput parts train on noise.
-The recipes need CIFAR, in its cache or within reach; no peer is needed, those that are here take part.
+is named in it and costs the others nothing, and parts that are not asked for keep what was measured before. The recipes
+need CIFAR, in its cache or within reach; no peer is needed, those that are here take part.
 
 `--reproduce` trains the papers' table for so many hours after the parts: ResNet-18 on CIFAR-10 and CIFAR-100, 200
 epochs by `mx.recipes.standard()`, in the store `--root`. A training that the time cuts off goes on from its last epoch
@@ -34,6 +32,11 @@ from torch.nn import functional
 
 import mixlab as mx
 
+METHOD = """Tasks of one table take turns. Times of blending and λ are those between two events on the device, of many
+calls in a row, so launches are in them; where the row says "graph" the same calls are replayed from a CUDA graph,
+without launches. `plan.apply` writes into a buffer and is beside a `copy_` of the batch to as many places: neither
+allocates. In "mixup on a GPU" λ, partners and labels are drawn in the call; a peer that mixes in place is given a
+clone. The throughput parts train on noise of CIFAR-10's size, beside a bare loop on one batch that is ready."""
 HERE = Path(__file__).resolve().parent
 STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 SHAPES = ((512, 3, 32, 32), (4096, 3, 32, 32), (256, 3, 224, 224))
@@ -89,16 +92,16 @@ def _beside_copy(scene: Scene, shape: tuple[int, ...], kind: str, k: int, rounds
 
 def _beside_peers(scene: Scene, shape: tuple[int, ...], rounds: int, calls: int) -> list[Row]:
     x, y = images(shape, "float32", scene.device), torch.arange(shape[0], device=scene.device) % peers.CLASSES
-    mixer, own = mx.Mixer(), x.clone()  # some mix in place
+    mixer = mx.Mixer()
     tasks: dict[Any, Task] = {"mixer(x, y)": lambda: mixer(x, y)}
     for peer in peers.here(harness.absent(peers.MODULES)):
         if peer.kind == "mixup" and peer.timed:
             try:
-                peer.mix(own, y)
+                peer.leave(x, y)
             except Exception as fault:  # noqa: BLE001 - a peer that cannot mix on a GPU is left out, and said to be
                 print(f"  {peer.name} {peer.call} does not run here: {fault!r}")
             else:
-                tasks[peer] = lambda peer=peer: peer.mix(own, y)
+                tasks[peer] = lambda peer=peer: peer.leave(x, y)
     seconds = scene.timed(tasks, rounds, calls)
     ours, what = seconds.pop("mixer(x, y)"), f"{' x '.join(map(str, shape))}, float32, K = 1"
     rows = [
@@ -191,7 +194,7 @@ def puzzle(scene: Scene) -> list[Row]:
             seconds = scene.timed(tasks, rounds + 1, calls)
             ratio = harness.ratio_interval(seconds["puzzle"], seconds["none"])
             what = f"{model}, batches of {batch}: a step over a plain one"
-            rows.append(reading("Puzzle Mix on a GPU", what, "", ratio, target="at most 1.7"))
+            rows.append(reading("Puzzle Mix on a GPU", what, "", ratio, most=1.7))
     return rows
 
 
@@ -259,7 +262,7 @@ def attempt(part: str, measure: Callable[[], list[Row]], content: dict[str, Any]
         print(f"  {reason}", flush=True)
         content["failed"][part] = reason
     if save:
-        harness.save("gpu", ("mixlab", "torch", *peers.MODULES), **content)
+        harness.save("gpu", ("mixlab", "torch", *peers.MODULES), method=METHOD, **content)
     return not reason
 
 
@@ -276,10 +279,10 @@ def _failure(part: str, measure: Callable[[], list[Row]], content: dict[str, Any
 
 
 def kept() -> dict[str, Any]:
-    """What an earlier session has saved, but for its machine and versions."""
+    """What an earlier session has saved, but for what every file says of itself."""
     path = HERE / "gpu.json"
     content = json.loads(path.read_text()) if path.exists() else {}
-    parts = {name: part for name, part in content.items() if name not in ("machine", "versions")}
+    parts = {name: part for name, part in content.items() if name not in ("machine", "versions", "method", "seconds")}
     return {"failed": {}, "taken": {}} | parts
 
 

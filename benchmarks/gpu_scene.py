@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from harness import Task
+from harness import Task, orders
 from peers import CLASSES
 
 from mixlab.data import Dataset, Split
@@ -50,9 +50,9 @@ class Scene:
     def timed(self, tasks: dict[Any, Task], rounds: int, calls: int) -> dict[Any, list[float]]:
         """Seconds of one call of each task, from `calls` in a row, once in each round; they take turns."""
         seconds: dict[Any, list[float]] = {name: [] for name in tasks}
-        for round_ in range(rounds + 1):
-            for name, task in tasks.items():
-                spent = self._span(task, calls)
+        for round_, order in enumerate(orders(tasks, rounds + 1)):
+            for name in order:
+                spent = self._span(tasks[name], calls)
                 if round_:  # the first round chooses kernels
                     seconds[name].append(spent / calls)
         return seconds

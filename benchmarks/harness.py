@@ -3,35 +3,43 @@
 import itertools
 import json
 import math
-import os
-import platform
+import random
 import statistics
-import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from machine import machine
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 HERE = Path(__file__).resolve().parent
+BEGAN = time.perf_counter()
 Task = Callable[[], object]
+AGAIN = "the first of ours, a second time"  # the control's name among the tasks
+
+
+def orders(names: Iterable[Any], rounds: int) -> Iterator[list[Any]]:
+    """An order of the tasks for each round, drawn anew but alike in every run: no task has one neighbour for ever."""
+    drawn, order = random.Random(0), list(names)
+    for _ in range(rounds):
+        drawn.shuffle(order)
+        yield list(order)
 
 
 def interleaved(tasks: Mapping[Any, Task], repeats: int) -> dict[Any, list[float]]:
     """Seconds of each task, `repeats` times after two rounds of warm-up; they take turns, so a busy moment hits all."""
     seconds: dict[Any, list[float]] = {name: [] for name in tasks}
-    for round_ in range(repeats + 2):
-        for name, task in tasks.items():
+    for round_, order in enumerate(orders(tasks, repeats + 2)):
+        for name in order:
             _wait()
             began = time.perf_counter()
-            task()
+            tasks[name]()
             _wait()
             if round_ >= 2:
                 seconds[name].append(time.perf_counter() - began)
@@ -115,6 +123,7 @@ def comparison(
     call: str = "",
     ours: str = "mixlab",
     seconds: tuple[list[float], list[float]] | None = None,
+    control: dict[str, float] | None = None,
     error_ours: float | str | None = None,
     error_peer: float | str | None = None,
     note: str = "",
@@ -130,10 +139,10 @@ def comparison(
         ours: what of mixlab was called.
         seconds: each round's time of ours and of the peer, taken in turns: both become a median with quartiles, and
             the ratio, the peer's over ours, a median with a 95% interval: above 1, ours is faster.
+        control: the ratio of one task's time to its own, timed twice in each round: within it lies no difference.
         error_ours: the largest absolute error of ours against float64, or words where there is no number.
         error_peer: that of the peer, or what it raises.
-        note: what a reader must know to judge the row. A key "ahead" may be added to a row: a list of words for where
-            the peer is better apart from time and error.
+        note: what a reader must know to judge the row.
     """
     row = figure(group, what, ours=ours)
     row["peer"] = {"name": peer, "version": version_of(peer), "call": call}
@@ -141,6 +150,8 @@ def comparison(
         mine, theirs = seconds
         row |= {"seconds_ours": spread(mine), "seconds_peer": spread(theirs)}
         row |= {"ratio": ratio_interval(theirs, mine), "rounds": len(mine)}
+    if control is not None:
+        row["control"] = control
     for name, error in (("error_ours", error_ours), ("error_peer", error_peer)):
         if error is not None:
             row[name] = error
@@ -154,19 +165,24 @@ def compare(
     peers: Mapping[tuple[str, str], Task],
     rounds: int,
     *,
+    pairs: Iterable[tuple[str, tuple[str, str]]] | None = None,
     per: int = 1,
     errors: Mapping[str | tuple[str, str], float | str] | None = None,
     notes: Mapping[tuple[str, str], str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Time all in turn; a `comparison` of each of ours with each peer, (name, call), or a `figure` where none is given.
+    """Time all in turn; a `comparison` for each of `pairs`, ours and (name, call), or a `figure` where no peer is.
 
-    The seconds are those of a task, divided by `per`; `errors` and `notes` go into the rows of those they name.
+    The pairs are all that there are where none are given. The first of ours is timed twice in every round, and the
+    ratio of the two is every row's control. The seconds are those of a task, divided by `per`; `errors` and `notes` go
+    into the rows of those they name.
     """
     errors, notes = errors or {}, notes or {}
-    timed: dict[Any, list[float]] = interleaved({**ours, **peers}, rounds)
+    first = next(iter(ours))
+    timed: dict[Any, list[float]] = interleaved({**ours, **peers, **({AGAIN: ours[first]} if peers else {})}, rounds)
     seconds = {name: [one / per for one in times] for name, times in timed.items()}
     if not peers:
         return [figure(group, what, ours=mine, seconds=seconds[mine]) for mine in ours]
+    control = ratio_interval(seconds[AGAIN], seconds[first])
     return [
         comparison(
             group,
@@ -175,12 +191,12 @@ def compare(
             call=peer[1],
             ours=mine,
             seconds=(seconds[mine], seconds[peer]),
+            control=control,
             error_ours=errors.get(mine),
             error_peer=errors.get(peer),
             note=notes.get(peer, ""),
         )
-        for mine in ours
-        for peer in peers
+        for mine, peer in (itertools.product(ours, peers) if pairs is None else pairs)
     ]
 
 
@@ -219,30 +235,9 @@ def _milliseconds(seconds: dict[str, float] | None) -> dict[str, float] | None:
     return None if seconds is None else {name: 1e3 * value for name, value in seconds.items()}
 
 
-def machine() -> dict[str, Any]:
-    """Where a figure was taken."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 2),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "command": "python " + " ".join(sys.argv),
-    }
-
-
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of what took part."""
-    return {package: version_of(package) or "not installed" for package in packages}
+    """Versions of what took part; torch's with its build, such as +cpu."""
+    return {package: version_of(package) or "not installed" for package in packages} | {"torch": torch.__version__}
 
 
 def version_of(package: str) -> str | None:
@@ -264,9 +259,17 @@ def absent(modules: Mapping[str, str]) -> dict[str, str]:
     return reasons
 
 
-def save(name: str, packages: Iterable[str], **results: object) -> None:
-    """Write benchmarks/NAME.json: the machine, the versions of `packages`, and the results."""
+def save(name: str, packages: Iterable[str], *, method: str, **results: object) -> None:
+    """Write benchmarks/NAME.json.
+
+    Args:
+        name: of the group.
+        packages: distributions whose versions are written down, beside torch's.
+        method: a paragraph of plain words: what is timed, how often, what work each side does, what is left unequal.
+        results: lists of rows, and what else the page may want.
+    """
     path = HERE / f"{name}.json"
-    content = {"machine": machine(), "versions": versions(packages), **results}
+    content = {"machine": machine(), "versions": versions(packages), "method": " ".join(method.split())}
+    content |= {"seconds": round(time.perf_counter() - BEGAN, 1), **results}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(f"\nwrote {path}")

@@ -3,22 +3,18 @@
     make bench, or: python benchmarks/laws.py [--quick]
 
 All of it is found by running a peer on images that tell λ and partner (see `peers.py`), float32 on the CPU.
-
-Law: λ, the example's own share of its mix, at each α beside scipy's Beta(α, α): the Kolmogorov-Smirnov distance where
-1e-6 <= λ <= 1 - 1e-6, as nearer to the ends float32 decides; P(0.4 < λ < 0.6); the share that is 0.5 exactly. A sample
-of the right law has a distance below 1.36 / √n nineteen times in twenty. Where no λ is below 0.5 the peer folds it, and
-the distance from the law of max(λ, 1 − λ) is given besides.
 """
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import harness
 import numpy as np
 import peers
 import torch
+from conventions import MIXES, convention
 from torch import Tensor
 
 import mixlab as mx
@@ -26,9 +22,18 @@ import mixlab as mx
 ALPHAS = (1e-3, 0.01, 0.1, 0.2, 1.0, 8.0)
 PAIRS, CALLS = 1 << 16, 1 << 12  # draws of a peer with a λ for each pair, and of one with a λ for each batch
 DRAWS = {1: 200, 512: 20, 1 << 16: 1}  # draws at once -> calls that are timed together
-MIXES = 24  # what is seen of a convention; that so many λs lie above 0.5 by chance is 1 in 2^24
 ENDS = 1e-6
 BITS = 16
+HALVES = 1e-3  # no law here gives 0.5 exactly so often
+METHOD = f"""Law: λ, the example's own share of its mix, at each α beside scipy's Beta(α, α), from {PAIRS:,} draws, or
+from {CALLS:,} batches of two where a library has one λ for a batch. The distance is Kolmogorov and Smirnov's, the
+largest difference between the share of draws below a value and the law's, at values from {ENDS:g} to 1 - {ENDS:g}, as
+nearer to the ends float32 decides. A cell is "as Beta" where the distance is below a bound that all cells of the right
+law keep together with a probability of 95% (Bonferroni); "folded" where that holds of the law of max(λ, 1 − λ), and
+"uniform" where it holds of the uniform law; otherwise it says how many draws are exactly 0.5, or how far off the law
+is. The mid mass is the share of draws between 0.4 and 0.6. Time: one call that gives so many λs, by its own random
+source, on one thread; torch's Beta is made anew in every call, as loops do whose α is a number, and keras draws on its
+torch backend. Conventions: found by mixing {MIXES} batches."""
 Sampler = Callable[[int], Any]
 
 
@@ -69,8 +74,8 @@ def peer_lambdas(peer: peers.Peer, calls: int) -> np.ndarray:
 
 
 def law(name: str, call: str, alpha: float, lam: np.ndarray) -> dict[str, Any]:
-    """One row: how far these λs are from Beta(α, α)."""
-    from scipy.stats import beta
+    """One row: how far these λs are from Beta(α, α), and from what else it may be."""
+    from scipy.stats import beta, uniform
 
     true = beta(alpha, alpha).cdf
     folded = bool(lam.min() >= 0.5)
@@ -80,13 +85,33 @@ def law(name: str, call: str, alpha: float, lam: np.ndarray) -> dict[str, Any]:
         "alpha": alpha,
         "n": len(lam),
         "distance": distance(lam, true),
-        "distance_of_chance": 1.36 / len(lam) ** 0.5,
-        "folded": folded,
         "distance_of_folded": distance(lam, lambda x: np.maximum(true(x) - true(1 - x), 0)) if folded else None,
+        "distance_of_uniform": distance(lam, uniform.cdf),
         "mid_mass": float(((lam > 0.4) & (lam < 0.6)).mean()),
         "mid_mass_true": float(true(0.6) - true(0.4)),
         "exactly_half": float((lam == 0.5).mean()),
     }
+
+
+def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with the distance that chance allows, and what that makes of each, in a word or two."""
+    from scipy.stats import kstwo
+
+    found = []
+    for row in rows:
+        bound = float(kstwo.isf(0.05 / len(rows), row["n"]))
+        if row["distance"] < bound:
+            word = "as Beta"
+        elif row["distance_of_folded"] is not None and row["distance_of_folded"] < bound:
+            word = "folded"
+        elif row["distance_of_uniform"] < bound:
+            word = "uniform"
+        elif row["exactly_half"] > HALVES:
+            word = f"{row['exactly_half']:.1%} at ½"
+        else:
+            word = f"off by {row['distance']:.2g}"
+        found.append(row | {"distance_of_chance": bound, "verdict": word})
+    return found
 
 
 def distance(lam: np.ndarray, law: Callable[[Any], Any]) -> float:
@@ -110,8 +135,9 @@ def laws(absent: dict[str, str], calls: int) -> list[dict[str, Any]]:
             for peer in peers.here(absent, alpha)
             if peer.kind == "mixup"
         ]
-    heads = ("by", "α", "n", "distance", "of chance", "folded", "P(.4 < λ < .6)", "true", "exactly 0.5")
-    names = ("alpha", "n", "distance", "distance_of_chance", "distance_of_folded")
+    rows = judged(rows)
+    heads = ("by", "α", "verdict", "n", "distance", "of chance", "of folded", "P(.4 < λ < .6)", "true", "exactly 0.5")
+    names = ("alpha", "verdict", "n", "distance", "distance_of_chance", "distance_of_folded")
     names += ("mid_mass", "mid_mass_true", "exactly_half")
     told = [(f"{row['by']['name']} {row['by']['call']}", *(row[name] for name in names)) for row in rows]
     harness.table("law of λ", heads, told)
@@ -128,58 +154,8 @@ def conventions(absent: dict[str, str]) -> list[dict[str, Any]]:
     return rows
 
 
-def convention(peer: peers.Peer, count: int = 64) -> dict[str, Any]:
-    """One row, from some mixes of images that tell."""
-    y = torch.arange(count) % peers.CLASSES
-    shares, partners, changed = [], [], False
-    numpy_state, torch_state = np.random.get_state()[1:3], torch.get_rng_state()  # noqa: NPY002 - whether it is drawn from
-    for _ in range(MIXES):
-        images = peers.probe(count, torch.float32) if peer.kind == "mixup" else peers.coded(count, 32)
-        before = images.clone()
-        mixed, given = peer.mix(images, y)
-        share, partner = peers.read(mixed) if peer.kind == "mixup" else peers.pasted(mixed)
-        shares.append(share)
-        partners.append(partner)
-        changed |= not torch.equal(images, before)
-    sources = {
-        "NumPy, global": not _same(numpy_state, np.random.get_state()[1:3]),  # noqa: NPY002
-        "torch, global": not torch.equal(torch_state, torch.get_rng_state()),
-    }
-    weights = "none is handed back"
-    if peer.given is not None:
-        lam = peer.given(given).double()
-        others = partner != torch.arange(count)  # with oneself any λ is right
-        own, other = (float((lam - part).abs()[others].max()) for part in (share, 1 - share))
-        weights = "the example" if own < 1e-3 else "the partner" if other < 1e-3 else "neither"
-    apart = partners[0] != torch.arange(count)
-    return {
-        "group": "λ, convention",
-        "peer": {"name": peer.name, "version": harness.version_of(peer.name), "call": peer.call},
-        "kind": peer.kind,
-        "lam_weights": weights,
-        "one_lam_for": "each pair" if len({round(float(part), 4) for part in shares[0][apart]}) > 1 else "the batch",
-        "lam_is": "max(λ, 1 − λ)" if float(torch.cat(shares).min()) >= 0.5 and peer.kind == "mixup" else "as drawn",
-        "partners": _pairing(partners),
-        "source": " and ".join(name for name, used in sources.items() if used) or "its own",
-        "input": "changed" if changed else "left as it was",
-    }
-
-
-def _same(one: Iterable[Any], other: Iterable[Any]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _pairing(partners: list[Tensor]) -> str:
-    """How the partners of two calls lie."""
-    own = torch.arange(len(partners[0]))
-    for name, fixed in (("the one before", own.roll(1)), ("the batch reversed", own.flip(0))):
-        if all(bool(((part == fixed) | (part == own)).all()) for part in partners):
-            return name
-    return "random"
-
-
 def speed(absent: dict[str, str], rounds: int) -> list[dict[str, Any]]:
-    """Seconds of a draw, of n at once."""
+    """Seconds of one λ, of n in one call."""
     rows = []
     for alpha in (0.2, 1.0):
         for n, calls in DRAWS.items():
@@ -188,10 +164,12 @@ def speed(absent: dict[str, str], rounds: int) -> list[dict[str, Any]]:
                 for by, draw in samplers(alpha, absent).items()
             }
             ours = {"sample_lambda": tasks.pop(("mixlab", "sample_lambda"))}
-            what = f"one draw of {n:,} at once, α = {alpha:g}"
+            several = f"{n:,} λs in one call, α = {alpha:g}; time of one λ"
+            what = several if n > 1 else f"one λ in one call, α = {alpha:g}"
             rows += harness.compare("λ, time", what, ours, tasks, rounds, per=n * calls)
+    notes = {"numpy": "float64", "torch": "Beta is made in every call"}
     for row in rows:
-        row["note"] = "float64" if row["peer"]["name"] == "numpy" else ""
+        row["note"] = notes.get(row["peer"]["name"], "")
     heads = ("what", "peer", "ns, ours", "ns, peer", "peer / ours")
     told = [
         (row["what"], row["peer"]["name"], _ns(row["seconds_ours"]), _ns(row["seconds_peer"]), row["ratio"])
@@ -220,7 +198,7 @@ def main() -> None:
     rows = speed(absent, 5 if quick else 31)
     if not quick:
         packages = ("mixlab", "torch", "numpy", "scipy", *peers.MODULES)
-        harness.save("laws", packages, rows=rows, laws=drawn, conventions=found, absent=absent)
+        harness.save("laws", packages, method=METHOD, rows=rows, laws=drawn, conventions=found, absent=absent)
 
 
 if __name__ == "__main__":

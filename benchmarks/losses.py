@@ -1,10 +1,6 @@
 """The loss of a mixed batch, forward and backward: two labels and λ, beside soft labels and beside two losses.
 
-    make bench, or: python benchmarks/losses.py [--quick]
-
-Ours takes logits, both labels and λ. A peer that takes soft labels is given them ready in the rows that say so, and
-makes them of both labels and λ in the others, which is the work that a training step has. Error: the largest of the
-loss's own, relative to it, and of N times the gradient's, against float64 from the logits as they are in their type.
+make bench, or: python benchmarks/losses.py [--quick]
 """
 
 import argparse
@@ -22,6 +18,11 @@ from mixlab.machine import torch_threads
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # before keras is imported
 
+METHOD = """A call is a forward and a backward pass from logits to the gradient with respect to them, float32. Ours
+takes logits, both labels and λ. A peer that takes soft labels is given them ready in the rows that say so, and makes
+them of both labels and λ in the others, which is the work that a training step has; keras runs on its torch backend.
+Error: the larger of the loss's own, relative to it, and of N times the gradient's, N the examples of the batch, against
+float64 from the logits as they are in their type; in bfloat16 there are errors alone."""
 SIZES = [(batch, classes) for batch in (512, 4096) for classes in (10, 100, 1000)]
 MODULES = {"timm": "timm.loss", "keras": "keras.losses"}
 Loss = Callable[[Tensor], Tensor]
@@ -136,7 +137,7 @@ def main() -> None:
     rows += measure(512, 100, torch.bfloat16, 0, absent)
     harness.show(f"forward and backward, {torch.get_num_threads()} threads", rows)
     if not quick:
-        harness.save("losses", ("mixlab", "torch", *MODULES), rows=rows, absent=absent)
+        harness.save("losses", ("mixlab", "torch", *MODULES), method=METHOD, rows=rows, absent=absent)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Peer:
         soft: what it gives for labels, as its documentation reads it, as soft labels [B, CLASSES].
         given: picks the λ that it hands back from these; None where it hands back none.
         note: what a reader of its rows must know.
+        in_place: whether it mixes in the memory of its input, which is lost then.
         timed: whether it is timed; not where another one does the same work.
     """
 
@@ -53,7 +54,12 @@ class Peer:
     soft: Callable[[Any], Tensor] = lambda labels: labels
     given: Callable[[Any], Tensor] | None = None
     note: str = ""
+    in_place: bool = False
     timed: bool = True
+
+    def leave(self, x: Tensor, y: Tensor) -> tuple[Tensor, Any]:
+        """What `mix` gives of images that are left as they are: where it mixes in place, of a clone."""
+        return self.mix(x.clone() if self.in_place else x, y)
 
 
 def of_torchvision(alpha: float) -> Iterator[Peer]:
@@ -72,7 +78,7 @@ def of_timm(alpha: float) -> Iterator[Peer]:
         alphas = {"mixup_alpha": alpha if kind == "mixup" else 0.0, "cutmix_alpha": alpha if kind == "cutmix" else 0.0}
         mixer = Mixup(**alphas, mode=mode, label_smoothing=0.0, num_classes=CLASSES)
         name = "Mixup" if kind == "mixup" else "Mixup, cutmix"
-        yield Peer("timm", f"{name}, mode {mode!r}", kind, mixer, note="mixes in place")
+        yield Peer("timm", f"{name}, mode {mode!r}", kind, mixer, in_place=True)
 
 
 def of_kornia(alpha: float) -> Iterator[Peer]:
@@ -117,9 +123,12 @@ def of_fastai(alpha: float) -> Iterator[Peer]:
         own, other, lam = labels
         return _two_labels(torch.stack([own, other], 1), lam.expand(len(own)))
 
-    note = "two labels and λ, for a loss of its own"
-    yield Peer("fastai", "MixUp", "mixup", called(MixUp(alpha)), soft, lambda labels: labels[2], note)
-    yield Peer("fastai", "CutMix", "cutmix", called(CutMix(alpha)), soft, lambda labels: labels[2], note)
+    def given(labels: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        return labels[2]
+
+    note = "gives two labels and λ, no soft labels"
+    yield Peer("fastai", "MixUp", "mixup", called(MixUp(alpha)), soft, given, note)
+    yield Peer("fastai", "CutMix", "cutmix", called(CutMix(alpha)), soft, given, note, in_place=True)
 
 
 def of_torch_uncertainty(alpha: float) -> Iterator[Peer]:
@@ -145,7 +154,8 @@ def of_keras(alpha: float) -> Iterator[Peer]:
 
     yield Peer("keras", "layers.MixUp", "mixup", called(MixUp(alpha)))
     cutmix = called(CutMix(min(1.0, alpha), data_format="channels_first"))
-    yield Peer("keras", "layers.CutMix", "cutmix", cutmix, note="α is drawn from 0 to `factor`")
+    note = "α is drawn from 0 to `factor`"
+    yield Peer("keras", "layers.CutMix", "cutmix", cutmix, note=note)
 
 
 MAKERS = dict(

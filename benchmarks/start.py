@@ -1,11 +1,6 @@
 """How long a learner waits: `import mixlab` beside `import torch`, and from the first cell to the first panel.
 
-    make bench, or: python benchmarks/start.py [--quick]
-
-Imports: fresh processes, taking turns, compiled files and the disk's cache warm; memory is what the process holds after
-the import. First panel: a fresh kernel runs the lesson's code cells in their order, as "Run All" does, until a widget
-that draws itself opens its comm; beside it the same in JupyterLab and Chromium, from the click on "Run All Cells" until
-the panel's first slider can be moved.
+make bench, or: python benchmarks/start.py [--quick]
 """
 
 import argparse
@@ -30,7 +25,12 @@ from browsing import SECONDS  # noqa: E402
 from conftest import CHROMIUM_ARGS, Lab, find_chromium, stop, wait_for_server  # noqa: E402
 
 LESSONS = ("01_lambda.ipynb", "02_two_images_one_label.ipynb")
-TARGET = "at most 3 s"
+METHOD = """Imports: fresh processes, taking turns, compiled files and the disk's cache warm; memory is what the process
+holds after the import. First panel: a fresh kernel runs the lesson's code cells in their order, as "Run All" does,
+until a widget that draws itself opens its comm; beside it the same in JupyterLab and Chromium, from the click on "Run
+All Cells" until the panel's first slider can be moved. The kernel is there before the clock starts, and is a fresh one
+each time."""
+TARGET = 3.0  # seconds
 LOOK = """
 import time
 began = time.perf_counter()
@@ -63,7 +63,7 @@ def imports(rounds: int) -> list[dict[str, object]]:
             "import mixlab over import torch",
             "",
             harness.ratio_interval(seconds["mixlab"], seconds["torch"]),
-            target="at most 1.2",
+            most=1.2,
             note=f"median of {rounds} rounds with its 95% interval",
         )
     ]
@@ -160,7 +160,7 @@ def first_panels(rounds: int) -> list[dict[str, object]]:
                     what,
                     "s",
                     median_of(values),
-                    target=TARGET,
+                    most=TARGET,
                     note="smallest and largest of fresh kernels",
                 )
             )
@@ -176,7 +176,7 @@ def main() -> None:
     rows += first_panels(2 if quick else 7)
     if not quick:
         packages = ("mixlab", "torch", "ipykernel", "jupyterlab", "ipywidgets", "anywidget", "playwright")
-        harness.save("start", packages, readings=rows)
+        harness.save("start", packages, method=METHOD, readings=rows)
 
 
 if __name__ == "__main__":

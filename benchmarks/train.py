@@ -2,13 +2,7 @@
 
     make bench, or: python benchmarks/train.py [--quick] [--minutes 6]
 
-"bare" repeats forward, backward and step on one fixed batch, with the same model, optimiser, layout and arithmetic:
-what a training loop cannot beat. In it every library mixes the same batch with λ ~ U[0, 1] and its own labels and loss.
-"textbook" is a DataLoader without worker processes, torchvision transforms, float32, NCHW. All take turns, a batch at a
-time. K = 5 takes turns by itself; its images are those that the network sees, five for each image of the batch.
-
-Own picks: `mx.fit` as it picks for itself beside `dtype=torch.float32`, in a process for each limit to the
-instructions. Accuracy: whole `mx.fit` calls with their defaults; no run begins after `--minutes`.
+What takes turns with what, and what each does, `METHOD` says, which the page prints.
 """
 
 import argparse
@@ -16,8 +10,8 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import harness
@@ -27,13 +21,25 @@ from measured import rate, reading
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
+from train_runs import TARGETS, accuracy
 
 import mixlab as mx
 from mixlab.data import Dataset
 
+WANTED = " and ".join(f"{wanted['test_accuracy']:.0%} in {wanted['seconds']} s" for wanted in TARGETS.values())
+METHOD = f"""A step of mx.fit and of the bare loop, forward, backward and optimiser, takes turns with every other task,
+a batch at a time. "bare" repeats one fixed batch with the same model, optimiser, layout and arithmetic: what a training
+loop cannot beat, so mx.fit has its share of the bare loop's rate as a target. In the bare loop every library mixes the
+same batch with λ ~ U[0, 1]. Ours has its own loss of two labels; a peer's soft labels go into F.cross_entropy, and are
+made first where it gives labels and λ. A peer that mixes in place is given a clone, which is in its time. keras runs on
+the torch backend, and making its one-hot labels is in the call. "textbook" is a DataLoader without worker processes,
+torchvision transforms for each image, float32, NCHW. K = 5 takes turns by itself; its images are those that the network
+sees, five for each image of the batch. Own picks: mx.fit as it picks for itself beside dtype=torch.float32, in a
+process for each limit to the instructions. Accuracy: whole calls of mx.fit with their defaults, on CIFAR-10; the
+targets, {WANTED}, were named for two cores with AMX."""
 CLASSES, K = peers.CLASSES, 5
+SHARE = 0.95  # of the bare loop's rate
 LIMITS = (None, "AVX512_CORE", "AVX2")
-TARGET = "80% in 30 s and 85% in 120 s, on two AMX cores"
 Loss = Callable[[Tensor], Tensor]
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Loss]]
 
@@ -62,7 +68,7 @@ def theirs(peer: peers.Peer, times: int = 1) -> Mix:
     """What a peer, called `times` times, makes of it: images, and the loss of their logits against its soft labels."""
 
     def mix(x: Tensor, y: Tensor) -> tuple[Tensor, Loss]:
-        made = [peer.mix(x, y) for _ in range(times)]
+        made = [peer.leave(x, y) for _ in range(times)]
         images = torch.cat([images for images, _ in made]) if times > 1 else made[0][0]
         targets = torch.cat([peer.soft(labels) for _, labels in made])
         return images, lambda logits: functional.cross_entropy(logits, targets.to(logits.dtype))
@@ -130,30 +136,60 @@ def textbook(data: Dataset, trainer: mx.Trainer) -> Callable[[], object]:
     return step
 
 
-def rates(seconds: dict[str, list[float]], images: int, bases: dict[str, str]) -> list[dict[str, object]]:
-    """Images a second of each task, and the share of each base's: a ratio of steps, round by round."""
-    rows: list[dict[str, object]] = []
-    for name, times in seconds.items():
-        shares = {f"of_{key}": harness.ratio_interval(seconds[base], times) for key, base in bases.items()}
-        rows.append({"task": name, "images": images, "images_per_second": rate(images, times), **shares})
-    heads = ("", "images/s (quartiles)", *(f"of {key} (95%)" for key in bases))
-    harness.table(f"a step of {images} images", heads, [[row["task"], *list(row.values())[2:]] for row in rows])
+def rates(seconds: Mapping[str, list[float]], images: int) -> list[dict[str, object]]:
+    """Images a second of each task."""
+    rows: list[dict[str, object]] = [
+        {"task": name, "images": images, "images_per_second": rate(images, times)}
+        for name, times in seconds.items()
+        if name != harness.AGAIN
+    ]
+    heads = ("", "images/s (quartiles)")
+    harness.table(f"a step of {images} images", heads, [(row["task"], row["images_per_second"]) for row in rows])
     return rows
 
 
-def live(data: Dataset, rounds: int) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+def shares(seconds: Mapping[str, list[float]], what: str) -> list[dict[str, Any]]:
+    """The live loop's rate over the bare loop's: the bare loop's seconds over the live loop's, round by round."""
+    note = f"median of {len(seconds['bare loop'])} rounds with its 95% interval"
+    return [
+        reading(
+            "training",
+            f"{what}: rate of {name} over the bare loop's",
+            "",
+            harness.ratio_interval(seconds["bare loop"], times),
+            least=SHARE,
+            note=note,
+        )
+        for name, times in seconds.items()
+        if name.startswith("mx.fit")
+    ]
+
+
+def labels_note(peer: peers.Peer) -> str:
+    """What is done for a peer beside its call."""
+    parts = ["of a clone"] * peer.in_place + ["soft labels are made of its labels and λ"] * (peer.given is not None)
+    return "; ".join(parts)
+
+
+Found = tuple[list[dict[str, object]], list[dict[str, Any]], list[dict[str, Any]]]  # rates, comparisons, readings
+
+
+def live(data: Dataset, rounds: int) -> Found:
     """Rates and comparisons of a step with K = 1, the live loop's and the bare loop's, taking turns."""
     mixers = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup"), "cutmix": mx.Mixer("cutmix")}
     trainers = {name: mx.fit(mx.models.quick(CLASSES), data, mixer, epochs=1000) for name, mixer in mixers.items()}
     batch, dtype = trainers["none"].batch_size, str(trainers["none"].dtype).removeprefix("torch.")
     made = {f"{peer.name} {peer.call}": peer for peer in mixups()}
-    tasks: dict[str, Callable[[], object]] = {"bare loop": bare(data, unmixed)}
-    tasks["bare loop, mixlab mixup"] = bare(data, ours(mixers["mixup"]))
+    mixed = bare(data, ours(mixers["mixup"]))
+    tasks: dict[str, harness.Task] = {"bare loop": bare(data, unmixed), "bare loop, mixlab mixup": mixed}
+    tasks |= {harness.AGAIN: mixed}
     tasks |= {f"bare loop, {name}": bare(data, theirs(peer)) for name, peer in made.items()}
     tasks |= {f"mx.fit, {name}": trainer.step for name, trainer in trainers.items()}
     tasks["textbook loop"] = textbook(data, trainers["none"])
     print(f"{rounds} rounds; {trainers['none'].picked}")
     seconds = harness.interleaved(tasks, rounds)
+    mine = seconds["bare loop, mixlab mixup"]
+    control = harness.ratio_interval(seconds[harness.AGAIN], mine)
     what = f"step of {batch} images, {dtype}, channels_last"
     rows = [
         harness.comparison(
@@ -162,17 +198,11 @@ def live(data: Dataset, rounds: int) -> tuple[list[dict[str, object]], list[dict
             peer.name,
             call=peer.call,
             ours='Mixer("mixup")',
-            seconds=(seconds["bare loop, mixlab mixup"], seconds[f"bare loop, {name}"]),
-            note=peer.note,
+            seconds=(mine, seconds[f"bare loop, {name}"]),
+            control=control,
+            note=labels_note(peer),
         )
         for name, peer in made.items()
-    ]
-    rows += [
-        harness.comparison(
-            "training", what, "bare loop", call="one fixed batch", ours=name, seconds=(times, seconds["bare loop"])
-        )
-        for name, times in seconds.items()
-        if name.startswith("mx.fit")
     ]
     rows.append(
         harness.comparison(
@@ -182,45 +212,39 @@ def live(data: Dataset, rounds: int) -> tuple[list[dict[str, object]], list[dict
             call="DataLoader, float32, NCHW",
             ours="mx.fit, none",
             seconds=(seconds["mx.fit, none"], seconds["textbook loop"]),
+            control=control,
             note="its crops have 4 pixels of margin, ours 2",
         )
     )
-    return rates(seconds, batch, {"bare": "bare loop", "none": "mx.fit, none"}), rows
+    return rates(seconds, batch), rows, shares(seconds, what)
 
 
-def many(data: Dataset, rounds: int) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+def many(data: Dataset, rounds: int) -> Found:
     """The same with K = 5: what the network sees is five times the batch, for every task."""
     trainer = mx.fit(mx.models.quick(CLASSES), data, mx.Mixer("mixup", k=K), epochs=1000)
     torchvision = next(peer for peer in mixups() if peer.name == "torchvision")
     images = K * trainer.batch_size
-    tasks: dict[str, Callable[[], object]] = {
+    mixed = bare(data, ours(mx.Mixer("mixup", k=K)))
+    mine, other = f"bare loop, mixlab mixup, K = {K}", f"bare loop, torchvision v2.MixUp {K} times"
+    tasks: dict[str, harness.Task] = {
         "bare loop": bare(data, unmixed, K),
-        f"bare loop, mixlab mixup, K = {K}": bare(data, ours(mx.Mixer("mixup", k=K))),
-        f"bare loop, torchvision v2.MixUp {K} times": bare(data, theirs(torchvision, K)),
+        mine: mixed,
+        harness.AGAIN: mixed,
+        other: bare(data, theirs(torchvision, K)),
         f"mx.fit, mixup, K = {K}": trainer.step,
     }
     seconds = harness.interleaved(tasks, rounds)
-    _, mine, other, loop = seconds.values()
     what = f"step of {images} images from {trainer.batch_size}"
-    rows = [
-        harness.comparison(
-            "training",
-            f"{what}: mixup in the bare loop",
-            "torchvision",
-            call=f"v2.MixUp {K} times, and cat",
-            ours=f'Mixer("mixup", k={K})',
-            seconds=(mine, other),
-        ),
-        harness.comparison(
-            "training",
-            what,
-            "bare loop",
-            call="one fixed batch",
-            ours=f"mx.fit, mixup, K = {K}",
-            seconds=(loop, seconds["bare loop"]),
-        ),
-    ]
-    return rates(seconds, images, {"bare": "bare loop"}), rows
+    row = harness.comparison(
+        "training",
+        f"{what}: mixup in the bare loop",
+        "torchvision",
+        call=f"v2.MixUp {K} times, and cat",
+        ours=f'Mixer("mixup", k={K})',
+        seconds=(seconds[mine], seconds[other]),
+        control=harness.ratio_interval(seconds[harness.AGAIN], seconds[mine]),
+    )
+    return rates(seconds, images), [row], shares(seconds, what)
 
 
 def own_picks(rounds: int) -> None:
@@ -231,7 +255,8 @@ def own_picks(rounds: int) -> None:
         name: mx.fit(mx.models.quick(CLASSES), data, mx.Mixer("mixup"), epochs=1000, dtype=dtype)
         for name, dtype in kinds.items()
     }
-    seconds = harness.interleaved({name: trainer.step for name, trainer in trainers.items()}, rounds)
+    steps = {name: trainer.step for name, trainer in trainers.items()}
+    seconds = harness.interleaved(steps | {harness.AGAIN: steps["own"]}, rounds)
     print(json.dumps({"picked": trainers["own"].picked, **seconds}))
 
 
@@ -253,59 +278,12 @@ def picks(rounds: int) -> list[dict[str, object]]:
                 call="mx.fit(..., dtype=torch.float32)",
                 ours="mx.fit(...)",
                 seconds=(found["own"], found["float32"]),
+                control=harness.ratio_interval(found[harness.AGAIN], found["own"]),
                 note=found["picked"],
             )
         )
     harness.show("own picks beside float32", rows)
     return rows
-
-
-def accuracy(data: Dataset, minutes: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Whole runs with the defaults, and for each number of epochs the accuracy and the seconds with their intervals."""
-    runs: list[dict[str, Any]] = []
-    began = time.perf_counter()
-    for epochs, seed in [(epochs, seed) for pair in ((1, 4), (2, 3)) for seed in range(3) for epochs in pair]:
-        if time.perf_counter() - began > 60 * minutes:
-            break
-        start = time.perf_counter()
-        trainer = mx.fit(mx.models.quick(CLASSES, seed=seed), data, epochs=epochs, seed=seed)
-        *_, record = trainer
-        seconds = round(time.perf_counter() - start, 2)
-        runs.append(
-            {
-                "epochs": epochs,
-                "seed": seed,
-                "images_seen": trainer.steps * trainer.batch_size,
-                "seconds": seconds,
-                "test_accuracy": record.test_accuracy,
-                "images_per_second": round(record.images_per_second),
-            }
-        )
-        print("  {epochs} epochs, seed {seed}: {test_accuracy:.4f} in {seconds} s".format(**runs[-1]), flush=True)
-    rows = []
-    for epochs in sorted({run["epochs"] for run in runs}):
-        mine = [run for run in runs if run["epochs"] == epochs]
-        what = f"{epochs} epoch{'s' * (epochs > 1)}, {mine[0]['images_seen']:,} images seen"
-        for part, unit in (("test_accuracy", ""), ("seconds", "s")):
-            rows.append(
-                reading(
-                    "accuracy",
-                    f"{what}: {part.replace('_', ' ')}",
-                    unit,
-                    mean_with_interval([run[part] for run in mine]),
-                    target=TARGET,
-                    note=f"mean of {len(mine)} seeds",
-                )
-            )
-    return runs, rows
-
-
-def mean_with_interval(values: list[float]) -> dict[str, float]:
-    """Student's 95% interval; the value alone where there is one."""
-    if len(values) == 1:
-        return {"mean": values[0], "low": values[0], "high": values[0]}
-    found = mx.mean_interval(values)
-    return {"mean": found.mean, "low": found.low, "high": found.high}
 
 
 def main() -> None:
@@ -320,16 +298,15 @@ def main() -> None:
         return
     data = mx.load("cifar10")
     quick = arguments.quick
-    step_rates, rows = live(data, 3 if quick else 40)
-    more_rates, more_rows = many(data, 3 if quick else 20)
-    rows += more_rows
+    parts = [live(data, 3 if quick else 40), many(data, 3 if quick else 20)]
+    found_rates, rows, readings = (list(chain(*part)) for part in zip(*parts, strict=True))
     harness.show("one step", rows)
     rows += picks(3 if quick else 30)
     if not quick:
-        runs, readings = accuracy(data, arguments.minutes)
+        runs, more = accuracy(data, arguments.minutes)
+        found = {"rates": found_rates, "readings": readings + more, "runs": runs}
         packages = ("mixlab", "torch", *peers.MODULES)
-        found = {"rates": step_rates + more_rates, "readings": readings, "runs": runs}
-        harness.save("train", packages, rows=rows, absent=harness.absent(peers.MODULES), **found)
+        harness.save("train", packages, method=METHOD, rows=rows, absent=harness.absent(peers.MODULES), **found)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """The variance of the stochastic gradient on CIFAR-10: none, mixup, K interpolations, K pairings, a larger batch.
 
-    make bench, or: python benchmarks/variance.py
+    make bench, or: python benchmarks/variance.py [--quick]
 
-The quick net, before training, after 30 steps, and after one epoch of all 50,000 images with mixup (390 steps of 128).
 What is asked: proposition III.1 of "Multi-mix" (arXiv 2406.01417), that the variance falls with K, and III.2, that K
 interpolations have less of it than mixup with a K times larger batch, in three readings: one λ for each pair, one λ for
 the batch, and one λ for a batch so large that little but λ is left. For the last there is a direct test with batches of
-512, and the floor F, the variance of the mean gradient over λ alone: V(K, B) = F/K + R(K)/B crosses V(1, 5B) where
-B = (R(5) − R(1)/5) / (F − F/5). Ratios have the 95% intervals of mixlab.variance; n draws are n independent pairs of
-gradients.
+512, and the floor F: V(K, B) = F/K + R(K)/B crosses V(1, 5B) where B = (R(5) − R(1)/5) / (F − F/5).
 """
 
+import argparse
 import math
 import time
 from dataclasses import replace
@@ -41,6 +39,15 @@ BATCH, LARGE_BATCH = 32, 512
 STATES = ((0, 8), (30, 18), (390, 20))  # steps taken, draws
 LARGE_DRAWS, FLOOR_DRAWS = 7, 40
 COMPARED = ("mixup", "shared", "batch x 5", "shared, batch x 5")
+METHOD = f"""The trace of the covariance of the mini-batch gradient of the quick net on CIFAR-10, over batches, partners
+and λ, with α = 1: before training, and after {" and ".join(str(step) for step, _ in STATES[1:])} steps of mixup, an
+epoch at the end. Every gradient comes from a fresh batch; n draws are n independent pairs of gradients, and ratios have
+the 95% intervals of mixlab.variance. "K = 5" mixes each pair with 5 λs, "5 permutations" the batch with 5 choices of
+partners, and "batch x 5" takes a batch five times larger: all three cost five times the forward passes. "shared": one λ
+for all pairs of the batch, as in the papers' code. "plateau": the share of mixup's variance that no K removes, that of
+the choice of images and partners. "floor": with one shared λ, the variance of the mean gradient over λ alone, which no
+batch, however large, removes; K divides it, so from some batch size on K = 5 has less variance than a batch five times
+larger."""
 
 
 def measure(
@@ -121,10 +128,16 @@ def large_batch_limit(model: torch.nn.Module, data: Dataset, rows: list[dict[str
 
 def main() -> None:
     """Train, measure on the way, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="before training alone, few draws, nothing saved")
+    quick = parser.parse_args().quick
     torch.set_num_threads(torch_threads()[0])
     data = mx.load("cifar10")
     model = mx.models.quick(len(data.classes))
     trainer = mx.Trainer(model, data, mx.Mixer("mixup"), epochs=1)
+    if quick:
+        measure(model, data, SCHEMES, step=0, batch_size=BATCH, draws=2)
+        return
     accuracy, rows = {}, []
     for step, draws in STATES:
         while trainer.step_count < step:
@@ -134,7 +147,7 @@ def main() -> None:
     rows += measure(model, data, LARGE, step=trainer.step_count, batch_size=LARGE_BATCH, draws=LARGE_DRAWS)
     rows.append(large_batch_limit(model, data, rows))
     print("\ntest accuracy after so many steps:", accuracy)
-    harness.save("variance", ("mixlab", "torch"), test_accuracy=accuracy, rows=rows)
+    harness.save("variance", ("mixlab", "torch"), method=METHOD, test_accuracy=accuracy, rows=rows)
 
 
 if __name__ == "__main__":

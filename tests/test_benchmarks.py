@@ -1,18 +1,22 @@
 """The benchmarks' page is what their JSON files say, names who is ahead, and says where each figure was taken."""
 
+import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.append(str(BENCHMARKS))
+import harness  # noqa: E402
+import measured  # noqa: E402
 import page as pages  # noqa: E402
 import picture  # noqa: E402
 import rows  # noqa: E402
+import shapes  # noqa: E402
+import summary  # noqa: E402
 
 CONTENTS = rows.read()
 COMPARED = [row for name in pages.GROUPS if name in CONTENTS for row in rows.comparisons(CONTENTS[name])]
@@ -24,15 +28,10 @@ def test_the_page_is_what_the_files_say() -> None:
 
 
 def test_the_picture_is_made_from_the_files() -> None:
-    timed = [row for row in COMPARED if "ratio" in row]
-    assert picture.digest(timed) in pages.FIGURE.read_text(encoding="utf-8"), "run: python benchmarks/page.py"
+    assert picture.digest(pages.drawn(CONTENTS)) in pages.FIGURE.read_text(encoding="utf-8"), (
+        "run: python benchmarks/page.py"
+    )
     assert pages.FIGURE.stat().st_size < 400_000
-
-
-def test_the_picture_is_equal_for_equal_rows(tmp_path: Path) -> None:
-    for name in ("one.svg", "other.svg"):
-        picture.draw([made(0.9), made(2.0), made(1.0)], tmp_path / name)
-    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
 
 
 @pytest.mark.parametrize("name", CONTENTS)
@@ -82,136 +81,73 @@ def test_a_ratio_is_the_peers_time_over_ours() -> None:
         if "ratio" in row:
             assert row["ratio"]["low"] <= row["ratio"]["median"] <= row["ratio"]["high"], row
             over = row["seconds_peer"]["median"] / row["seconds_ours"]["median"]
-            if (row["ratio"]["low"] > 1 and over < 0.9) or (row["ratio"]["high"] < 1 and over > 1.1):
+            if not {"faster": over < 1.01, "slower": over > 0.99, "open": True}[measured.verdict(row)]:
                 swapped.append(row)
     assert swapped == []
 
 
-def made(median: float, **more: Any) -> rows.Row:
-    """A comparison whose peer takes `median` times our second."""
-    ratio = {"median": median, "low": 0.95 * median, "high": 1.05 * median}
-    seconds = {"median": median, "low": 0.95 * median, "high": 1.05 * median}
-    row = {"group": "blend", "what": "a case", "ours": "mixer(x, y)", "note": "", "ratio": ratio}
-    row |= {"peer": {"name": "kornia", "version": "0.9.0", "call": "RandomMixUpV2"}, "seconds_peer": seconds}
-    return row | {"seconds_ours": {"median": 1.0, "low": 0.95, "high": 1.05}} | more
+def test_the_counts_of_the_summary_are_those_of_the_rows() -> None:
+    lines = [
+        line for name in pages.GROUPS if name in CONTENTS for line in summary.lines(rows.comparisons(CONTENTS[name]))
+    ]
+    ways = [rows.standing(row) for row in COMPARED if "ratio" in row and not rows.is_limit(row)]
+    for way in ("faster", "open", "slower"):
+        assert sum(line.count(way) for line in lines) == ways.count(way)
+    assert len(ways) > 100
+
+
+def test_a_file_says_how_and_where_it_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "HERE", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/a/folder/blend.py", "--minutes", "3"])
+    harness.save("blend", ["mixlab"], method="Calls\nin turn.", rows=[])
+    saved = json.loads((tmp_path / "blend.json").read_text())
+    assert (saved["method"], saved["rows"]) == ("Calls in turn.", [])
+    assert saved["seconds"] > 0
+    assert saved["versions"] == {"mixlab": harness.version_of("mixlab"), "torch": harness.torch.__version__}
+    assert saved["machine"]["command"] == "python benchmarks/blend.py --minutes 3"
+    assert saved["machine"]["memory_gb"] > 0
+    assert {"flags", "os", "load"} <= saved["machine"].keys()
+
+
+def ratio(low: float, median: float, high: float) -> dict[str, float]:
+    return {"low": low, "median": median, "high": high}
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("of_peer", "control", "said"),
     [
-        (made(0.5), "**kornia is faster here: 2.00 times as fast**"),
-        (made(0.98), "no difference seen"),
-        (made(1.02), "no difference seen"),
-        (made(2.0), ""),
-        (made(2.0, note="in place"), "in place"),
-        (made(0.5, note="in place"), "**kornia is faster here: 2.00 times as fast**; in place"),
-        (made(2.0, error_ours=2e-3, error_peer=1e-3), "**kornia is nearer to float64 here**"),
-        (made(2.0, error_ours=1e-3, error_peer=2e-3), ""),
-        (made(2.0, error_ours=1.05e-3, error_peer=1e-3), ""),
-        (made(2.0, error_ours=2e-16, error_peer=0.0), ""),
-        (made(2.0, error_ours=1e-3, error_peer=0), "**kornia is nearer to float64 here**"),
-        (made(2.0, error_ours=1e-3, error_peer="raises TypeError"), ""),
-        (made(2.0, error_ours="raises TypeError", error_peer=1e-3), "**kornia is nearer to float64 here**"),
-        (made(0.5, peer={"name": "torch", "version": "2", "call": "copy_"}), "a limit, not a peer"),
-        (made(2.0, ahead=["prettier"]), "**kornia is prettier here**"),
+        (ratio(0.4, 0.5, 0.6), None, "faster"),
+        (ratio(0.4, 0.5, 1.01), None, "open"),
+        (ratio(0.94, 0.96, 0.98), None, "open"),  # for certain, but by less than 5%
+        (ratio(1.8, 2.0, 2.2), None, "slower"),
+        (ratio(0.99, 2.0, 2.2), None, "open"),
+        (ratio(1.02, 1.04, 1.06), None, "open"),
+        (ratio(0.8, 0.9, 0.96), ratio(0.97, 1.0, 1.02), "faster"),
+        (ratio(0.8, 0.9, 0.96), ratio(0.95, 1.0, 1.2), "open"),
+        (ratio(0.8, 0.9, 0.99), ratio(1.01, 1.03, 1.2), "faster"),  # a control beyond 1 moves that side alone
+        (ratio(1.08, 1.1, 1.2), ratio(0.5, 1.0, 1.07), "slower"),
+        (ratio(1.08, 1.1, 1.2), ratio(0.99, 1.0, 1.09), "open"),
     ],
 )
-def test_a_row_says_who_is_ahead(row: rows.Row, said: str) -> None:
-    assert pages.words(row) == said
-
-
-def content(*compared: rows.Row, **more: Any) -> dict[str, rows.Row]:
-    """A made-up blend.json."""
-    machine = {"cpu": "A CPU", "cores": 2, "threads": 1, "gpu": None, "python": "3.11", "load": 0.1}
-    machine |= {"date": "2026-01-01", "command": "python benchmarks/blend.py"}
-    versions = {"mixlab": "0.1.0", "torch": "2.14.1"}
-    return {"blend": {"machine": machine, "versions": versions, "rows": [*compared], **more}}
-
-
-def test_the_list_at_the_top_has_every_lead_of_a_peer() -> None:
-    leads = [made(0.5, what="one"), made(0.8, what="two"), made(0.5, what="three"), made(0.25, what="four")]
-    text = pages.page(content(made(2.0), *leads, made(3.0, error_ours=1.0, error_peer=0.5, what="five")))
-    first, second = re.findall(r"^- blend: .*$", text.split("## Where a peer is ahead")[1], re.MULTILINE)
-    called = "RandomMixUpV2"
-    assert first == (
-        "- blend: **kornia is faster** in 4 of 6 rows, up to 4.00 times as fast "
-        f"(one: {called}; two: {called}; three: {called}; and 1 more)"
-    )
-    assert second == f"- blend: **kornia is nearer to float64** in 1 of 6 rows (five: {called})"
-    assert "Nowhere in these figures." in pages.page(content(made(2.0), made(0.99)))
-
-
-def test_a_row_has_its_columns() -> None:
-    text = pages.page(content(made(0.5, error_ours=1e-9, error_peer="raises TypeError", seconds_peer={"median": 5e-4})))
-    heads, _, cells = text.split("### Blend\n\n")[1].splitlines()[:3]
-    assert heads == "| what | ours | peer | ratio (95%) | ours takes | peer takes | our error | its error | notes |"
-    assert cells == (
-        "| a case | `mixer(x, y)` | kornia 0.9.0 `RandomMixUpV2` | 0.5 (0.475 to 0.525) | 1 s | 500 µs | 1.0e-09 "
-        "| raises TypeError | **kornia is faster here: 2.00 times as fast** |"
-    )
-
-
-def test_rows_of_any_other_kind_become_a_table_and_those_left_out_are_named() -> None:
-    reading = {"group": "start-up", "what": "import", "unit": "s", "value": {"median": 0.25, "low": 0.2, "high": 2.0}}
-    convention = {"group": pages.CONVENTIONS, "peer": {"name": "timm", "version": "1", "call": "Mixup"}, "folded": True}
-    text = pages.page(content(readings=[reading], conventions=[convention], absent={"keras": "does not install"}))
-    assert "### Start-up\n\n| what | value |\n| --- | --- |\n| import | 250 ms (200 ms to 2 s) |\n" in text
-    assert text.endswith("## Conventions of λ\n\n| peer | folded |\n| --- | --- |\n| timm 1 `Mixup` | yes |\n")
-    assert "- blend: keras does not install\n- laws: not measured yet\n" in text
+def test_a_lead_clears_the_control_and_five_percent(of_peer: rows.Row, control: rows.Row | None, said: str) -> None:
+    row = {"ratio": of_peer} if control is None else {"ratio": of_peer, "control": control}
+    assert measured.verdict(row) == said
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "shown"),
+    ("bounds", "words", "said"),
     [
-        (12345.678, "", "12,346"),
-        (1.23456, "", "1.23"),
-        (0.00123456, "", "0.00123"),
-        (1.23456e-5, "", "1.2e-05"),
-        (0.0, "", "0"),
-        (1.5e-8, "s", "15 ns"),
-        (59.99, "s", "60 s"),
-        (390, "MB", "390 MB"),
-        (65536, "", "65,536"),
-        (390.0, "MB", "390 MB"),
-        (None, "", ""),
-        ([512, 3, 32, 32], "", "512 x 3 x 32 x 32"),
+        ({"least": 8}, "at least 8 updates/s", "met"),
+        ({"least": 10}, "at least 10 updates/s", "open"),
+        ({"least": 12.5}, "at least 12.5 updates/s", "missed"),
+        ({"most": 12}, "at most 12 updates/s", "met"),
+        ({"most": 10}, "at most 10 updates/s", "open"),
+        ({"most": 7}, "at most 7 updates/s", "missed"),
+        ({}, "", ""),
     ],
 )
-def test_numbers_are_shown_to_three_digits(value: Any, unit: str, shown: str) -> None:
-    assert pages._cell(value, unit) == shown
-
-
-def test_the_energies_of_masks_are_with_their_times() -> None:
-    gaps = [
-        {"blocks": 4, "levels": 2, "problems": 1024, "share_above": 0.0, "share_below": 0.0},
-        {"blocks": 4, "levels": 3, "problems": 1024, "share_above": 0.5, "share_below": 0.125},
-    ]
-    even, better, other = rows.comparisons(
-        {
-            "rows": [made(2.0, what=f"128 masks, 4 x 4 blocks, {levels} levels") for levels in (2, 3)]
-            + [made(2.0, what="128 masks, 14 x 14 blocks, 2 levels")],
-            "gaps": gaps,
-        }
-    )
-    assert pages.words(even) == "its energy is above ours in 0.0% of 1,024 problems"
-    assert pages.words(better) == (
-        "**kornia is below our energy in 12.5% of the problems here**; "
-        "its energy is above ours in 50.0% of 1,024 problems"
-    )
-    assert pages.words(other) == ""
-
-
-def test_variance_and_memory_are_turned_into_columns() -> None:
-    traces = [
-        {"step": step, "batch_size": 32, "scheme": scheme, "ratio_to": {} if scheme == "mixup" else {"mixup": ratio}}
-        for scheme in ("mixup", "K = 5")
-        for step, ratio in ((0, [0.8, 0.7, 0.9]), (390, [0.6, 0.5, 0.7]))
-    ]
-    memory = [{"variant": "mixup", "shape": [128, 3, 32, 32], "k": k, "batches": k + 2.0} for k in (1, 5)]
-    found = rows.tables({"rows": traces, "memory": memory})
-    ratios = {"after 0 steps": {"mean": 0.8, "low": 0.7, "high": 0.9}}
-    ratios |= {"after 390 steps": {"mean": 0.6, "low": 0.5, "high": 0.7}}
-    assert found == {
-        "variance over that of mixup, batches of 32": [{"scheme": "K = 5", **ratios}],
-        "memory, in batches, the batch itself included": [{"variant": "mixup", "K = 1": 3.0, "K = 5": 7.0}],
-    }
+def test_a_target_is_met_missed_or_open(bounds: dict[str, float], words: str, said: str) -> None:
+    row = measured.reading("panels", "a drag", "updates/s", {"median": 10.0, "low": 8.0, "high": 12.0}, **bounds)
+    assert measured.judged(row) == said
+    assert shapes.target(row) == words
+    assert shapes.tables({"readings": [row]})["panels"][0]["is"] == said

@@ -1,0 +1,70 @@
+"""How long each lesson takes from its first cell to its last, and how much memory its kernel holds at the most.
+
+make bench, or: python benchmarks/lessons.py [--quick]
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import harness
+import nbformat
+from measured import reading
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+METHOD = """Each lesson is run once from its first cell to its last, as "Run All" does, by nbclient, in a kernel of its
+own and with an empty run store, so that it trains all that it shows; the data sets are in their cache. The seconds are
+those of the cells, without the start of the kernel. The memory is the most that the kernel's process has held at once,
+VmHWM in /proc: it is Linux alone that tells. What is started beside the kernel, such as lesson 07's other program, is
+not in it. One run each: there is no interval."""
+SECONDS, MEGABYTES = 180, 900
+WAIT = 900  # seconds for a cell
+PEAK = "VmHWM:"
+
+
+def lesson(path: Path, environment: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds of all cells of a lesson, and the most memory of its kernel, in MB."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=WAIT, kernel_name="python3", resources={"metadata": {"path": FOLDER}})
+    with tempfile.TemporaryDirectory() as store, client.setup_kernel(env={**environment, "MIXLAB_RUNS": store}):
+        began = time.perf_counter()
+        for place, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, place)
+        return time.perf_counter() - began, peak(client.km.provisioner.pid)
+
+
+def peak(process: int) -> float:
+    """The most memory that a process has held at once, in MB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith(PEAK))
+    return int(kilobytes) * 1024 / 1e6
+
+
+def one(value: float) -> dict[str, float]:
+    """A value that was measured once."""
+    return {"median": value, "low": value, "high": value}
+
+
+def main() -> None:
+    """Run them all, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two lessons on less data, nothing saved")
+    quick = parser.parse_args().quick
+    environment = os.environ | ({"MIXLAB_FAST": "1"} if quick else {})
+    rows: list[dict[str, Any]] = []
+    for path in sorted(FOLDER.glob("[0-9]*.ipynb"))[: 2 if quick else None]:
+        seconds, most = lesson(path, environment)
+        name = f"lesson {path.stem.replace('_', ' ')}"
+        rows.append(reading("lessons, time", name, "s", one(seconds), most=SECONDS))
+        rows.append(reading("lessons, memory of the kernel", name, "MB", one(most), most=MEGABYTES))
+    if not quick:
+        harness.save("lessons", ("mixlab", "torch", "ipykernel", "nbclient"), method=METHOD, readings=rows)
+
+
+if __name__ == "__main__":
+    main()
