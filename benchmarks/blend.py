@@ -101,7 +101,7 @@ def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, An
     wide = x.expand(k, *x.shape)
     places = torch.empty_like(wide, memory_format=torch.preserve_format)
     theirs: dict[tuple[str, str], harness.Task] = {COPY: lambda: places.copy_(wide)}
-    pairs, notes = [], {}
+    pairs, notes, unequal = [], {}, {}  # of the last: pairs that do not do the same, and how these are called
     for peer in there:
         name = (peer.name, peer.call)
         ways = {name: peer.leave}
@@ -117,7 +117,11 @@ def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, An
         for way, mix in ways.items():
             theirs[way] = repeated(mix, x.clone(), y, k)
             notes.setdefault(way, "its input is lost")
-            pairs += [(mine, way) for mine in (alike(peer) if way == name else alike(peer)[:1])]
+            mine, *default = alike(peer)
+            pairs += [(mine, way), *((other, way) for other in default if way == name)]
+            unequal |= {(other, way): "our default" for other in default} | (
+                {} if way == name else {(mine, way): "in place"}
+            )
     for way, mix in textbooks(x).items():
         theirs[way] = repeated(mix, x, y, k)
         pairs.append((FIRST, way))
@@ -132,7 +136,10 @@ def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, An
             pairs.append((label, COPY))
     rows = harness.compare("blend", str(case), ours, theirs, rounds, pairs=pairs, notes=notes)
     for row in rows:
-        if (row["peer"]["name"], row["peer"]["call"]) == COPY:
+        peer_call = (row["peer"]["name"], row["peer"]["call"])
+        if (how := unequal.get((row["ours"], peer_call))) is not None:
+            row["group"] = f"blend, {how}"
+        if peer_call == COPY:
             moved = (x.nbytes + buffer.nbytes) / 1e9
             each = (f"{moved / row[name]['median']:.1f}" for name in ("seconds_ours", "seconds_peer"))
             row["note"] = "{} GB/s beside {} of the batch read once and K written".format(*each)

@@ -8,7 +8,10 @@ USAGE = "usage: mixlab [doctor]"
 
 
 def main() -> int:
-    """Print the report; anything but `doctor` as the argument gets the usage and status 2."""
+    """Print the report; `--help` prints the usage, and anything but `doctor` gets it with status 2."""
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(f"{USAGE}\n{report.__doc__}")
+        return 0
     if sys.argv[1:] not in ([], ["doctor"]):
         print(USAGE, file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from mixlab.data import cache_path, is_cached
+from mixlab.keeping.store import Store
 from mixlab.machine import precision, torch_threads
 
 
@@ -26,6 +27,7 @@ def report() -> str:
         "training": f"{str(dtype).removeprefix('torch.')}, {why_dtype}",
         "data": "; ".join(_found(name) for name in ("cifar10", "cifar100")),
         "folder": str(cache_path("cifar10").parent),
+        "runs": str(Store().root),
     }
     return "\n".join(f"{label:<9}{text}" for label, text in lines.items())
 
@@ -47,4 +49,4 @@ def _why_no_gpu() -> str:
 
 def _found(name: str) -> str:
     """Whether a data set is in the cache and whole, as far as its header says."""
-    return f"{name} is here" if is_cached(name) else f"no {name}"
+    return f"{name} is here" if is_cached(name) else f'no {name} (mx.load("{name}") fetches it)'

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from mixlab import _check
@@ -20,6 +19,11 @@ from mixlab.batches import check_coupled, kinds
 from mixlab.hidden import hidden_mixing
 from mixlab.mixing import Mixer, check_mixer
 from mixlab.plans import MixPlan
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ModuleNotFoundError:
+    raise ModuleNotFoundError('mixlab.lightning needs Lightning: pip install "mixlab[lightning]"') from None
 
 
 class MixCallback(Callback):

@@ -27,6 +27,7 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 # What the environment can forbid the CPU: oneDNN's instructions (by its new name and its old), its rounding of float32,
 # and ATen's instructions.
+_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 _LIMITS = (
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
@@ -72,7 +73,8 @@ def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
 
     On a CPU a small training step is timed in both, once for each kind of CPU, torch, thread count and limit that the
     environment sets to the instructions, such as ONEDNN_MAX_CPU_ISA (under a second); the result is kept in
-    `machine.json` in the user's cache folder.
+    `machine.json` in the user's cache folder. Where other processes disturb the measurement, the CPU's instructions
+    decide, so that every process picks the same: it is part of a run's name.
 
     Raises:
         RuntimeError: `device` names no device that torch knows.
@@ -85,6 +87,10 @@ def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
     if kind != "cpu":
         return torch.float32, f"bfloat16 is not tried on {kind}"
     speedup = _bfloat16_speedup(" ".join([_cpu_name(), *_limits()]), torch.__version__, torch_threads()[0])
+    if speedup is None:
+        told = "by the CPU's instructions, as other processes kept it from being measured"
+        fast = not _limits() and any(flag in _cpu_name().split() for flag in _BFLOAT16_FLAGS)
+        return torch.bfloat16 if fast else torch.float32, told
     if speedup >= WORTH_IT:
         return torch.bfloat16, f"{speedup:.2f} times as fast as float32 on this CPU"
     return torch.float32, f"bfloat16 is {speedup:.2f} times as fast on this CPU"
@@ -146,7 +152,7 @@ def _cpu_name() -> str:
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = [flag for flag in ("avx2", "avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", text)]
+    flags = [flag for flag in ("avx2", *_BFLOAT16_FLAGS) if re.search(rf"\b{flag}\b", text)]
     return " ".join([name[1] if name else platform.machine(), *flags])
 
 
@@ -156,10 +162,10 @@ def _limits() -> list[str]:
 
 
 @cache
-def _bfloat16_speedup(cpu: str, torch_version: str, threads: int) -> float:
+def _bfloat16_speedup(cpu: str, torch_version: str, threads: int) -> float | None:
     """Float32's time for a training step over bfloat16's: remembered for these three, or measured now.
 
-    Beside other busy processes the ratio can be wrong by a factor of 8: it serves this process, and is not kept.
+    None beside other busy processes, where the ratio can be wrong by a factor of 8.
     """
     import platformdirs
 
@@ -169,8 +175,9 @@ def _bfloat16_speedup(cpu: str, torch_version: str, threads: int) -> float:
     if key in known:
         return known[key]
     speedup, undisturbed = _measure(threads)
-    if undisturbed:
-        _write(path, known | {key: speedup})
+    if not undisturbed:
+        return None
+    _write(path, known | {key: speedup})
     return speedup
 
 

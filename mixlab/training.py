@@ -99,7 +99,7 @@ class Trainer(Loop[Record]):
         views: of each test image: 1, itself; 2, mirrored as well; 6, both also shifted by a pixel (`mixlab.augment`).
             The mean of what the model says of them is what is measured.
         every: epochs between two Records of the iteration, which ends with one. A test set takes its time.
-        dtype: torch.float32 or torch.bfloat16 arithmetic (default: the faster one, measured once and kept).
+        dtype: torch.float32 or torch.bfloat16 arithmetic (default: the faster one here, see `mixlab doctor`).
         compile: train what torch.compile makes of the model, once its first step has compiled it; evaluations, and
             batches that are mixed inside of the model, run it as it is. It can pay in long trainings on CUDA. On two
             CPU cores the first step took 35 to 41 s longer, and those after it were none the faster.

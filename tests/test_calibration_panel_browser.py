@@ -136,12 +136,16 @@ def test_a_drag_is_followed_on_the_page_and_told_at_its_end(page: Page) -> None:
     sent = page.evaluate("saved")
     assert len(sent) == 1
     assert sent[0]["temperature"] == pytest.approx(2, rel=0.05)
-    drag_to(page, root.get_by_label("Rescale by θ̄(α)"), 0.9)
+    rescaling = root.get_by_label("Rescale by θ̄(α)")
+    expect(rescaling).to_have_attribute("aria-valuetext", "α = 1: θ̄ = 0.75 (not in use)")
+    drag_to(page, rescaling, 0.9)
     assert page.evaluate("saved.at(-1).scaling") == "alpha"
     alpha = page.evaluate("saved.at(-1).alpha")
     words = f"T = {mx.lambda_moments(alpha).theta_bar:.2f}"
     expect(root.locator(".mx-chart-name").nth(2)).to_have_text(f"none, after: {words}")
+    expect(rescaling).to_have_attribute("aria-valuetext", re.compile(r"^α = [\d.]+: T = θ̄ = [\d.]+$"))
     root.get_by_role("button", name="T = 1").click()
+    expect(rescaling).to_have_attribute("aria-valuetext", re.compile(r" \(not in use\)$"))
     expect(estimates.nth(1)).to_contain_text(before[:5])
 
 

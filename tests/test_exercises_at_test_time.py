@@ -32,6 +32,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("test_time/confidence", 0.8808),
     ("test_time/fit", fitted),
     ("test_time/unbalanced", 0.4337),
+    ("test_time/unbalanced", 0.43),
 ]
 WRONG: list[tuple[str, Any, str]] = [
     ("test_time/confidence", 0.9526, "0.9526 is the confidence at temperature 1."),

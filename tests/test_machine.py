@@ -165,12 +165,31 @@ def test_a_limit_to_the_instructions_is_measured_anew(cache, monkeypatch):
     assert "ATEN_CPU_CAPABILITY=AVX2, torch" in keys[3]
 
 
-def test_a_disturbed_measurement_serves_this_process_and_is_not_kept(cache, monkeypatch):
+@pytest.mark.parametrize(
+    ("flags", "limit", "picked"),
+    [
+        ("avx2 avx512_bf16", "", torch.bfloat16),
+        ("avx2 amx_bf16", "", torch.bfloat16),
+        ("avx2", "", torch.float32),
+        ("avx2 avx512_bf16", "AVX2", torch.float32),
+    ],
+)
+def test_where_a_measurement_is_disturbed_the_instructions_decide_and_nothing_is_kept(
+    cache, monkeypatch, tmp_path, flags, limit, picked
+):
     path, calls = cache
-    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or 0.2, False))
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"model name : Some CPU\nflags : {flags}\n")
+    monkeypatch.setattr(machine, "_CPUINFO", info)
+    for name in machine._LIMITS:
+        monkeypatch.setenv(name, limit)
+    ratios = iter([0.2, 8.0])
+    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or next(ratios), False))
     for _ in range(2):
-        assert machine.precision("cpu") == (torch.float32, "bfloat16 is 0.20 times as fast on this CPU")
-    assert len(calls) == 1
+        machine._bfloat16_speedup.cache_clear()  # as a new process would find it
+        told = "by the CPU's instructions, as other processes kept it from being measured"
+        assert machine.precision("cpu") == (picked, told)
+    assert len(calls) == 2
     assert not path.exists()
 
 
@@ -300,7 +319,8 @@ def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cache, monkeypatch
     assert lines["device"].startswith("CPU (torch ")
     assert lines["threads"] == "3, set by OMP_NUM_THREADS"
     assert lines["training"] == "bfloat16, 2.00 times as fast as float32 on this CPU"
-    assert lines["data"] == "no cifar10; no cifar100"
+    assert lines["data"] == 'no cifar10 (mx.load("cifar10") fetches it); no cifar100 (mx.load("cifar100") fetches it)'
+    assert lines["runs"].endswith("runs")
     assert lines["folder"] == str(tmp_path)
 
 

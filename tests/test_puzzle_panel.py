@@ -241,11 +241,14 @@ def test_the_swap_is_compared_in_words(data: Dataset) -> None:
         words = panel._answer["compared"]
         different = int((solution.exact.mask[panel.pair] != solution.swap.mask[panel.pair]).sum())
         gap = float(solution.swap.energy[panel.pair] - solution.exact.energy[panel.pair])
-        end = "found the same mask." if not different else f"differs in {different} of 64 blocks, {gap:.4f} higher."
+        more = f"{gap:.4f}" if gap >= 5e-5 else "less than 0.0001"
+        end = "found the same mask." if not different else f"differs in {different} of 64 blocks, {more} higher."
         assert words.endswith(f"the α–β swap {end}")
         said.add(bool(different))
     assert said == {True, False}
+    assert panel._answer["proved"] is True
     panel.blocks = 16
+    assert panel._answer["proved"] is False
     assert panel._answer["compared"].startswith("Energy of our mask (16 by 16 is not proved exact)")
 
 
@@ -308,6 +311,7 @@ def bad(**wrong: Any) -> Callable[[Dataset], Any]:
         (bad(levels=5), "levels must be an integer from 2 to 4, got 5"),
         (bad(gamma=1.5), "gamma must be a number from 0 to 1, got 1.5"),
         (bad(beta=-1), "beta must be a number from 0 to 4, got -1"),
+        (bad(cost=1.5), "cost must be a number from 0 to 1, got 1.5"),
         (bad(lam="1"), "lam must be a number from 0 to 1, got '1'"),
         (bad(transport=1), "transport must be True or False, got 1"),
         (bad(pair=2), "pair must be an integer from 0 to 1, got 2"),

@@ -54,6 +54,7 @@ def test_what_is_on_the_canvases_is_what_python_solves(page: Page) -> None:
         "aria-label", f"the mask, 8 by 8 blocks; the share of x, row by row: {'; '.join(rows)}"
     )
     expect(root.locator(".mx-compared")).to_have_text(panel._answer["compared"])
+    expect(root.locator(".mx-rivals")).to_contain_text("exact mask")
 
 
 def test_a_drag_asks_at_each_move_and_tells_at_its_end(page: Page) -> None:
@@ -103,8 +104,10 @@ def test_the_puzzle_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
     page.keyboard.press("End")
     expect(known(page)).to_contain_text("'blocks': 16")
     expect(root.locator(".mx-tile canvas").nth(4)).to_have_attribute("aria-label", re_mask(16))
+    expect(root.locator(".mx-rivals .mx-heading").first).to_have_text("our mask")  # not proved exact
     page.keyboard.press("Home")
     expect(root.locator(".mx-tile canvas").nth(4)).to_have_attribute("aria-label", re_mask(2))
+    expect(root.locator(".mx-rivals .mx-heading").first).to_have_text("exact mask")
     root.get_by_label("Move blocks").focus()
     page.keyboard.press("Space")
     expect(known(page)).to_contain_text("'transport': False")

@@ -123,7 +123,7 @@ function legendOf() {
   };
   const bars = [
     item("share of right answers", sample(ink("rect", { ...box, class: "mx-right" }))), gap("over", 45), gap("under", -45),
-    item(`Calibrated bars end on the dashed diagonal; bars of fewer than ${FEW} predictions are pale.`),
+    item(`Calibrated bars end on the dashed diagonal, at the mean confidence of the bin; bars of fewer than ${FEW} predictions are pale.`),
   ];
   const line = (name, which) => item(name, sample(
     ink("line", { class: `mx-thick mx-run-${which}`, x1: 0, x2: 34, y1: 6, y2: 6 }),
@@ -187,7 +187,10 @@ function showPanel({ model, el }) {
   };
   const count = slider("Number of bins", { ...PLAIN_SCALE, min: 1, max: 100 }, follow("n_bins"), release);
   const temperature = slider("Temperature T, log scale", T_SCALE, follow("temperature", "temperature"), release);
-  const sayAlpha = (value) => `α = ${ALPHA_SCALE.say(value)}: T = θ̄ = ${thetaBar(value).toFixed(2)}`;
+  const sayAlpha = (value) => {
+    const [used, words] = [state.scaling === "alpha", thetaBar(value).toFixed(2)];
+    return `α = ${ALPHA_SCALE.say(value)}: ${used ? "T = " : ""}θ̄ = ${words}${used ? "" : " (not in use)"}`;
+  };
   const alpha = slider("Rescale by θ̄(α)", { ...ALPHA_SCALE, say: sayAlpha }, follow("alpha", "alpha"), release);
   const fits = fitMarks(runs.length > 1);
   temperature.node.append(fits.node);

@@ -98,24 +98,25 @@ function steps(size) {
 /** The same pair under the same λ: exact, by swap, and plain CutMix. */
 function rivals(size) {
   const each = ["exact mask", "α–β swap", "CutMix"].map((name) => {
-    const words = make("span", { class: "mx-soft" });
-    return { name, words, ...tile(heading("none", name), size, words) };
+    const [title, words] = [make("span", {}, name), make("span", { class: "mx-soft" })];
+    return { title, words, ...tile(heading("none", title), size, words) };
   });
   const compared = make("p", { class: "mx-compared" });
-  const draw = ({ names, shown, said }) => {
-    each.forEach(({ canvas, name, words }, i) => {
+  const draw = ({ names, shown, said, proved }) => {
+    each[0].title.textContent = proved ? "exact mask" : "our mask";
+    each.forEach(({ canvas, title, words }, i) => {
       const { bytes, lam, note } = shown[i];
       canvas.parentElement.classList.toggle("mx-missing", bytes === null);
       if (bytes) paint(canvas, bytes);
       words.textContent = bytes ? `${labelWords(lam, names)}${note}` : "not installed";
-      canvas.setAttribute("aria-label", `${name}: ${words.textContent}`);
+      canvas.setAttribute("aria-label", `${title.textContent}: ${words.textContent}`);
     });
     write(compared, said);
   };
   return { node: make("div", { class: "mx-rivals" }, ...each.map(({ node }) => node), compared), draw };
 }
 
-/** The results of all pairs, with their λs; the pair on show has a frame. */
+/** The results of all pairs, each with x's share of the label; the pair on show has a frame. */
 function results([height, width]) {
   const canvas = make("canvas", { role: "img", class: "mx-plot" });
   const scratch = make("canvas", { width, height });
@@ -130,12 +131,12 @@ function results([height, width]) {
       paint(scratch, pictures[i]);
       ink.drawImage(scratch, left, top, side, side);
       ink.fillStyle = theme.ink;
-      ink.fillText(`λ ${lam.toFixed(2)}`, left + side / 2, top + side + 17);
+      ink.fillText(`label ${lam.toFixed(2)}`, left + side / 2, top + side + 17);
       ink.strokeStyle = theme.first;
       ink.lineWidth = 4;
       if (i === pair) ink.strokeRect(left - 1, top - 1, side + 2, side + 2);
     });
-    canvas.setAttribute("aria-label", `The mixes of all ${lams.length} pairs under these settings, with λ = ` +
+    canvas.setAttribute("aria-label", `The mixes of all ${lams.length} pairs under these settings; x's share of the labels: ` +
       lams.map((lam) => lam.toFixed(2)).join(", "));
   };
   return { node: canvas, draw };
@@ -154,7 +155,7 @@ function controlsOf(limits, choices, follow, release) {
     beta: slider("β, smoothness", { ...plain, max: limits.beta }, follow("beta"), release),
     gamma: slider("γ, seams", { ...plain, max: limits.gamma }, follow("gamma"), release),
     eta: slider("η, prior", { ...plain, max: limits.eta }, follow("eta"), release),
-    cost: slider("Cost of moving", { ...plain, max: limits.cost }, follow("cost"), release),
+    cost: slider("Cost of moving", { ...plain, max: limits.cost, step: 0.01 }, follow("cost"), release),
   };
 }
 
@@ -185,6 +186,7 @@ function showPanel({ model, el }) {
     three.draw({
       names: own,
       said: answer.compared,
+      proved: answer.proved,
       shown: [
         { bytes: mixes[pair], lam, note: energy(answer.exact) },
         answer.swap ? { bytes: pictures[3], lam: answer.swap.lam, note: energy(answer.swap) } : { bytes: null },

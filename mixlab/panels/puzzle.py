@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLOCKS = (2, 4, 8, 16)
-LIMITS = {"beta": 4.0, "gamma": 1.0, "eta": 2.0, "cost": 4.0}  # where the sliders end; above γ = 1 weights would be cut
+# Where the sliders end. Above γ = 1 weights would be cut; at a cost of 1 hardly a block moves.
+LIMITS = {"beta": 4.0, "gamma": 1.0, "eta": 2.0, "cost": 1.0}
 SHADES = ("#fde3bb", "#0b5fa5")  # of the mask, from x′ to x; as in puzzle.js
 _SAME = 1e-6  # of two energies, which are about 1: float32 decides no finer
+_SHOWN = 1e-4  # the last digit of an energy
 
 
 def _number(name: str, value: Any) -> float:
@@ -117,6 +119,7 @@ class PuzzlePanel(AnsweringPanel):
             "cutmix": float(solution.cutmix.lam[0, pair]),
             "clipped": self._clipped(solution, pair, wanted["lam"]),
             "exact": _verdict(solution.exact, pair),
+            "proved": _proved(solution.exact),
             "swap": _verdict(solution.swap, pair) if solution.swap else None,
             "compared": _compared(solution, pair),
             "milliseconds": milliseconds,
@@ -149,6 +152,7 @@ class PuzzlePanel(AnsweringPanel):
         images, halves = self._board.pairs.pixels[pair], bytes_of(board.halves(solution.exact)[pair])
         lam, cut = (float(plan.lam[0, pair]) for plan in (solution.exact.plan, solution.cutmix))
         result, cutmix = (bytes_of(board.mixes(plan))[pair] for plan in (solution.exact.plan, solution.cutmix))
+        ours = "exact" if _proved(solution.exact) else "our"
         tiles: list[tuple[str, Any]] = [
             (f"x: {self.names[0]}", images[0]),
             ("saliency of x", board.saliency[pair, 0].numpy()),
@@ -158,7 +162,7 @@ class PuzzlePanel(AnsweringPanel):
             ("what x gives", halves[0]),
             ("what x′ gives", halves[1]),
             (f"result: {label_words(lam, self.names)}", result),
-            (f"exact: energy {float(solution.exact.energy[pair]):.4f}", result),
+            (f"{ours} mask: energy {float(solution.exact.energy[pair]):.4f}", result),
             ("α–β swap: not installed", np.full_like(result, 255)),
             (f"CutMix: {label_words(cut, self.names)}", cutmix),
         ]
@@ -195,6 +199,11 @@ def _verdict(masks: Masks, pair: int) -> dict[str, float]:
     return {"lam": float(masks.plan.lam[0, pair]), "energy": float(masks.energy[pair])}
 
 
+def _proved(masks: Masks) -> bool:
+    """Whether the blocks are few enough that no mask has less energy."""
+    return masks.mask.shape[-1] <= WIDEST
+
+
 def _movable(masks: Masks) -> int:
     """How many blocks an image has for transport, which may be finer than the mask's; 0 if none moves."""
     return 0 if masks.plan.moves is None else masks.plan.moves.shape[-1]
@@ -211,7 +220,7 @@ def _grid_words(masks: Masks, side: int) -> str:
 def _compared(solution: Solution, pair: int) -> str:
     """Whether the swap came to the same mask, in a sentence."""
     exact, swap = solution.exact, solution.swap
-    ours = "the exact mask" if exact.mask.shape[-1] <= WIDEST else "our mask (16 by 16 is not proved exact)"
+    ours = "the exact mask" if _proved(exact) else "our mask (16 by 16 is not proved exact)"
     said = f"Energy of {ours} {float(exact.energy[pair]):.4f}"
     if swap is None:
         return f"{said}; {INSTALL} sets the α–β swap of the papers beside it."
@@ -222,7 +231,8 @@ def _compared(solution: Solution, pair: int) -> str:
     blocks = f"{different} of {exact.mask[pair].numel()} blocks"
     if abs(gap) < _SAME:
         return f"{said}; the α–β swap differs in {blocks}, at equal energy."
-    return f"{said}; the α–β swap differs in {blocks}, {abs(gap):.4f} {'higher' if gap > 0 else 'lower'}."
+    size = f"{abs(gap):.4f}" if abs(gap) >= _SHOWN / 2 else f"less than {_SHOWN}"
+    return f"{said}; the α–β swap differs in {blocks}, {size} {'higher' if gap > 0 else 'lower'}."
 
 
 def _draw_mask(ax: Any, mask: Tensor) -> None:
