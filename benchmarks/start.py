@@ -4,13 +4,10 @@ make bench, or: python benchmarks/start.py [--quick]
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import harness
@@ -22,7 +19,8 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from browsing import SECONDS  # noqa: E402
-from conftest import CHROMIUM_ARGS, Lab, find_chromium, stop, wait_for_server  # noqa: E402
+from conftest import CHROMIUM_ARGS, find_chromium  # noqa: E402
+from laboratory import Lab, laboratory  # noqa: E402
 
 LESSONS = ("01_lambda.ipynb", "02_two_images_one_label.ipynb")
 METHOD = """Imports: fresh processes, taking turns, compiled files and the disk's cache warm; memory is what the process
@@ -100,28 +98,6 @@ def until_comm(cells: list[str]) -> float:
         manager.shutdown_kernel(now=True)
 
 
-@contextmanager
-def laboratory() -> Iterator[Lab]:
-    """A JupyterLab of its own on a free port, with none of the user's settings."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        own = {f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")}
-        own |= {f"JUPYTERLAB_{name}_DIR": str(home / name) for name in ("SETTINGS", "WORKSPACES")}
-        own["IPYTHONDIR"] = str(home / "ipython")
-        token, root, log = os.urandom(16).hex(), home / "root", home / "server.log"
-        root.mkdir()
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-        command += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                command, cwd=root, env=os.environ | own, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        try:
-            yield Lab(wait_for_server(process, home / "RUNTIME", log), token, root)
-        finally:
-            stop(process)
-
-
 def until_slider(browser: Browser, lab: Lab, name: str, cells: list[str]) -> float:
     """Seconds from the click on "Run All Cells" until the panel's first slider is in the page and enabled."""
     context = browser.new_context(viewport={"width": 1280, "height": 1400})
@@ -142,7 +118,7 @@ def first_panels(rounds: int) -> list[dict[str, object]]:
     cells = {lesson: cells_to_panel(lesson) for lesson in LESSONS}
     comm: dict[str, list[float]] = {lesson: [] for lesson in LESSONS}
     slider: dict[str, list[float]] = {lesson: [] for lesson in LESSONS}
-    with sync_playwright() as driver, laboratory() as lab:
+    with sync_playwright() as driver, tempfile.TemporaryDirectory() as home, laboratory(Path(home)) as lab:
         path = find_chromium(driver.chromium.executable_path)
         browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
         for round_ in range(rounds):

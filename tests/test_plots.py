@@ -277,6 +277,17 @@ def test_mixes_and_originals_on_different_scales_are_refused():
         plots.plot_mixed(mixed, x=images)
 
 
+def test_the_numbers_of_intervals_stand_in_one_column_beside_the_axes() -> None:
+    found = {"five": Interval(-4.25, -8.72, 0.22, 3, 0.95), "one": Interval(3.0, -1.57, 7.6, 3, 0.95)}
+    ax = plot_intervals(found, quantity="points", reference=0.0)
+    assert [text.get_text() for text in ax.texts] == ["−4.25 [−8.72, 0.22]", "3.00 [−1.57, 7.60]"]
+    assert ax.get_label() == "points: five −4.25 [−8.72, 0.22]; one 3.00 [−1.57, 7.60]."
+    ax.get_figure().canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert boxes[0].x1 == pytest.approx(boxes[1].x1)
+    assert min(box.x0 for box in boxes) > ax.get_window_extent().x1
+
+
 def test_intervals_are_drawn_where_they_are_and_say_so() -> None:
     found = {"five": Interval(0.8, 0.7, 0.95, 9, 0.95), "one": Interval(1.1, 0.9, 1.3, 9, 0.95)}
     ax = plot_intervals(found, quantity="variance over mixup's", reference=1.0)
@@ -289,6 +300,7 @@ def test_intervals_are_drawn_where_they_are_and_say_so() -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == ["five", "one"]
     assert ax.get_xlabel() == "variance over mixup's; 95% intervals"
     assert ax.get_label() == "variance over mixup's: five 0.80 [0.70, 0.95]; one 1.10 [0.90, 1.30]."
+    assert [text.get_text() for text in ax.texts] == ["0.80 [0.70, 0.95]", "1.10 [0.90, 1.30]"]
     for wrong, kind, message in (
         ({}, ValueError, "intervals must hold at least one Interval by name, got none"),
         ({"a": 0.5}, TypeError, "intervals must hold at least one Interval by name, got {'a': 0.5}"),

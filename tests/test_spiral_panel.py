@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import mixlab as mx
-from mixlab.panels.spirals import LAYERS, POINTS, RANDOM, SpiralPanel
+from mixlab.panels.spirals import POINTS, RANDOM, SpiralPanel
 from mixlab.spiral_training import GRID, SpiralTrainer
 from mixlab.spirals import SpiralNet, spirals
 
@@ -88,7 +88,7 @@ def test_what_the_browser_gets(make: Callable[..., SpiralPanel]) -> None:
     runs = panel._view["runs"]
     assert [(run["name"], run["classes"], run["count"]) for run in runs] == [
         ("mixed at bottleneck, α = 2", 2, POINTS),
-        ("no mixing", 3, POINTS),
+        ("3 classes, no mixing", 3, POINTS),
     ]
     assert runs[0]["values"] == record.singular_values.tolist()
 
@@ -126,7 +126,8 @@ def test_describe_gives_both_runs(make: Callable[..., SpiralPanel]) -> None:
         r"singular values of class A \d\.\d\d and \d\.\d\d; B \d\.\d\d and \d\.\d\d\."
     )
     assert re.fullmatch(
-        rf"Finished: 2 epochs in \d+ s, [\d,]+ points/s\. This run, mixed {LAYERS['random']}, α = 2: {reached} "
+        r"Finished: 2 epochs in \d+ s with the measuring; trained at [\d,]+ points/s\. "
+        rf"This run, mixed at input, block2 or bottleneck, drawn anew, α = 2: {reached} "
         rf"The run before, no mixing: {reached}",
         panel.describe(),
     )

@@ -441,7 +441,9 @@ def test_describe_gives_both_runs(make: Callable[..., TrainingPanel]) -> None:
     panel.run()
     words = panel.describe()
     assert re.match(
-        r"Finished: 2 epochs in \d+ s, [\d,]+ images/s\. Trained with mixup, α = 1, K = 1\. You said 0\.50, ", words
+        r"Finished: 2 epochs in \d+ s with the measuring; trained at [\d,]+ images/s\. "
+        r"Trained with mixup, α = 1, K = 1\. You said 0\.50, ",
+        words,
     )
     calibration = r"says 0\.\d\d, is right in 0\.\d\d \((over|under)-confident\); ECE 0\.\d{3} \(.*\)\."
     assert re.search(f"This run: {calibration} The run before: {calibration}$", words)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from browsing import SECONDS, button, drag_to, load_module, opened, status, violations_in_both_themes
-from conftest import Lab
+from laboratory import Lab
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mixlab as mx
@@ -108,6 +108,9 @@ def test_the_keyboard_does_it_all(root: Locator, notebook: Page) -> None:
 
 def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
     root.get_by_label("Variant").select_option("none")
+    mixing = [root.get_by_label(label) for label in ("α, log scale", "K, mixes a pair")]
+    for slider in mixing:
+        expect(slider).to_be_disabled()  # without mixing they do nothing
     epochs = root.get_by_label("Epochs")
     epochs.focus()
     notebook.keyboard.press("Home")
@@ -115,6 +118,8 @@ def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
     button(root, "Start").click()
     status(root, "Finished: 2 epochs")
     root.get_by_label("Variant").select_option("mixup")
+    for slider in mixing:
+        expect(slider).to_be_enabled()
     button(root, "Start").click()
     expect(root.locator(".mx-legend")).to_contain_text("The run before: no mixing; 20 images", timeout=SECONDS)
     status(root, "Finished: 2 epochs")

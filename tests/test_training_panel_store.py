@@ -62,7 +62,8 @@ def test_a_stored_run_is_shown_at_once(make: Callable[..., TrainingPanel]) -> No
         assert torch.equal(ours, theirs)
     words = again._view["status"]
     assert re.fullmatch(
-        r"Finished: 2 epochs in \d+ s, [\d,]+ images/s\. From the store: trained on \d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d\.",
+        r"Finished: 2 epochs in \d+ s with the measuring; trained at [\d,]+ images/s\. "
+        r"From the store: trained on \d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d\.",
         words,
     )
     assert "From the store" not in first._view["status"]
