@@ -202,7 +202,7 @@ def train(scene: Scene) -> list[Row]:
     """Images a second of `mx.fit` with each mixer, beside a bare loop on one batch that is ready."""
     rows: list[Row] = []
     batch = scene.pick(512, 4)
-    rounds = scene.pick(5, 2)
+    rounds = scene.pick(6, 2)  # fewer than six have no 95% interval
     for model, calls in (("quick", scene.pick(20, 1)), ("resnet18", scene.pick(6, 1))):
         mixers = {variant: mx.Mixer(variant) for variant in mx.VARIANTS}
         tasks = {"bare loop": bare(scene, model, batch), **_steppers(scene, model, mixers, batch)}

@@ -244,7 +244,7 @@ def plot_history(
 def plot_intervals(
     intervals: Mapping[str, Interval], ax: Axes | None = None, *, quantity: str, reference: float | None = None
 ) -> Axes:
-    """One row for each name: the mean as a dot, its interval as a bar, both written beside them.
+    """One row for each name: the mean as a dot, its interval as a bar, both written in a column at the right.
 
     Args:
         intervals: what `mean_interval` or `GradientVariance.ratio` gave, by name; drawn from the top.
@@ -261,12 +261,15 @@ def plot_intervals(
     if not intervals:
         raise ValueError(wanted + "none")
     ax, ink = axes_and_ink(ax, (6.4, 0.9 + 0.36 * len(intervals)))
-    for row, part in enumerate(intervals.values()):
+    numbers = [_numbers(part) for part in intervals.values()]
+    # The column ends so many points right of the axes that its longest row begins there; characters take 5 on average.
+    aside = (6 + 5.4 * max(map(len, numbers)), 0)
+    place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": aside, "textcoords": "offset points"}
+    for row, (part, words) in enumerate(zip(intervals.values(), numbers, strict=True)):
         apart = reference is not None and not part.low <= reference <= part.high
         ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
         ax.plot(part.mean, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
-        words = f"  {part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]"
-        ax.annotate(words, (part.high, row), va="center", fontsize=9.5, color=ink, annotation_clip=False)
+        ax.annotate(words, (1, row), ha="right", va="center", fontsize=9.5, color=ink, annotation_clip=False, **place)
     if reference is not None:
         ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
     ax.set_yticks(range(len(intervals)), list(intervals))
@@ -275,8 +278,13 @@ def plot_intervals(
     ax.set_xlabel(f"{quantity}; {100 * first.level:g}% intervals")
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    rows = "; ".join(f"{name} {part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]" for name, part in intervals.items())
+    rows = "; ".join(f"{name} {words}" for name, words in zip(intervals, numbers, strict=True))
     return describe(ax, f"{quantity}: {rows}.")
+
+
+def _numbers(part: Interval) -> str:
+    """The mean and its interval, with the minus sign that the axes have."""
+    return f"{part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]".replace("-", "−")
 
 
 def _percent(share: float) -> str:

@@ -55,7 +55,8 @@ def _stand(result: Result[Any, Any], examples: str) -> str:
     if result.phase == "finished":
         epochs = f"{result.settings.epochs} epoch{'s' if result.settings.epochs > 1 else ''}"
         seconds = _duration(result.records[-1].seconds)
-        return f"Finished: {epochs} in {seconds}, {result.images_per_second:,.0f} {examples}/s."
+        pace = f"trained at {result.images_per_second:,.0f} {examples}/s"
+        return f"Finished: {epochs} in {seconds} with the measuring; {pace}."
     if result.phase == "stopped" and result.kept:
         return f"Stopped at {of}; Start, with the same settings, goes on from epoch {result.kept:g}."
     end = "Stopped" if result.phase == "stopped" else "Failed"

@@ -43,20 +43,23 @@ function frame(xs, ys, atX, atY, { wide, bottom, name }) {
   ];
 }
 
-/** A horizontal line with its words above it. */
-function level(value, words, kind, anchor, atY, wide) {
-  const [left, right] = [EDGE.left, wide - EDGE.right];
-  const y = atY(value);
-  const place = anchor === "end" ? right - 4 : left + 6;
-  return [
-    ink("line", { class: kind, x1: left, x2: right, y1: y, y2: y }),
-    text(place, y < EDGE.top + 16 ? y + 9 : y - 9, words, "mx-said", anchor),
-  ];
+/** Horizontal lines with their words at the left end: above the line if there is room, the lower one's of two below. */
+function levelLines(levels, atY, wide) {
+  const lowest = Math.min(...levels.map(([value]) => value));
+  return levels.flatMap(([value, words, kind]) => {
+    const y = atY(value);
+    const below = levels.length > 1 ? value === lowest : y < EDGE.top + 16;
+    const place = below ? Math.min(y + 9, atY(0) - 7) : Math.max(y - 9, 7);
+    return [
+      ink("line", { class: kind, x1: EDGE.left, x2: wide - EDGE.right, y1: y, y2: y }),
+      text(EDGE.left + 6, place, words, "mx-said", "start"),
+    ];
+  });
 }
 
 /**
  * Curves of this run and the one before (pale, dashed) over epochs, and level lines behind them.
- * Each curve is a list of [epoch, value]; levels are [value, words, class, anchor].
+ * Each curve is a list of [epoch, value]; levels, two at the most, are [value, words, class].
  */
 export function curves(svg, [current = [], earlier = []], { epochs, top, levels = [], dots }) {
   const [wide, bottom] = [widthOf(svg), TALL - EDGE.bottom];
@@ -68,7 +71,7 @@ export function curves(svg, [current = [], earlier = []], { epochs, top, levels 
   svg.setAttribute("viewBox", `0 0 ${wide} ${TALL}`);
   svg.replaceChildren(
     ...frame(ticks(epochs, wide / 70), ticks(top, 5), atX, atY, { wide, bottom, name: "epoch" }),
-    ...levels.flatMap(([value, words, kind, anchor]) => level(value, words, kind, anchor, atY, wide)),
+    ...levelLines(levels, atY, wide),
     ...line(earlier, "mx-ghost"), ...marks(earlier, "mx-ghost-dot"),
     ...line(current, "mx-current"), ...marks(current, "mx-current-dot"),
   );

@@ -22,7 +22,7 @@ RANDOM = ("input", "block2", "bottleneck")
 LAYERS = {
     "none": "nowhere: no mixing",
     **{layer: f"at {layer}" for layer in SpiralNet.mixing_points},
-    "random": f"at {', '.join(RANDOM[:-1])} or {RANDOM[-1]}, drawn anew for each batch, as in the paper",
+    "random": f"drawn anew: {', '.join(RANDOM)}",
 }
 NAMES = "ABC"  # of the classes
 COLOURS = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito; the same in spirals.js
@@ -43,8 +43,12 @@ class SpiralSettings:
 
     @property
     def mixing(self) -> str:
-        """The mixing in words: "mixed at bottleneck, α = 2"."""
-        return "no mixing" if self.layer == "none" else f"mixed {LAYERS[self.layer]}, α = {self.alpha:.3g}"
+        """The mixing in words, and how many classes if not two: "3 classes, mixed at bottleneck, α = 2"."""
+        many = "" if self.classes == 2 else f"{self.classes} classes, "
+        if self.layer == "none":
+            return f"{many}no mixing"
+        drawn = f"at {', '.join(RANDOM[:-1])} or {RANDOM[-1]}, drawn anew"
+        return f"{many}mixed {drawn if self.layer == 'random' else LAYERS[self.layer]}, α = {self.alpha:.3g}"
 
 
 Run = Result[SpiralSettings, SpiralRecord]

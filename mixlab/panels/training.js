@@ -40,7 +40,7 @@ const RUNS = ["This run", "The run before"];
 
 function charts() {
   const accuracy = figure("Test accuracy");
-  const loss = figure("Loss in nats");
+  const loss = figure("Training loss in nats");
   const diagrams = RUNS.map((name) => {
     const note = make("div", { class: "mx-note" });
     return { note, ...figure(`Reliability: ${name.toLowerCase()}`, note) };
@@ -57,9 +57,9 @@ function charts() {
     const epochs = Math.max(...runs.map((run) => run.epochs), runs.length ? 1 : state.epochs);
     const levels = [];
     const said = runs.length ? runs[0].prediction : null;
-    if (said !== null) levels.push([said, `you said ${share(said)}`, "mx-level", "end"]);
+    if (said !== null) levels.push([said, `you said ${share(said)}`, "mx-level"]);
     if (state.prediction !== null && state.prediction !== said) {
-      levels.push([state.prediction, `you say ${share(state.prediction)}`, "mx-level mx-next", "start"]);
+      levels.push([state.prediction, `you say ${share(state.prediction)}`, "mx-level mx-next"]);
     }
     curves(accuracy.svg, runs.map((run) => run.accuracy), { epochs, top: 1, levels, dots: true });
     const losses = runs.flatMap((run) => run.loss.map(([, value]) => value));
@@ -81,7 +81,8 @@ function charts() {
     });
   };
   const key = make("p", { class: "mx-key-words" },
-    "Bars: the share of right answers among predictions of like confidence; hatched: its distance from the confidence. " +
+    "Bars: the share of right answers among predictions of like confidence; hatched: its distance from the confidence, " +
+    "orange if over-confident, green if under-confident; pale: fewer than ten answers. " +
     "A calibrated net's bars end on the dashed diagonal.");
   const grid = make("div", { class: "mx-charts" }, ...[accuracy, loss, ...diagrams].map(({ node }) => node));
   return { nodes: [legend, grid, key], draw };
@@ -133,8 +134,11 @@ function showPanel({ model, el }) {
     for (const [name, { show: put }] of Object.entries(bars)) put(state[name]);
     menu.value = state.variant;
     seed.value = state.seed;
+    bars.alpha.range.disabled = bars.k.range.disabled = state.variant === "none";
   };
-  const sentence = () => `For the next start: ${state.variant}, α = ${ALPHA_SCALE.say(state.alpha)}, K = ${state.k}, ` +
+  const mixing = () => (state.variant === "none" ? "no mixing"
+    : `${state.variant}, α = ${ALPHA_SCALE.say(state.alpha)}, K = ${state.k}`);
+  const sentence = () => `For the next start: ${mixing()}, ` +
     `${count(state.images)} images, ${state.epochs} epochs, seed ${state.seed}, prediction ${share(state.prediction)}.`;
   const { ask, commit, takeDown } = connect(model, root, state, { show, draw: look, sentence });
   model.on("change:_view", ask);
