@@ -171,3 +171,19 @@ def test_the_image_slider_reaches_both_ends(page: Page) -> None:
     assert [page.evaluate(ends, position) for position in (1, 2, 2.5, 2.89, 2.8904)] == [10, 100, 320, 777, 777]
     steps = [page.evaluate("most => panel.tickStep(most, 5)", most) for most in (0.5, 1, 2.3, 3, 50)]
     assert steps == [0.1, 0.2, 0.5, 1, 10]
+
+
+def test_predictions_stand_apart_at_the_left_end(page: Page) -> None:
+    load_module(page, mx.panels.training_panel(mx.load("shapes", train_size=20)))
+    words = """(values) => {
+      const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      const levels = values.map((value) => [value, String(value), "mx-level"]);
+      panel.curves(svg, [[[0, 0.1]]], { epochs: 2, top: 1, levels, dots: true });
+      const lines = [...svg.querySelectorAll(".mx-level")].map((line) => Number(line.getAttribute("y1")));
+      return [...svg.querySelectorAll(".mx-said")].map((node, i) =>
+        [node.getAttribute("text-anchor"), Number(node.getAttribute("y")) - lines[i]]);
+    }"""
+    assert page.evaluate(words, [0.39]) == [["start", -9]]
+    assert page.evaluate(words, [1]) == [["start", 9]]  # no room above
+    assert page.evaluate(words, [0.39, 0.5]) == [["start", 9], ["start", -9]]  # away from each other
+    assert page.evaluate(words, [0.5, 0.39]) == [["start", -9], ["start", 9]]
