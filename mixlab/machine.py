@@ -1,5 +1,6 @@
 """What this machine can do: how many threads torch should get, and whether bfloat16 pays, which is measured."""
 
+import ctypes
 import json
 import os
 import platform
@@ -66,6 +67,15 @@ def using_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library would keep it: tens of MB after a training.
+
+    A notebook on 1 GB needs them for the next one. Nothing happens where the C library is not glibc.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def precision(device: torch.device | str) -> tuple[torch.dtype, str]:

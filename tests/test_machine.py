@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -356,3 +357,18 @@ def test_report_imports_nothing_heavy():
     code = "import sys, mixlab.doctor; print(*{'torchvision', 'matplotlib', 'scipy', 'ipywidgets'} & set(sys.modules))"
     root = Path(__file__).resolve().parent.parent
     assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_goes_back_to_the_system():
+    def held() -> int:
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) // 1024
+
+    blocks = [torch.ones(12_000) for _ in range(2_000)]  # 96 MB in pieces that glibc keeps for itself
+    last = blocks.pop()  # so that the heap cannot shrink from its end
+    del blocks
+    before = held()
+    machine.release_memory()
+    assert before - held() >= 40
+    assert last.sum() == 12_000

@@ -20,6 +20,7 @@ from mixlab.keeping.identity import attributes, identity, name_of
 from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.keeping.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
 from mixlab.loop import State, copies_of, fill, tensors_of
+from mixlab.machine import release_memory
 from mixlab.mixing import Mixer
 from mixlab.sparing import spared
 from mixlab.training import Record, Trainer
@@ -72,6 +73,7 @@ def run(
     with opened(model, data, mixer, epochs=epochs, seed=seed, root=root, name=name, **settings) as training:
         if not training.done:
             _train(training, progress)
+            release_memory()
         return training.finish()
 
 
