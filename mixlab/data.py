@@ -108,7 +108,8 @@ class Dataset:
 
     def _as_they_are(self, name: str, compute: Callable[[], T]) -> T:
         """What was computed of the tensors, unless one of them has been written into since."""
-        now = tuple(part._version for split in (self.train, self.test) for part in (split.images, split.labels))
+        parts = [part for split in (self.train, self.test) for part in (split.images, split.labels)]
+        now = [None if part.is_inference() else part._version for part in parts]  # of the former torch keeps no count
         then, value = self._computed.get(name, (None, None))
         if then != now:
             self._computed[name] = (now, value := compute())

@@ -285,3 +285,10 @@ def test_fields_of_a_dataset_are_checked(changed, message):
     with pytest.raises(TypeError) as caught:
         Dataset(**fields | changed)
     assert str(caught.value) == message
+
+
+def test_images_that_were_made_in_inference_mode_are_as_good():
+    with torch.inference_mode():
+        found = load("shapes", train_size=20, test_size=10)
+    same = load("shapes", train_size=20, test_size=10)
+    assert (found.digest, found.normalisation) == (same.digest, same.normalisation)

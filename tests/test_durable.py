@@ -431,19 +431,26 @@ def test_nothing_but_the_documented_names_is_public():
 
 
 class Replacing(Net):
+    bias = True
+
     def forward(self, x):
         if self.training:
-            self.head = nn.Linear(4, 3)
+            self.head = nn.Linear(4, 3, bias=self.bias)
         return super().forward(x)
 
 
-def test_model_that_replaces_a_layer_is_told_of_after_an_epoch(tmp_path):
+class ReplacingByAnother(Replacing):
+    bias = False
+
+
+@pytest.mark.parametrize("model", [Replacing, ReplacingByAnother])
+def test_model_that_replaces_a_layer_is_told_of_after_an_epoch(tmp_path, model):
     with raising(
         ValueError,
         "model must keep its parameters and buffers while it is trained, for a run that can be taken up again, ",
         "got another head.bias, head.weight",
     ):
-        tiny_run(tmp_path, model=Replacing())
+        tiny_run(tmp_path, model=model())
 
 
 def test_name_that_builds_another_model_is_refused(tmp_path):

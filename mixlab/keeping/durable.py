@@ -20,7 +20,7 @@ from mixlab.keeping.identity import attributes, identity, name_of
 from mixlab.keeping.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.keeping.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
 from mixlab.loop import State, copies_of, fill, tensors_of
-from mixlab.machine import release_memory
+from mixlab.machine import release_memory, using_threads
 from mixlab.mixing import Mixer
 from mixlab.sparing import spared
 from mixlab.training import Record, Trainer
@@ -125,13 +125,12 @@ def opened(
     """
     store = Store(root)
     shown_as, module = _module(model, data, seed, name)
-    threads = torch.get_num_threads()
-    with spared():  # for a model that draws when the Trainer looks at it
-        trainer = Trainer(module, data, mixer, epochs=epochs, seed=seed, **settings)
-    training = Training(store, trainer, shown_as, identity(trainer))
-    store.check_format()
     with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, threads)  # the Trainer has set its own
+        stack.enter_context(using_threads(torch.get_num_threads()))  # the Trainer sets its own
+        with spared():  # for a model that draws when the Trainer looks at it
+            trainer = Trainer(module, data, mixer, epochs=epochs, seed=seed, **settings)
+        training = Training(store, trainer, shown_as, identity(trainer))
+        store.check_format()
         if not training._look():
             store.prepare()
             stack.enter_context(held(store, training.id, wait))
@@ -245,7 +244,8 @@ class Training:
     def _let_go(self) -> None:
         """Give the model its initial weights again, unless the run is finished."""
         if self._stored is None:
-            fill(self.trainer.model, self._initial)
+            with suppress(ValueError):  # of a model that has other parts by now, which `step` has told of
+                fill(self.trainer.model, self._initial)
 
     def _find(self) -> bool:
         head = self._store.head(self.id)
