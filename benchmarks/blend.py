@@ -24,7 +24,7 @@ METHOD = """A call takes images and class labels and gives mixed images and soft
 uniform everywhere, which is Beta(1, 1). The textbook formula and `plan.apply` make no labels. Every peer is beside ours
 with the same choice of partners, fixed or random, and one λ for the batch or one for each pair, as was found by running
 it; where that is not ours by default, a second row has random partners and a λ for each pair. A fixed partner is the
-neighbour in ours and in torchvision, and the batch reversed in timm. keras runs on the torch backend, and making its
+neighbor in ours and in torchvision, and the batch reversed in timm. keras runs on the torch backend, and making its
 one-hot labels is in the call. A peer that mixes in place is given a clone, which is in its time; rows "in place" leave
 the clone out and lose the input. K = 5 is one call here, with one choice of partners, and five calls of each peer,
 which has no K. `plan.apply(x, out=buffer)` has its plan ready and is beside a `copy_` of the batch to K places: neither
@@ -32,7 +32,7 @@ allocates. Errors: a peer mixes with its own draws, which are read from images t
 the same partners and the same λ in float32. Both are held against λ x_i + (1 − λ) x_j and the same of the one-hot
 labels in float64, of the images as they are in their type, from 0 to 1 or in uint8 to 255, and of λ as it was drawn, in
 float64 where the peer draws so: rounding λ to float32 counts as an error of either. Rounding an image once costs up to
-2^-9 in bfloat16 and half a grey level in uint8. For CutMix the label's λ is held against the share of pixels that were
+2^-9 in bfloat16 and half a gray level in uint8. For CutMix the label's λ is held against the share of pixels that were
 kept."""
 CLASSES = peers.CLASSES
 COPY = ("torch", "copy_")

@@ -7,10 +7,10 @@ import harness
 import torch
 from torch import Tensor
 
-from mixlab.estimators import brier, calibration_error, classwise_error, nll
-from mixlab.predictions import Predictions
-from mixlab.ranking import aurc
-from mixlab.smooth import smooth_error
+from mixlab.calibration.estimators import brier, calibration_error, classwise_error, nll
+from mixlab.calibration.ks import aurc
+from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.smooth import smooth_error
 
 BINS = 15
 Peer = tuple[str, str]  # distribution, and what of it is called

@@ -7,7 +7,7 @@ is named in it and costs the others nothing, and parts that are not asked for ke
 need CIFAR, in its cache or within reach; no peer is needed, those that are here take part.
 
 `--reproduce` trains the papers' table for so many hours after the parts: ResNet-18 on CIFAR-10 and CIFAR-100, 200
-epochs by `mx.recipes.standard()`, in the store `--root`. A training that the time cuts off goes on from its last epoch
+epochs by `recipes.standard()`, in the store `--root`. A training that the time cuts off goes on from its last epoch
 when it is asked for again. `--rehearse` runs everything on tiny sizes, also without a GPU, and saves nothing.
 """
 
@@ -72,8 +72,8 @@ def _beside_copy(scene: Scene, shape: tuple[int, ...], kind: str, k: int, rounds
             out = many.view(k * len(x), *shape[1:])
             tasks[f"{variant}, {partners}: plan.apply(x, out=)"] = lambda plan=plan, out=out: plan.apply(x, out=out)
         if kind == "uint8":
-            tasks[f"{variant}, random: plan.apply(x, normalise=, out=), to bfloat16"] = lambda plan=plan: plan.apply(
-                x, normalise=STATISTICS, dtype=torch.bfloat16, out=half
+            tasks[f"{variant}, random: plan.apply(x, normalize=, out=), to bfloat16"] = lambda plan=plan: plan.apply(
+                x, normalize=STATISTICS, dtype=torch.bfloat16, out=half
             )
     tasks |= scene.graphed(tasks)
     seconds = scene.timed({"copy_": lambda: many.copy_(x.expand(k, *shape)), **tasks}, rounds, calls)
@@ -166,12 +166,12 @@ def launches(scene: Scene) -> list[Row]:
             "group": "launches of a training step on a GPU",
             "variant": variant,
             "launches": round(count("LaunchKernel") / steps, 1),
-            "synchronisations": count("StreamSynchronize", "EventSynchronize"),  # the profiler waits for the device
+            "synchronizations": count("StreamSynchronize", "EventSynchronize"),  # the profiler waits for the device
             "copies": count("Memcpy HtoD", "Memcpy DtoH"),
             "steps": steps,
         }
         rows.append(row)
-        print("  {variant:12} {launches:7.1f} launches a step; {synchronisations} waits, {copies} copies".format(**row))
+        print("  {variant:12} {launches:7.1f} launches a step; {synchronizations} waits, {copies} copies".format(**row))
     return rows
 
 
@@ -226,19 +226,19 @@ def train(scene: Scene) -> list[Row]:
 def bare(scene: Scene, model: str, batch: int) -> Task:
     """Forward, backward and step on one batch that is ready, as `mx.fit` does them."""
     trainer = mx.fit(getattr(mx.models, model)(10), scene.noise, epochs=1, batch_size=batch)
-    network, optimiser = trainer.model, trainer.optimiser
+    network, optimizer = trainer.model, trainer.optimizer
     x = torch.randn(batch, 3, 32, 32, device=scene.device).contiguous(memory_format=torch.channels_last)
     y = torch.arange(batch, device=scene.device) % 10
     network.train()
-    optimiser.learning_rate = 1e-3
+    optimizer.learning_rate = 1e-3
 
     def step() -> None:
         with torch.autocast(scene.device.type, torch.bfloat16, enabled=trainer.dtype == torch.bfloat16):
             logits = network(x)
         loss = functional.cross_entropy(logits.float(), y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
 
     return step
 

@@ -10,7 +10,9 @@ from gpu_scene import Row, Scene
 from measured import rate, reading
 
 import mixlab as mx
-from mixlab.data import Dataset
+from mixlab.data.load import Dataset
+from mixlab.runs import recipes
+from mixlab.training import Record
 
 PUBLISHED = {  # error in % after 200 epochs, ResNet-18, by OpenMixup
     ("cifar10", "none"): 5.13,
@@ -27,14 +29,14 @@ def cifar(scene: Scene, name: str) -> Dataset:
     return scene.noise if scene.rehearsed else mx.load(name)
 
 
-def training_seconds(record: mx.Record, batch_size: int) -> float:
+def training_seconds(record: Record, batch_size: int) -> float:
     """Seconds in training steps alone, of all sittings: without evaluations and pauses."""
     return record.step * batch_size / record.images_per_second
 
 
 def speedrun(scene: Scene) -> list[Row]:
-    """`mx.recipes.speedrun()`, plain and with mixup, for as many seeds as the time allows, 10 at the most."""
-    recipe, data = mx.recipes.speedrun(), cifar(scene, "cifar10")
+    """`recipes.speedrun()`, plain and with mixup, for as many seeds as the time allows, 10 at the most."""
+    recipe, data = recipes.speedrun(), cifar(scene, "cifar10")
     mixers = {"none": None, "mixup": mx.Mixer("mixup")}
     runs: list[Row] = []
 
@@ -94,7 +96,7 @@ def stopped_after(seconds: float) -> Iterator[None]:
 
 def reproduce(scene: Scene, hours: float, root: str | None) -> list[Row]:
     """As much of the published table as the hours allow; what is unfinished is said to be."""
-    recipe, end = mx.recipes.standard(), time.monotonic() + 3600 * hours
+    recipe, end = recipes.standard(), time.monotonic() + 3600 * hours
     rows: list[Row] = []
     for (name, variant), error in PUBLISHED.items():
         left = end - time.monotonic()

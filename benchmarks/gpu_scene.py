@@ -8,7 +8,7 @@ import torch
 from harness import Task, orders
 from peers import CLASSES
 
-from mixlab.data import Dataset, Split
+from mixlab.data.load import Dataset, Split
 
 Row = dict[str, Any]
 

@@ -25,7 +25,7 @@ AGAIN = "the first of ours, a second time"  # the control's name among the tasks
 
 
 def orders(names: Iterable[Any], rounds: int) -> Iterator[list[Any]]:
-    """An order of the tasks for each round, drawn anew but alike in every run: no task has one neighbour for ever."""
+    """An order of the tasks for each round, drawn anew but alike in every run: no task has one neighbor for ever."""
     drawn, order = random.Random(0), list(names)
     for _ in range(rounds):
         drawn.shuffle(order)

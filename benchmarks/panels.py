@@ -16,9 +16,9 @@ from measured import median_of, reading
 from playwright.sync_api import Page, sync_playwright
 
 import mixlab as mx
-from mixlab.data import Dataset
+from mixlab.calibration.predictions import Predictions
+from mixlab.data.load import Dataset
 from mixlab.panels.panel import Panel
-from mixlab.predictions import Predictions
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from browsing import mount, updates_per_second

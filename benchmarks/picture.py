@@ -13,7 +13,7 @@ from measured import CLEAR
 from rows import Row
 from summary import Line, lines
 
-OURS, THEIRS, OPEN = "#0072b2", "#d55e00", "#767676"  # Okabe and Ito; told apart in grey by their side of 1 too
+OURS, THEIRS, OPEN = "#0072b2", "#d55e00", "#767676"  # Okabe and Ito; told apart in gray by their side of 1 too
 COUNTS = {"faster": THEIRS, "open": OPEN, "slower": OURS}
 LEAST, GREATEST = 0.02, 30  # ratios beyond have an arrow
 WIDTH, LEFT, RIGHT = 8.0, 0.21, 0.735  # inches, and shares of them where the axes begin and end
@@ -73,32 +73,32 @@ def _heads(figure: Figure, found: list[Line], top: float, height: float) -> None
     figure.text(0.012, 1 - 0.42 / height, f"{unclear} are open: within chance, or less than {least} apart", va="top")
     above = top + 0.08 / height
     middle = LEFT + (RIGHT - LEFT) * math.log(1 / LEAST) / math.log(GREATEST / LEAST)
-    for place, text, colour in (
+    for place, text, color in (
         ((LEFT + middle) / 2, "← peer faster", THEIRS),
         ((middle + RIGHT) / 2, "mixlab faster →", OURS),
         (PLACES["faster"], "peer\nfaster", THEIRS),
         (PLACES["open"], "open", OPEN),
         (PLACES["slower"], "mixlab\nfaster", OURS),
     ):
-        figure.text(place, above, text, color=colour, ha="center", va="bottom", weight="bold")
+        figure.text(place, above, text, color=color, ha="center", va="bottom", weight="bold")
 
 
 def _mark(ax: mpl.axes.Axes, y: float, line: Line) -> None:
-    """A bar over all ratios of a line, and at their median a dot in the colour of what most cases say."""
+    """A bar over all ratios of a line, and at their median a dot in the color of what most cases say."""
     ratios = line.ratios()
     most = max(COUNTS, key=line.count)
-    colour = COUNTS[most] if 2 * line.count(most) > len(line.timed) else OPEN
+    color = COUNTS[most] if 2 * line.count(most) > len(line.timed) else OPEN
     low, middle, high = (min(max(ratios[name], LEAST), GREATEST) for name in ("low", "median", "high"))
-    ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
-    ax.plot(middle, y, "o", color=colour, markersize=8, clip_on=False)
+    ax.plot([low, high], [y, y], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
+    ax.plot(middle, y, "o", color=color, markersize=8, clip_on=False)
     for beyond, end, mark in ((ratios["low"] < LEAST, LEAST, "<"), (ratios["high"] > GREATEST, GREATEST, ">")):
         if beyond:
-            ax.plot(end, y, mark, color=colour, markersize=8, clip_on=False)
+            ax.plot(end, y, mark, color=color, markersize=8, clip_on=False)
 
 
 def _counts(ax: mpl.axes.Axes, y: float, line: Line, beside: Transform) -> None:
     """How many cases say what."""
-    for way, colour in COUNTS.items():
+    for way, color in COUNTS.items():
         count = line.count(way)
-        style = {"color": colour, "weight": "bold"} if count else {"color": "0.65"}
+        style = {"color": color, "weight": "bold"} if count else {"color": "0.65"}
         ax.text(PLACES[way], y, str(count), transform=beside, ha="center", va="center", **style)

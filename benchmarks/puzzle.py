@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 import mixlab as mx
-from mixlab.gradients import saliency
-from mixlab.gridcut import least_energy
 from mixlab.machine import torch_threads
-from mixlab.puzzle import block_saliency, energy, seams, transport
+from mixlab.mixing.saliency import saliency
+from mixlab.mixing.variants.puzzle.energy import block_saliency, energy, seams, transport
+from mixlab.mixing.variants.puzzle.mincut import least_energy
 
 BATCH, MANY = 128, 1024
 BLOCKS, LEVELS = (4, 8, 16), (2, 3)
@@ -146,37 +146,37 @@ def masks(x: Tensor, size: Tensor, repeats: int) -> tuple[list[dict[str, Any]], 
     return rows, gaps
 
 
-def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalise: object, repeats: int) -> list[dict[str, Any]]:
+def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalize: object, repeats: int) -> list[dict[str, Any]]:
     """What a plain step costs, what Puzzle Mix adds, and whole steps of it."""
     device = x.device
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
     model.train()
 
     def descend(images: Tensor, plan: mx.MixPlan) -> None:
         loss = mx.mixed_cross_entropy(model(images), *plan.labels(y))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     def whole(mixer: mx.Mixer) -> None:
-        plan = mixer.plan(x, y, model=model, normalise=normalise)
-        descend(plan.apply(x, normalise=normalise), plan)
+        plan = mixer.plan(x, y, model=model, normalize=normalize)
+        descend(plan.apply(x, normalize=normalize), plan)
 
     def bare() -> None:
         loss = functional.cross_entropy(model(ready), y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
-    ready = mx.Mixer("none").plan(x).apply(x, normalise=normalise)
-    size = saliency(model, x, y, normalise=normalise)
+    ready = mx.Mixer("none").plan(x).apply(x, normalize=normalize)
+    size = saliency(model, x, y, normalize=normalize)
     tasks: dict[str, harness.Task] = {
         "plain step": bare,
         "mixup step": lambda: whole(mx.Mixer("mixup")),
-        "saliency pass": lambda: saliency(model, x, y, normalise=normalise),
+        "saliency pass": lambda: saliency(model, x, y, normalize=normalize),
     }
     for blocks in BLOCKS:
-        plan = mx.Mixer("puzzle", blocks=blocks).plan(x, y, model=model, normalise=normalise)
+        plan = mx.Mixer("puzzle", blocks=blocks).plan(x, y, model=model, normalize=normalize)
         mask, value = plan.mask, block_saliency(size, max(8, blocks))
         assert mask is not None
         fine = mask[0].repeat_interleave(max(1, 8 // blocks), 1).repeat_interleave(max(1, 8 // blocks), 2)
@@ -185,7 +185,7 @@ def steps(model: torch.nn.Module, x: Tensor, y: Tensor, normalise: object, repea
             f"transport of both, b = {blocks}": lambda fine=fine, value=value: [
                 transport(part, value, 0.8) for part in (fine, 1 - fine)
             ],
-            f"apply, b = {blocks}": lambda plan=plan: plan.apply(x, normalise=normalise),
+            f"apply, b = {blocks}": lambda plan=plan: plan.apply(x, normalize=normalize),
             f"puzzle step, b = {blocks}": lambda blocks=blocks: whole(mx.Mixer("puzzle", blocks=blocks)),
         }
     seconds = harness.interleaved(tasks, repeats)
@@ -220,14 +220,14 @@ def main() -> None:
         trained = record.test_accuracy
     torch.set_num_threads(threads)
     model = model.float().to(memory_format=torch.contiguous_format)
-    normalise, images, labels = data.normalisation, data.train.images[:MANY], data.train.labels[:MANY]
-    size = saliency(model, images, labels, normalise=normalise)
+    normalize, images, labels = data.normalization, data.train.images[:MANY], data.train.labels[:MANY]
+    size = saliency(model, images, labels, normalize=normalize)
     repeats = 3 if quick else 11
     rows, gaps = masks(images, size, repeats)
     x, y = images[:BATCH], labels[:BATCH]
-    costs = steps(model, x, y, normalise, repeats)
+    costs = steps(model, x, y, normalize, repeats)
     if torch.cuda.is_available():
-        costs += steps(model.cuda(), x.cuda(), y.cuda(), normalise, repeats)
+        costs += steps(model.cuda(), x.cuda(), y.cuda(), normalize, repeats)
     if not quick:
         harness.save(
             "puzzle",

@@ -24,11 +24,12 @@ from torchvision.transforms import v2
 from train_runs import TARGETS, accuracy
 
 import mixlab as mx
-from mixlab.data import Dataset
+from mixlab.data.load import Dataset
+from mixlab.training import Trainer
 
 WANTED = " and ".join(f"{wanted['test_accuracy']:.0%} in {wanted['seconds']} s" for wanted in TARGETS.values())
-METHOD = f"""A step of mx.fit and of the bare loop, forward, backward and optimiser, takes turns with every other task,
-a batch at a time. "bare" repeats one fixed batch with the same model, optimiser, layout and arithmetic: what a training
+METHOD = f"""A step of mx.fit and of the bare loop, forward, backward and optimizer, takes turns with every other task,
+a batch at a time. "bare" repeats one fixed batch with the same model, optimizer, layout and arithmetic: what a training
 loop cannot beat, so mx.fit has its share of the bare loop's rate as a target. In the bare loop every library mixes the
 same batch with λ ~ U[0, 1]. Ours has its own loss of two labels; a peer's soft labels go into F.cross_entropy, and are
 made first where it gives labels and λ. A peer that mixes in place is given a clone, which is in its time. keras runs on
@@ -79,7 +80,7 @@ def theirs(peer: peers.Peer, times: int = 1) -> Mix:
 def bare(data: Dataset, mix: Mix, repeat: int = 1) -> Callable[[], object]:
     """Mix, forward, backward, step on one batch that is ready, `repeat` times as large, as `mx.fit` would do them."""
     trainer = mx.fit(mx.models.quick(CLASSES), data, epochs=1)
-    model, optimiser, device = trainer.model, trainer.optimiser, trainer.device
+    model, optimizer, device = trainer.model, trainer.optimizer, trainer.device
     batch = repeat * trainer.batch_size
     x = torch.randn(batch, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
     y = torch.randint(0, CLASSES, (batch,), device=device)
@@ -91,16 +92,16 @@ def bare(data: Dataset, mix: Mix, repeat: int = 1) -> Callable[[], object]:
         with torch.autocast(device.type, torch.bfloat16, enabled=trainer.dtype == torch.bfloat16):
             logits = model(images)
         loss = loss_of(logits.float())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     return step
 
 
-def textbook(data: Dataset, trainer: mx.Trainer) -> Callable[[], object]:
+def textbook(data: Dataset, trainer: Trainer) -> Callable[[], object]:
     """DataLoader with a transform for each image, float32, NCHW, no bfloat16."""
-    mean, std = data.normalisation
+    mean, std = data.normalization
     transform = v2.Compose(
         [
             v2.RandomCrop(32, padding=4, padding_mode="reflect"),
@@ -123,15 +124,15 @@ def textbook(data: Dataset, trainer: mx.Trainer) -> Callable[[], object]:
 
     model = mx.models.quick(CLASSES).to(trainer.device)
     model.train()
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9, nesterov=True)
     source = batches()
 
     def step() -> None:
         x, y = (part.to(trainer.device) for part in next(source))
         loss = functional.cross_entropy(model(x), y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     return step
 

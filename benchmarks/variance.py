@@ -17,9 +17,10 @@ import harness
 import torch
 
 import mixlab as mx
-from mixlab.data import Dataset
+from mixlab.data.load import Dataset
 from mixlab.machine import torch_threads
-from mixlab.variance import Scheme, gradient_variance
+from mixlab.training import Trainer
+from mixlab.training.gradient_variance import Scheme, gradient_variance
 
 K = (2, 3, 5, 8)
 SHARED = mx.Mixer(shared_lam=True)
@@ -42,9 +43,9 @@ COMPARED = ("mixup", "shared", "batch x 5", "shared, batch x 5")
 METHOD = f"""The trace of the covariance of the mini-batch gradient of the quick net on CIFAR-10, over batches, partners
 and λ, with α = 1: before training, and after {" and ".join(str(step) for step, _ in STATES[1:])} steps of mixup, an
 epoch at the end. Every gradient comes from a fresh batch; n draws are n independent pairs of gradients, and ratios have
-the 95% intervals of mixlab.variance. "K = 5" mixes each pair with 5 λs, "5 permutations" the batch with 5 choices of
-partners, and "batch x 5" takes a batch five times larger: all three cost five times the forward passes. "shared": one λ
-for all pairs of the batch, as in the papers' code. "plateau": the share of mixup's variance that no K removes, that of
+the 95% intervals of mixlab.training.GradientVariance. "K = 5" mixes each pair with 5 λs, "5 permutations" the batch
+with 5 choices of partners, and "batch x 5" takes a batch five times larger: all three cost five times the forward
+passes. "shared": one λ for all pairs of the batch, as in the papers' code. "plateau": the share of mixup's variance that no K removes, that of
 the choice of images and partners. "floor": with one shared λ, the variance of the mean gradient over λ alone, which no
 batch, however large, removes; K divides it, so from some batch size on K = 5 has less variance than a batch five times
 larger."""
@@ -99,7 +100,7 @@ def floor(model: torch.nn.Module, data: Dataset, *, draws: int, batch_size: int 
             plan = mixer.plan(batch.images, generator=generator)
             lam = plan.lam if lam is None else lam
             plan = replace(plan, lam=lam, nominal=lam)
-            logits = model(plan.apply(batch.images, normalise=data.normalisation))
+            logits = model(plan.apply(batch.images, normalize=data.normalization))
             one, other = (
                 mx.mixed_cross_entropy(logits, *plan.labels(batch.labels), reduction="none").view(2, -1).mean(1)
             )
@@ -134,7 +135,7 @@ def main() -> None:
     torch.set_num_threads(torch_threads()[0])
     data = mx.load("cifar10")
     model = mx.models.quick(len(data.classes))
-    trainer = mx.Trainer(model, data, mx.Mixer("mixup"), epochs=1)
+    trainer = Trainer(model, data, mx.Mixer("mixup"), epochs=1)
     if quick:
         measure(model, data, SCHEMES, step=0, batch_size=BATCH, draws=2)
         return

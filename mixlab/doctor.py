@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from mixlab.data import cache_path, is_cached
-from mixlab.keeping.store import Store
+from mixlab.data.load import cache_path, is_cached
 from mixlab.machine import precision, torch_threads
+from mixlab.runs.store import Store
 
 
 def report() -> str:

@@ -32,19 +32,13 @@ def test_importing_mixlab_and_mixing_a_batch_loads_torch_and_little_else():
     use = "x, y = torch.rand(4, 3, 8, 8), torch.arange(4); m = mixlab.Mixer('cutmix', k=2)(x, y); "
     use += "mixlab.mixed_cross_entropy(torch.rand(8, 4), m.y_a, m.y_b, m.lam); mixlab.lambda_moments(0.4)"
     loaded = loaded_by(f"import mixlab; {use}")
-    assert "mixlab.mixing" in loaded
+    assert "mixlab.mixing.mixer" in loaded
     assert not loaded & HEAVY
     assert not {name for name in loaded if name.startswith(("mixlab.panels", "mixlab.plots", "mixlab.training"))}
 
 
-def isort_style(name: str) -> tuple[int, str]:
-    """CONSTANTS, then Classes, then functions and modules."""
-    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
-
-
-def test_all_is_sorted_and_names_nothing_twice():
-    assert mixlab.__all__ == sorted(mixlab.__all__, key=isort_style)
-    assert len(set(mixlab.__all__)) == len(mixlab.__all__)
+def test_at_most_fifty_public_names():
+    assert 40 < len(set(mixlab.__all__)) == len(mixlab.__all__) <= 50
 
 
 @pytest.mark.parametrize("name", mixlab.__all__)
@@ -55,11 +49,11 @@ def test_every_public_name_is_there(name):
 
 
 def test_dir_lists_the_public_names():
-    assert set(dir(mixlab)) == {*mixlab.__all__, "__version__"}
+    assert set(dir(mixlab)) == set(mixlab.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match=r"^module 'mixlab' has no attribute 'mixer'$"):
+    with pytest.raises(AttributeError, match=r"^module 'mixlab' has no attribute 'mixer'; did you mean 'Mixer'\?$"):
         _ = mixlab.mixer
     with pytest.raises(ImportError, match="cannot import name 'mixer' from 'mixlab'"):
         exec("from mixlab import mixer")

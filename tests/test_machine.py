@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 import torch
+from paths import ROOT
 
 from mixlab import __main__, doctor, machine
 
@@ -355,7 +356,7 @@ def test_command_with_anything_else_says_how(monkeypatch, capsys):
 
 def test_report_imports_nothing_heavy():
     code = "import sys, mixlab.doctor; print(*{'torchvision', 'matplotlib', 'scipy', 'ipywidgets'} & set(sys.modules))"
-    root = Path(__file__).resolve().parent.parent
+    root = ROOT
     assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "\n"
 
 

@@ -20,6 +20,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
 FROM_PIP = {"torch", "torchvision", "relplot"}  # the first two from PyTorch's CPU index
 IMPORTED_AS = {
+    "lazy-loader": {"lazy_loader"},
     "pillow": {"PIL"},
     "scikit-learn": {"sklearn"},
     "ipywidgets": {"ipywidgets", "traitlets", "IPython"},
@@ -118,110 +119,18 @@ def test_every_import_of_the_package_is_a_declared_requirement():
             assert roots <= declared, f"{path.name} imports {roots - declared}, which pyproject.toml does not name"
 
 
-# From the ground up. A module imports from the floors below it and from its own; `__init__` stands for `mixlab.NAME`.
-FLOORS = (
-    "_check _sets _device modes blending geometry gridcut augment descent machine schedules memory sparing",
-    "fingerprint reaching",
-    "describing sampling losses predictions intervals airnets resnets models shapes loop _globals _cache",
-    "cells classwise smooth ranking normalising _plan_checks _download _hub _official store",
-    "calibration estimators chance temperature plans gradients puzzle _locks",
-    "variants hidden",
-    "mixing sources",
-    "data batches identity trainable",
-    "training variance spirals spiral_training lightning doctor truth human rescaling",
-    "stored",
-    "durable grid shared_data clusters",
-    "sweeping recipes",
-    "ink",
-    "plots diagrams",
-    "checking exercises",
-    "__init__",
-    "panels",
-    "__main__",
-)
-FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
-PACKAGES = ("exercises", "panels", "variants")
-ON_TORCH_ALONE = (
-    "_check",
-    "blending",
-    "sampling",
-    "losses",
-    "calibration",
-    "geometry",
-    "gridcut",
-    "normalising",
-    "_plan_checks",
-    "plans",
-    "gradients",
-    "modes",
-    "puzzle",
-    "variants",
-    "hidden",
-    "mixing",
-    "batches",
-    "augment",
-    "descent",
-    "schedules",
-    "loop",
-    "memory",
-    "airnets",
-    "resnets",
-    "models",
-)
+def test_imports_keep_the_layers_of_pyproject():
+    """The contracts stand in pyproject.toml, under [tool.importlinter]."""
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout
+    assert "4 kept, 0 broken" in answer.stdout
 
 
-def modules():
-    """Each module, a package of PACKAGES as one, with its syntax tree; what only a type checker reads is taken out."""
-    for path in sorted((ROOT / "mixlab").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-                node.body = []
-        yield path.parent.name if path.parent.name in PACKAGES else path.stem, tree
-
-
-def imported(tree):
-    """Dotted names of the modules that a tree imports, at its top or inside a function."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            if node.module == "mixlab":
-                yield from (f"mixlab.{alias.name if alias.name in FLOOR else '__init__'}" for alias in node.names)
-            else:
-                yield node.module
-
-
-def test_every_module_has_one_floor_and_no_floor_has_more():
-    assert sorted(name for names in FLOORS for name in names.split()) == sorted({name for name, _ in modules()})
-
-
-def test_contributing_has_a_room_for_every_module():
-    rooms = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[1]
-    named = set(re.findall(r"(\w+)(?:\.py\b|/)", rooms))
-    for name in FLOOR:
-        if not name.startswith("_"):
-            assert name in named, f"{name} has no room in CONTRIBUTING.md"
-
-
-def test_nothing_imports_upward():
-    for name, tree in modules():
-        for module in imported(tree):
-            root, _, inner = module.partition(".")
-            if root == "mixlab" and name != "__init__":
-                parts = (inner or "__init__").split(".")
-                below = parts[0] if parts[0] in PACKAGES else parts[-1]
-                assert FLOOR[below] <= FLOOR[name], f"{name} imports {below}, which stands above it"
-
-
-def test_mixing_and_what_it_stands_on_need_torch_alone():
-    for name, tree in modules():
-        if name in ON_TORCH_ALONE:
-            found = {module.split(".")[0] for module in imported(tree)} - set(sys.stdlib_module_names)
-            assert found <= {"mixlab", "torch", "numpy"}, name
-        elif name != "panels":
-            assert not {"ipywidgets", "anywidget", "traitlets"} & {module.split(".")[0] for module in imported(tree)}
+def test_a_few_files_lie_beside_the_packages_and_none_is_long():
+    assert len(list((ROOT / "mixlab").glob("*.py"))) <= 8
+    long = {path.name for path in (ROOT / "mixlab").rglob("*.py") if path.read_text("utf-8").count("\n") > 400}
+    assert long == set()
 
 
 def script(name):

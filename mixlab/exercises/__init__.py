@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration import Reliability
-from mixlab.checking import STILL_OPEN, Verify, near
-from mixlab.exercises.at_test_time import EXERCISES_08
-from mixlab.exercises.calibration import EXERCISES_07
-from mixlab.exercises.manifold import EXERCISES_05
-from mixlab.exercises.multimix import EXERCISES_04
-from mixlab.exercises.puzzle import EXERCISES_06
-from mixlab.losses import mixed_cross_entropy
-from mixlab.sampling import ALPHA_MAX, ALPHA_MIN, lambda_moments
+from mixlab.calibration.reliability import Reliability
+from mixlab.exercises.check import STILL_OPEN, Verify, near
+from mixlab.exercises.lesson_04 import EXERCISES_04
+from mixlab.exercises.lesson_05 import EXERCISES_05
+from mixlab.exercises.lesson_06 import EXERCISES_06
+from mixlab.exercises.lesson_07 import EXERCISES_07
+from mixlab.exercises.lesson_08 import EXERCISES_08
+from mixlab.mixing.beta import ALPHA_MAX, ALPHA_MIN, lambda_moments
+from mixlab.mixing.losses import mixed_cross_entropy
 
 
 def _theta_bar(answer: Any) -> str | None:

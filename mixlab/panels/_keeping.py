@@ -8,12 +8,12 @@ from datetime import datetime
 
 from torch import nn
 
-from mixlab.keeping.durable import Training, opened
-from mixlab.keeping.store import StoreError
-from mixlab.keeping.stored import Run
-from mixlab.loop import copies_of, fill
 from mixlab.panels._courses import Course
-from mixlab.training import Record, Trainer
+from mixlab.runs.run import Training, opened
+from mixlab.runs.store import StoreError
+from mixlab.runs.stored import Run
+from mixlab.training.loop import copies_of, fill
+from mixlab.training.trainer import Record, Trainer
 
 _BUSY = "Another process is training this run: waiting for it."
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab import _check, models
-from mixlab.data import Dataset, Split
+from mixlab.data.load import Dataset, Split
 
 MOST = 64  # pairs sent to a browser
 
@@ -37,7 +37,7 @@ class Pairs:
         images: [pairs, 2, C, H, W] uint8, x and x′.
         labels: [pairs, 2] int64.
         classes: the names of the labels.
-        normalise: (mean, std) that bring the images to what the model takes.
+        normalize: (mean, std) that bring the images to what the model takes.
         model: the caller's, or an untrained one.
         trained: whether it is the caller's.
     """
@@ -45,7 +45,7 @@ class Pairs:
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
-    normalise: tuple[tuple[float, ...], tuple[float, ...]]
+    normalize: tuple[tuple[float, ...], tuple[float, ...]]
     model: nn.Module
     trained: bool
 
@@ -95,7 +95,7 @@ def choose_pairs(data: Dataset, pairs: int, seed: int, model: nn.Module | None) 
     if model is None:
         images = images.expand(-1, -1, 3, -1, -1)  # what the untrained net takes
     net = models.quick(max(2, len(data.classes))) if model is None else model
-    return Pairs(images, split.labels[chosen], data.classes, data.normalisation, net, model is not None)
+    return Pairs(images, split.labels[chosen], data.classes, data.normalization, net, model is not None)
 
 
 def _choose(split: Split, pairs: int, seed: int) -> list[tuple[int, int]]:

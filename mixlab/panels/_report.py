@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from mixlab.calibration import Reliability
+from mixlab.calibration.reliability import Reliability
 from mixlab.panels._session import Result
-from mixlab.training import Record
+from mixlab.training.trainer import Record
 
 _POINTS = 300  # of the loss curve, sent to the browser
 

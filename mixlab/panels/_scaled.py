@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixlab.calibration import ReliabilityBins
-from mixlab.cells import binned_intervals, fill_cells, mass_edges, read_cells, tails_of, width_edges
-from mixlab.intervals import Interval
+from mixlab.calibration.bins import binned_intervals, fill_cells, mass_edges, read_cells, tails_of, width_edges
+from mixlab.calibration.intervals import Interval
+from mixlab.calibration.reliability import ReliabilityBins
 
-# name -> its words on the page, the metric of mixlab.cells
+# name -> its words on the page, the metric of mixlab.calibration.bins
 ESTIMATORS = {
     "ece": ("ECE", "l1"),
     "ece_l2": ("ECE L2", "l2"),
@@ -56,7 +56,7 @@ class Run:
         return (logits / temperature).log_softmax(1)
 
     def bins(self, temperature: float, kind: str, n_bins: int) -> tuple[Tensor, ReliabilityBins]:
-        """The cells of mixlab.cells at a temperature, and the reliability diagram."""
+        """The cells of mixlab.calibration.bins at a temperature, and the reliability diagram."""
         confidence = self._log_probs(temperature).amax(1).exp().float().double()
         inner = mass_edges(confidence, n_bins) if kind == "mass" else width_edges(n_bins, torch.float32)
         cells = fill_cells(confidence, self.table.argmax(1) == self.labels, inner)

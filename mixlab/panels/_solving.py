@@ -5,21 +5,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixlab import geometry
-from mixlab.gradients import saliency
-from mixlab.gridcut import least_energy
+from mixlab.mixing import geometry
+from mixlab.mixing.plan import MixPlan
+from mixlab.mixing.saliency import saliency
+from mixlab.mixing.variants.puzzle.energy import Seams, block_saliency, divisor, energy, moves_of, seams
+from mixlab.mixing.variants.puzzle.mincut import least_energy
 from mixlab.panels._pairs import Pairs
 from mixlab.panels._swap import energy_of, installed, swap_labels
 from mixlab.panels.law import cut_box, uniforms
-from mixlab.plans import MixPlan
-from mixlab.puzzle import Seams, block_saliency, divisor, energy, moves_of, seams
 
 _FINE = 4  # pixels: of what seams are measured in, and of the blocks that move; both as in Puzzle Mix's code for CIFAR
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the panel's sliders stand at; see `mixlab.variants.puzzle`. λ is the nominal one, the same for all pairs."""
+    """What the panel's sliders stand at; see `Puzzle`. λ is the nominal one, the same for all pairs."""
 
     lam: float
     beta: float
@@ -67,7 +67,7 @@ class Board:
         self.pairs, self.seed = pairs, seed
         self.batch = pairs.images.transpose(0, 1).flatten(0, 1)
         labels = pairs.labels.transpose(0, 1).flatten()
-        seen = saliency(pairs.model, self.batch, labels, normalise=pairs.normalise)
+        seen = saliency(pairs.model, self.batch, labels, normalize=pairs.normalize)
         self.saliency = seen.view(2, len(pairs.images), *pairs.size).transpose(0, 1)
         self._partner = torch.arange(len(self.batch)).roll(len(pairs.images))
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from mixlab import _check
-from mixlab.calibration import ReliabilityBins
-from mixlab.estimators import BINS
+from mixlab.calibration.estimators import BINS
+from mixlab.calibration.predictions import Predictions, check_predictions
+from mixlab.calibration.recalibration import fit_temperature
+from mixlab.calibration.reliability import ReliabilityBins
+from mixlab.mixing.beta import lambda_moments
 from mixlab.panels._scaled import ESTIMATORS, Numbers, Run
 from mixlab.panels.panel import AnsweringPanel, Checked, alpha_trait, sources
-from mixlab.predictions import Predictions, check_predictions
-from mixlab.sampling import lambda_moments
-from mixlab.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,10 +140,10 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
     for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
         axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
-        for side, colour, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#0b5fa5", "\\\\\\\\")):
+        for side, color, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#0b5fa5", "\\\\\\\\")):
             here = side & kind
             where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
-            axes.bar(left[here], gaps[here], width[here], edgecolor=colour, hatch=hatch, **where)
+            axes.bar(left[here], gaps[here], width[here], edgecolor=color, hatch=hatch, **where)
     axes.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
 

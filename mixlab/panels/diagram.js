@@ -1,4 +1,4 @@
-// Curves and reliability diagrams as SVG: numbers in, nodes out. Colours are classes of training.css.
+// Curves and reliability diagrams as SVG: numbers in, nodes out. Colors are classes of training.css.
 
 const SVG = "http://www.w3.org/2000/svg";
 const TALL = 220;

@@ -13,7 +13,7 @@ export function make(tag, attributes = {}, ...children) {
 
 let nextId = 0;
 
-/** A labelled control; `shown` is the place beside the label for its value in words. */
+/** A labeled control; `shown` is the place beside the label for its value in words. */
 export function field(label, control, shown = "") {
   nextId += 1;
   control.id = `mixlab-${nextId}`;
@@ -68,7 +68,7 @@ export const ALPHA_SCALE = {
 export const PLAIN_SCALE = { min: 0, step: 1, toValue: Number, toPosition: Number, say: String };
 export const K_SCALE = { ...PLAIN_SCALE, min: 1, max: 8 };
 
-/** The colours in force, read from the stylesheet; data-dark says whether the page is dark. */
+/** The colors in force, read from the stylesheet; data-dark says whether the page is dark. */
 export function readTheme(root) {
   const [red, green, blue] = getComputedStyle(root).backgroundColor.match(/[\d.]+/g).map(Number);
   root.dataset.dark = 0.299 * red + 0.587 * green + 0.114 * blue < 128;

@@ -6,9 +6,9 @@ import numpy as np
 import traitlets
 
 from mixlab import VARIANTS, _check
+from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf
 from mixlab.panels.law import cut_box, quantiles, uniforms
 from mixlab.panels.panel import Checked, Panel, alpha_trait, k_trait, seed_trait, sources
-from mixlab.sampling import LambdaMoments, lambda_moments, lambda_pdf
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

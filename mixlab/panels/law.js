@@ -104,7 +104,7 @@ export function histogram(alpha, sorted, bins) {
   return below.slice(1).map((count, i) => count - below[i]);
 }
 
-/** CutMix's box for a nominal λ: cut = int(size · √(1 - λ)), corners at centre ± cut // 2, clipped to the image. */
+/** CutMix's box for a nominal λ: cut = int(size · √(1 - λ)), corners at center ± cut // 2, clipped to the image. */
 export function cutBox(lam, height, width, row, column) {
   const share = Math.sqrt(1 - lam);
   const half = [Math.floor(height * share) >> 1, Math.floor(width * share) >> 1];

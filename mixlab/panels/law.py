@@ -27,7 +27,7 @@ def quantiles(alpha: float, u: np.ndarray) -> np.ndarray:
 
 
 def cut_box(lam: float, size: tuple[int, int], row: int, column: int) -> tuple[tuple[int, int, int, int], float]:
-    """CutMix's box (top, left, bottom, right) about a centre, clipped to the image, and its true λ.
+    """CutMix's box (top, left, bottom, right) about a center, clipped to the image, and its true λ.
 
     Source: Yun et al., "CutMix", ICCV 2019, equations 2 and 3.
     """

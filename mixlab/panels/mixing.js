@@ -23,7 +23,7 @@ export function pasteBytes(a, b, { top, left, bottom, right }, width) {
   return mixed;
 }
 
-/** The seed's draws: first the mix on show, then those of the strip; each a λ and the centre of a box. */
+/** The seed's draws: first the mix on show, then those of the strip; each a λ and the center of a box. */
 export function drawMixes(alpha, seed, height, width) {
   const numbers = uniforms(seed, 3 * (1 + MOST));
   return Array.from({ length: 1 + MOST }, (_, i) => ({
@@ -124,7 +124,7 @@ function strip([height, width], others) {
   return { node: canvas, draw };
 }
 
-/** Let the pointer drag the centre of the box over the CutMix image. */
+/** Let the pointer drag the center of the box over the CutMix image. */
 function dragBox(frame, [height, width], onMove, onRelease) {
   const follow = (event) => {
     const { top, left, width: wide, height: tall } = frame.getBoundingClientRect();

@@ -10,11 +10,11 @@ import traitlets
 from torch import nn
 
 from mixlab import Mixer, _check
-from mixlab.data import Dataset
+from mixlab.data.load import Dataset
+from mixlab.mixing.variants import KINDS
 from mixlab.panels._pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels.law import K_HIGH, SEED_HIGH, cut_box, quantiles, uniforms
 from mixlab.panels.panel import AnsweringPanel, Checked, alpha_trait, k_trait, seed_trait, sources
-from mixlab.variants import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def paste(a: np.ndarray, b: np.ndarray, box: tuple[int, int, int, int]) -> np.nd
 
 
 class Mix(NamedTuple):
-    """One draw: λ, and the centre of CutMix's box."""
+    """One draw: λ, and the center of CutMix's box."""
 
     lam: float
     row: int
@@ -80,7 +80,7 @@ def draw_row(pairs: Pairs, pair: int, alpha: float, k: int, seed: int, variant: 
             images,
             labels,
             model=pairs.model,
-            normalise=pairs.normalise,
+            normalize=pairs.normalize,
             generator=torch.Generator().manual_seed(seed),
         )
         mixes = plan.apply(images).view(plan.k, *images.shape)[:, 0]
@@ -213,11 +213,11 @@ def mixing_panel(data: Dataset, pairs: int = 8, seed: int = 0, *, model: nn.Modu
         data: what `mixlab.load` returns; the pairs are training images, each of two classes where there are two.
         pairs: how many pairs are sent to the browser, 1 to 64.
         seed: which pairs, and which λs and boxes are drawn first.
-        model: the net that variants look at which go by saliency, from normalised images to logits (default: an
+        model: the net that variants look at which go by saliency, from normalized images to logits (default: an
             untrained `models.quick`, and the panel says so).
 
     Returns:
-        A widget. Its pair, lam, alpha, k, seed, row and column (the centre of CutMix's box), and variant (of the third
+        A widget. Its pair, lam, alpha, k, seed, row and column (the center of CutMix's box), and variant (of the third
         row of mixes, drawn by `mixlab.Mixer`) follow the controls; `.names`, `.true_lam`, `.strip` and `.third` give
         what is on show.
 

@@ -45,5 +45,5 @@ export function softLabel() {
   return { nodes: [bar, words], show };
 }
 
-/** A tile's heading, with a patch of the colour of x ("first"), of x′ ("second") or with none. */
+/** A tile's heading, with a patch of the color of x ("first"), of x′ ("second") or with none. */
 export const heading = (kind, ...words) => make("div", { class: "mx-heading" }, make("i", { class: `mx-key mx-${kind}` }), ...words);

@@ -3,13 +3,13 @@
 const STATE = ["pair", "lam", "beta", "gamma", "eta", "blocks", "levels", "transport", "cost"];
 const COLUMNS = 8; // results in a row
 const LEGIBLE = 8; // blocks a side in which numbers still fit
-// Viridis: told apart by the colour-blind, and dark to light in print and on every theme.
+// Viridis: told apart by the color-blind, and dark to light in print and on every theme.
 const HEAT = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
 const SHADES = ["#fde3bb", "#0b5fa5"]; // of the mask, from x′ to x
 
 const channels = (hex) => [1, 3, 5].map((place) => parseInt(hex.slice(place, place + 2), 16));
 
-/** The colour of a share of a scale of hex colours, as three bytes. */
+/** The color of a share of a scale of hex colors, as three bytes. */
 export function shadeOf(scale, share) {
   const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
   const low = Math.min(Math.floor(place), scale.length - 2);
@@ -19,8 +19,8 @@ export function shadeOf(scale, share) {
 
 /** A heat map of bytes, as [height, width, 3]. */
 export function heatBytes(values) {
-  const colours = Array.from({ length: 256 }, (_, i) => shadeOf(HEAT, i / 255));
-  return Uint8Array.from(Array.from(values).flatMap((value) => colours[value]));
+  const colors = Array.from({ length: 256 }, (_, i) => shadeOf(HEAT, i / 255));
+  return Uint8Array.from(Array.from(values).flatMap((value) => colors[value]));
 }
 
 const shareWords = (share) => String(Number(share.toFixed(2)));
@@ -50,7 +50,7 @@ function maskWords(shares) {
   return `the mask, ${count} by ${count} blocks; the share of x, row by row: ${rows.join("; ")}`;
 }
 
-/** A scale in words and colours, for below a tile. */
+/** A scale in words and colors, for below a tile. */
 const legend = (low, scale, high) => make("div", { class: "mx-scale" }, low,
   make("i", { style: `background: linear-gradient(90deg, ${scale.join(", ")})`, "aria-hidden": "true" }), high);
 

@@ -9,8 +9,8 @@ import traitlets
 from torch import Tensor, nn
 
 from mixlab import _check
-from mixlab.data import Dataset
-from mixlab.gridcut import WIDEST
+from mixlab.data.load import Dataset
+from mixlab.mixing.variants.puzzle.mincut import WIDEST
 from mixlab.panels._pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels._solving import Board, Masks, Setting, Solution
 from mixlab.panels._swap import INSTALL
@@ -256,7 +256,7 @@ def puzzle_panel(data: Dataset, model: nn.Module | None = None, pairs: int = 8, 
     Args:
         data: what `mixlab.load` returns, with square images; the pairs are training images, each of two classes where
             there are two.
-        model: the net whose saliency is used, from normalised images to logits (default: an untrained
+        model: the net whose saliency is used, from normalized images to logits (default: an untrained
             `models.quick`, and the panel says so).
         pairs: how many pairs, 1 to 64.
         seed: which pairs, and where CutMix's boxes lie.

@@ -1,11 +1,11 @@
 // The spiral panel: the plane with its decision field, the bottleneck of two numbers, each class's singular values there.
 
 const CONTROLS = ["layer", "alpha", "classes", "epochs", "seed"];
-const CLASS_COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115]]; // Okabe and Ito; the same in spirals.py
+const CLASS_COLORS = [[0, 114, 178], [213, 94, 0], [0, 158, 115]]; // Okabe and Ito; the same in spirals.py
 const CLASS_NAMES = ["A", "B", "C"];
 const SIDE = 80; // cells a side of the decision field
 const FAR = 1.2; // the plane is drawn from -FAR to FAR
-const TONE = 0.6; // how strong a colour is where the net is sure
+const TONE = 0.6; // how strong a color is where the net is sure
 const MARGIN = { left: 34, right: 8, top: 6, bottom: 34 };
 
 /** The parts of the synced bytes, one entry for each run: points, hidden states, labels, field. */
@@ -35,7 +35,7 @@ export function certainty(field, classes, cell) {
   return [best, Math.min(Math.max((most * classes - 1) / (classes - 1), 0), 1)];
 }
 
-/** The field as a picture of SIDE by SIDE pixels: the colour of the likeliest class, the paler the less sure. */
+/** The field as a picture of SIDE by SIDE pixels: the color of the likeliest class, the paler the less sure. */
 function fieldPicture({ field }, { classes, measured }, paper) {
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const context = canvas.getContext("2d");
@@ -44,7 +44,7 @@ function fieldPicture({ field }, { classes, measured }, paper) {
     const [best, sure] = measured ? certainty(field, classes, cell) : [0, 0];
     const row = SIDE - 1 - Math.floor(cell / SIDE); // rows count from the bottom
     const place = 4 * (row * SIDE + (cell % SIDE));
-    for (let i = 0; i < 3; i += 1) picture.data[place + i] = paper[i] + TONE * sure * (CLASS_COLOURS[best][i] - paper[i]);
+    for (let i = 0; i < 3; i += 1) picture.data[place + i] = paper[i] + TONE * sure * (CLASS_COLORS[best][i] - paper[i]);
     picture.data[place + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
@@ -69,7 +69,7 @@ function marks(context, values, labels, atX, atY, size, theme) {
   context.lineWidth = 0.8;
   context.strokeStyle = theme.paper;
   for (let i = 0; i < labels.length; i += 1) {
-    context.fillStyle = `rgb(${CLASS_COLOURS[labels[i]]})`;
+    context.fillStyle = `rgb(${CLASS_COLORS[labels[i]]})`;
     mark(context, labels[i], atX(values[2 * i]), atY(values[2 * i + 1]), size);
     if (size > 2) context.stroke();
   }
@@ -129,7 +129,7 @@ function axes(canvas, theme, { x, y, half, names, small }) {
 function drawPlane(canvas, parts, run, theme, small) {
   const { context, atX, atY, frame } = axes(canvas, theme, { x: 0, y: 0, half: FAR, names: ["x₁", "x₂"], small });
   context.imageSmoothingEnabled = true;
-  context.drawImage(fieldPicture(parts, run, theme.paperColour), atX(-FAR), atY(FAR), atX(FAR) - atX(-FAR), atY(-FAR) - atY(FAR));
+  context.drawImage(fieldPicture(parts, run, theme.paperColor), atX(-FAR), atY(FAR), atX(FAR) - atX(-FAR), atY(-FAR) - atY(FAR));
   marks(context, parts.points, parts.labels, atX, atY, small ? 0.8 : 2.4, theme);
   frame();
 }
@@ -152,7 +152,7 @@ function drawValues(svg, runs) {
   const tall = pairs.length * (2 * row + gap);
   const nodes = pairs.flatMap((pair, label) => pair.flatMap((value, place) => {
     const y = label * (2 * row + gap) + place * row + 3;
-    const fill = `rgb(${CLASS_COLOURS[label]})`;
+    const fill = `rgb(${CLASS_COLORS[label]})`;
     const before = ghost ? [ink("line", { class: "mx-before", x1: atX(ghost[label][place]), x2: atX(ghost[label][place]),
       y1: y - 1, y2: y + row - 3 })] : [];
     return [
@@ -181,7 +181,7 @@ function pictures() {
   const column = make("div", { class: "mx-side" }, heading("Spread of each class there"), bars,
     make("p", { class: "mx-key-words" }, "Singular values, 1 = spread of all points. Upright tick: the run before."), ghost);
   const grid = make("div", { class: "mx-three" },
-    make("div", {}, heading("The plane"), plane, make("p", { class: "mx-key-words" }, "Colour: the answer. The fainter, the less sure.")),
+    make("div", {}, heading("The plane"), plane, make("p", { class: "mx-key-words" }, "Color: the answer. The fainter, the less sure.")),
     make("div", {}, heading("The bottleneck"), hidden, make("p", { class: "mx-key-words" }, "The same points, as the net's two hidden numbers.")),
     column);
 
@@ -191,7 +191,7 @@ function pictures() {
     const [run, earlier] = runs;
     key.replaceChildren(...CLASS_NAMES.slice(0, run.classes).map((letter, label) => {
       const sample = ink("svg", { class: "mx-sample", viewBox: "-8 -6 16 12", "aria-hidden": "true" });
-      const fill = `rgb(${CLASS_COLOURS[label]})`;
+      const fill = `rgb(${CLASS_COLORS[label]})`;
       sample.append([ink("circle", { r: 5, fill }), ink("rect", { x: -4.5, y: -4.5, width: 9, height: 9, fill }),
         ink("path", { d: "M0-6L6 4H-6Z", fill })][label]);
       return make("span", {}, sample, `class ${letter}`);
@@ -254,7 +254,7 @@ function showPanel({ model, el }) {
     write(status, view.status);
     write(alert, view.alert);
     const paper = getComputedStyle(root).backgroundColor;
-    three.draw(view, model.get("_pictures"), { ...theme, paper, paperColour: paper.match(/[\d.]+/g).map(Number) });
+    three.draw(view, model.get("_pictures"), { ...theme, paper, paperColor: paper.match(/[\d.]+/g).map(Number) });
   };
   const show = () => {
     [layer.value, classes.value, seed.value] = [state.layer, state.classes, state.seed];

@@ -7,12 +7,12 @@ import torch
 import traitlets
 
 from mixlab import Mixer, _check
+from mixlab.models.spiral_net import SpiralNet, spirals
 from mixlab.panels._report import status
 from mixlab.panels._running import RunPanel
 from mixlab.panels._session import Result
 from mixlab.panels.panel import Checked, alpha_trait, seed_trait, sources
-from mixlab.spiral_training import GRID, REACH, SpiralRecord, SpiralTrainer
-from mixlab.spirals import SpiralNet, spirals
+from mixlab.training.spiral_trainer import GRID, REACH, SpiralRecord, SpiralTrainer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ LAYERS = {
     "random": f"drawn anew: {', '.join(RANDOM)}",
 }
 NAMES = "ABC"  # of the classes
-COLOURS = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito; the same in spirals.js
+COLORS = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito; the same in spirals.js
 MARKERS = "os^"
 EPOCHS_HIGH = 400
 POINTS, _TESTED = 600, 2000  # points to train and to test on
@@ -177,9 +177,9 @@ def _draw_field(ax: "Axes", record: SpiralRecord, x: torch.Tensor, y: torch.Tens
     from matplotlib.colors import to_rgb
 
     p = record.field.permute(1, 2, 0).numpy() / 255
-    colours = np.array([to_rgb(colour) for colour in COLOURS[: p.shape[-1]]])
-    sure = ((p.max(-1) * len(colours) - 1) / (len(colours) - 1)).clip(0, 1)[..., None]
-    ax.imshow(1 + 0.6 * sure * (colours[p.argmax(-1)] - 1), origin="lower", extent=(-REACH, REACH, -REACH, REACH))
+    colors = np.array([to_rgb(color) for color in COLORS[: p.shape[-1]]])
+    sure = ((p.max(-1) * len(colors) - 1) / (len(colors) - 1)).clip(0, 1)[..., None]
+    ax.imshow(1 + 0.6 * sure * (colors[p.argmax(-1)] - 1), origin="lower", extent=(-REACH, REACH, -REACH, REACH))
     _scatter(ax, x, y)
     ax.set(title="The plane: white where it is undecided", xlabel="x₁", ylabel="x₂")
 
@@ -193,14 +193,14 @@ def _draw_hidden(ax: "Axes", record: SpiralRecord, y: torch.Tensor) -> None:
 def _scatter(ax: "Axes", points: torch.Tensor, y: torch.Tensor) -> None:
     for label in range(int(y.max()) + 1):
         own = points[y == label]
-        ax.scatter(own[:, 0], own[:, 1], 9, color=COLOURS[label], marker=MARKERS[label])
+        ax.scatter(own[:, 0], own[:, 1], 9, color=COLORS[label], marker=MARKERS[label])
 
 
 def _draw_values(ax: "Axes", record: SpiralRecord) -> None:
     for label, values in enumerate(record.singular_values.tolist()):
         for place, value in enumerate(values):
             at = 2.6 * label + place
-            ax.barh(at, value, color=COLOURS[label], alpha=1 - 0.45 * place)
+            ax.barh(at, value, color=COLORS[label], alpha=1 - 0.45 * place)
             ax.text(value, at, f" {value:.2f}", va="center")
     classes = len(record.singular_values)
     rows = [f"{NAMES[label]}, {order}" for label in range(classes) for order in ("largest", "second")]
@@ -222,9 +222,9 @@ def spiral_panel(
 ) -> SpiralPanel:
     """A panel that trains a net with a bottleneck of two numbers on spirals, and shows what mixing does inside.
 
-    A run is a `mixlab.spiral_training.SpiralTrainer` of a `mixlab.spirals.SpiralNet` on 600 points, some seconds on one
-    core. On show: the decision field over the plane, the bottleneck's states of the training points, the singular
-    values of each class there (`mixlab.spirals.class_singular_values`), and the same of the run before.
+    A run is a `mixlab.training.SpiralTrainer` on 600 points, some seconds on one core. On show: the decision field over
+    the plane, the bottleneck's states of the training points, the singular values of each class there
+    (`mixlab.models.spiral_net.class_singular_values`), and the same of the run before.
 
     Args:
         layer: where to mix: "none", "input", a module of the net, or "random": "input", "block2" or "bottleneck", drawn
@@ -234,7 +234,7 @@ def spiral_panel(
         epochs: passes over the points, 1 to 400.
         seed: of the points, the net and the training.
         noise: standard deviation of the points about their arm.
-        turns: how often an arm winds round the centre.
+        turns: how often an arm winds round the center.
 
     Returns:
         A widget. Its layer, alpha, classes, epochs and seed follow the controls; start(), pause(), resume(),

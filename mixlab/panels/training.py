@@ -10,14 +10,14 @@ import traitlets
 from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
-from mixlab.data import Dataset, balanced, load
-from mixlab.keeping.store import Store
+from mixlab.data.load import Dataset, balanced, load
 from mixlab.panels._courses import Course, Training
 from mixlab.panels._keeping import kept
 from mixlab.panels._report import Settings, calibration, outcome, status, view
 from mixlab.panels._running import RunPanel
 from mixlab.panels.panel import Checked, alpha_trait, k_trait, seed_trait, sources
-from mixlab.training import Record, Trainer
+from mixlab.runs.store import Store
+from mixlab.training.trainer import Record, Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ class TrainingPanel(RunPanel[Settings, Record]):
         """The curves and the reliability diagrams of both runs."""
         from matplotlib.figure import Figure
 
-        from mixlab.plots import plot_history, plot_reliability
+        from mixlab.plots.figures import plot_history, plot_reliability
 
         figure = Figure(figsize=(11.5, 9.2))
         runs = [run for run in (self.result, self.previous) if run and run.records]

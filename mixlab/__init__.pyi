@@ -1,0 +1,50 @@
+# Each public name of `mx`, once, with the file it lives in; loaded when it is first used.
+from . import models as models
+from . import panels as panels
+from .calibration.estimators import estimate as estimate
+from .calibration.estimators import estimates as estimates
+from .calibration.intervals import Interval as Interval
+from .calibration.intervals import mean_interval as mean_interval
+from .calibration.predictions import Predictions as Predictions
+from .calibration.recalibration import crossfit as crossfit
+from .calibration.recalibration import fit_isotonic as fit_isotonic
+from .calibration.recalibration import fit_temperature as fit_temperature
+from .calibration.recalibration import fit_vector_scaling as fit_vector_scaling
+from .calibration.reliability import Reliability as Reliability
+from .data.load import Dataset as Dataset
+from .data.load import load as load
+from .exercises.check import check as check
+from .integrations.dataloader import MixCollate as MixCollate
+from .integrations.dataloader import MixTransform as MixTransform
+from .mixing.beta import lambda_moments as lambda_moments
+from .mixing.beta import sample_lambda as sample_lambda
+from .mixing.hidden import hidden_mixing as hidden_mixing
+from .mixing.hidden import mixed_logits as mixed_logits
+from .mixing.hidden import mixed_loss as mixed_loss
+from .mixing.losses import mixed_cross_entropy as mixed_cross_entropy
+from .mixing.mixer import Mixed as Mixed
+from .mixing.mixer import Mixer as Mixer
+from .mixing.plan import MixPlan as MixPlan
+from .mixing.saliency import saliency as saliency
+from .mixing.variants import VARIANTS as VARIANTS
+from .plots.calibration import plot_bins as plot_bins
+from .plots.calibration import plot_calibration as plot_calibration
+from .plots.calibration import plot_confidence as plot_confidence
+from .plots.figures import picture as picture
+from .plots.figures import plot_history as plot_history
+from .plots.figures import plot_intervals as plot_intervals
+from .plots.figures import plot_lambda as plot_lambda
+from .plots.figures import plot_mixed as plot_mixed
+from .plots.figures import plot_reliability as plot_reliability
+from .runs.run import run as run
+from .runs.run import runs as runs
+from .runs.stored import Runs as Runs
+from .runs.sweep import sweep as sweep
+from .training.at_test_time import refreshed_batchnorm as refreshed_batchnorm
+from .training.at_test_time import rescaled as rescaled
+from .training.gradient_variance import gradient_variance as gradient_variance
+from .training.trainer import fit as fit
+from .training.trainer import predict as predict
+
+__version__: str
+__all__: list[str]

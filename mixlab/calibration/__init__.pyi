@@ -1,0 +1,42 @@
+# The public names of this package, each with the file it lives in.
+from .bins import wilson as wilson
+from .chance import chance_bins as chance_bins
+from .chance import smooth_band as smooth_band
+from .estimators import ESTIMATORS as ESTIMATORS
+from .estimators import brier as brier
+from .estimators import calibration_error as calibration_error
+from .estimators import classwise_error as classwise_error
+from .estimators import estimate as estimate
+from .estimators import estimates as estimates
+from .estimators import murphy as murphy
+from .estimators import nll as nll
+from .estimators import overconfidence as overconfidence
+from .estimators import underconfidence as underconfidence
+from .human import HumanVotes as HumanVotes
+from .human import human_error as human_error
+from .human import human_nll as human_nll
+from .human import load_human as load_human
+from .intervals import Interval as Interval
+from .intervals import mean_interval as mean_interval
+from .ks import accuracy_rejection as accuracy_rejection
+from .ks import aurc as aurc
+from .ks import aurc_interval as aurc_interval
+from .ks import ks_error as ks_error
+from .ks import ks_interval as ks_interval
+from .predictions import Predictions as Predictions
+from .recalibration import at_temperature as at_temperature
+from .recalibration import crossfit as crossfit
+from .recalibration import fit_isotonic as fit_isotonic
+from .recalibration import fit_temperature as fit_temperature
+from .recalibration import fit_vector_scaling as fit_vector_scaling
+from .reliability import Reliability as Reliability
+from .reliability import ReliabilityBins as ReliabilityBins
+from .simulated import ambiguous_shapes as ambiguous_shapes
+from .simulated import bias_table as bias_table
+from .simulated import blobs as blobs
+from .simulated import true_error as true_error
+from .simulated import warped as warped
+from .smooth import smooth_curve as smooth_curve
+from .smooth import smooth_error as smooth_error
+
+__all__: list[str]

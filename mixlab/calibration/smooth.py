@@ -1,0 +1,240 @@
+"""Smooth calibration error: no bins, but a kernel that is as wide as the error it finds.
+
+Residuals (1 or 0 for right or wrong, less the confidence) are put on a fine grid. There the Gaussian kernel, reflected
+at 0 and 1, is diagonal in the cosine transform: it multiplies coefficient k by exp(-(pi k sigma)^2 / 2). So the grid is
+transformed once, and any bandwidth is one inverse transform away.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+from mixlab.calibration.bins import WORLDS, invert, tails_of
+from mixlab.calibration.intervals import Interval
+from mixlab.calibration.predictions import Predictions, check_predictions
+
+GRID = 4096  # steps from 0 to 1
+NARROWEST = 0.001  # bandwidth: four steps of the grid
+BLANK = (
+    1e-3  # where all examples together weigh less than this, a curve says nothing; one example at its place weighs 1
+)
+COARSE = (64, 1024)  # steps of the grid on which the interval's noise is drawn
+
+
+@dataclass(frozen=True)
+class SmoothCurve:
+    """The smooth reliability diagram as numbers: float64 tensors on the CPU.
+
+    Attributes:
+        confidence: [points] from 0 to 1.
+        accuracy: [points] kernel regression of right (1) or wrong (0) on confidence; NaN where no example is near.
+        density: [points] kernel estimate of the density of the confidences; its integral is 1.
+        bandwidth: sigma of the kernel.
+        error: the smooth calibration error at this bandwidth.
+    """
+
+    confidence: Tensor
+    accuracy: Tensor
+    density: Tensor
+    bandwidth: float
+    error: float
+
+
+def smooth_error(p: Predictions, *, bandwidth: float | None = None) -> float:
+    """Smooth calibration error of the top-1 answers, from 0 to 1.
+
+    With residuals r_i = correct_i - conf_i and the Gaussian kernel K of bandwidth sigma, reflected at 0 and 1, it is
+
+        smECE_sigma = integral over t from 0 to 1 of |1/n sum_i K_sigma(t, conf_i) r_i|.
+
+    It never grows with sigma, so there is one bandwidth that equals its own error; this is the value reported.
+
+    The grid has 4,096 steps h, and each example is split between the nodes next to it. Against the exact integral this
+    is off by a share of about h^2 / (8 sigma^2) of the value: 0.8% at sigma 0.001, 0.008% at 0.01. Tests hold it below
+    four times that in hard cases, and below 1e-5 where bandwidth and value are equal. Binning takes place where p is,
+    the rest on the CPU, at a cost that does not grow with n.
+
+    What relplot 1.0.3 does otherwise: its mesh is coarser; its bandwidth is a multiple of 1/1024; a confidence of
+    exactly 0 or 1 counts half, as it is not reflected; the kernel is cut at a distance of 0.5. The default kernel of
+    torch-uncertainty is "logit", which measures distances between logits: another number.
+
+    Args:
+        p: predictions.
+        bandwidth: None for the one that equals its own error, or a number from 0.001 to 1.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or range.
+
+    Source: Blasiok and Nakkiran, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing", ICLR 2024.
+    """
+    check_predictions(p, "p")
+    bandwidth = _check_bandwidth(bandwidth)
+    waves = _waves(_on_grid(p, _residual(p)))
+    return _fixed_point(waves) if bandwidth is None else _size(waves, bandwidth)
+
+
+def smooth_curve(p: Predictions, *, bandwidth: float | None = None, points: int = 201) -> SmoothCurve:
+    """The smooth reliability diagram: accuracy and density against confidence, with the kernel of `smooth_error`.
+
+    Args:
+        p: predictions.
+        bandwidth: None for the one that equals its own error (0.001 if that is smaller), or a number from 0.001 to 1.
+        points: of the curve, evenly from 0 to 1; 2 to 10,000.
+
+    Returns:
+        SmoothCurve, with NaN for the accuracy where all examples are far: a single one 3.7 bandwidths away or more.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or range.
+
+    Source: as for `smooth_error`; the regression is that of Nadaraya and of Watson, 1964.
+    """
+    check_predictions(p, "p")
+    bandwidth = _check_bandwidth(bandwidth)
+    points = _check.integer("points", points, 2, 10_000)
+    residual = _waves(_on_grid(p, _residual(p)))
+    width = max(_fixed_point(residual), NARROWEST) if bandwidth is None else bandwidth
+    at = torch.linspace(0, 1, points, dtype=torch.float64)
+    order = torch.arange(min(GRID, math.ceil(3 / width)), dtype=torch.float64)  # those beyond are damped below 1e-19
+    basis = 2 * torch.cos(math.pi * at[:, None] * order) * _damping(order, width)
+    basis[:, 0] = 1
+    share = torch.full_like(p.confidence, 1 / len(p))
+    density, right = (basis @ _waves(_on_grid(p, mass))[: len(order)] for mass in (share, share * p.correct))
+    weight = density * len(p) * width * (2 * math.pi) ** 0.5
+    accuracy = torch.where(weight > BLANK, (right / density).clamp(0, 1), math.nan)
+    return SmoothCurve(at, accuracy, density.clamp(min=0), width, _size(residual, width))
+
+
+def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None) -> Interval:
+    """Smooth calibration error with a confidence interval, from `n` normal resamples of the smoothed residuals.
+
+    What is covered is the smooth error of the population. A sample's is too high, since noise counts as error whatever
+    its sign, and that of its resamples is higher still; so ends are found as `mixlab.calibration.bins.invert` says,
+    from worlds in which residuals are a fraction of those seen. Noise is drawn on a grid of six or more steps to a
+    bandwidth (at most 1,024 in all), with the variance that residuals have in that world. A resample's error is above
+    the value seen exactly if it is so at the bandwidth seen, as it falls with the bandwidth: so only this one is looked
+    at, and the slope there says how far the high end lies above. Past the grid, the cost does not grow with the number
+    of predictions.
+
+    Measured coverage of the population's smooth error by 95% intervals, confidences from 0.5 to 1 after Beta(4, 1.5),
+    400 samples each but for * with 200 (in brackets: percentiles of a plain bootstrap of rows, 60 for each of 40):
+
+        n         calibrated    over by 0.02   over by 0.1   over and under by up to 0.05
+        500       0.98 (0.00)   0.97 (0.08)    0.95          0.97
+        2,000     0.97 (0.00)   0.96 (0.62)    0.96*         0.94*
+        10,000    0.98 (0.00)   0.94 (0.90)    0.95          0.93
+
+    Args:
+        p: predictions.
+        n: resamples, 100 to 1,000,000.
+        level: of confidence, 0.5 to 0.999.
+        generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
+
+    Returns:
+        Interval: mean holds the value, n the number of predictions.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or range.
+
+    Source: Hansen, "The grid bootstrap and the autoregressive model", Review of Economics and Statistics 1999.
+    """
+    check_predictions(p, "p")
+    n, level, generator = _check.resampling(n, level, generator)
+    waves = _waves(_on_grid(p, _residual(p)))
+    value = _fixed_point(waves)
+    width = max(value, NARROWEST)
+    least, most = COARSE
+    steps = int(2 ** math.ceil(math.log2(min(max(6 / width, least), most))))
+
+    def noise(variance: Tensor) -> Tensor:
+        spread = _on_grid(p, variance, steps).sqrt().float()
+        return _field(_waves(torch.randn(n, steps + 1, generator=generator) * spread), width)
+
+    calibrated, seen = variances(p)
+    field = _field(waves[: steps + 1], width).float()
+    draws = draw_worlds(field, noise(calibrated), noise(seen), lambda fields: fields.abs().mean(-1))
+    truth = torch.tensor([_fixed_point(scale * waves) for scale in _scales()], dtype=torch.float64)
+    low, high = invert(value, truth, draws, tails_of(level))
+    slope = (_size(waves, 1.01 * width) - _size(waves, 0.99 * width)) / (0.02 * width)
+    return Interval(value, low, min(value + (high - value) / (1 - slope), 1.0), len(p), level)
+
+
+def variances(p: Predictions) -> tuple[Tensor, Tensor]:
+    """What each example [N] adds to the variance of the mean residual: were its confidence true, and as seen."""
+    conf = p.confidence
+    return conf * (1 - conf) / len(p) ** 2, _residual(p).square()
+
+
+def draw_worlds(field: Tensor, calibrated: Tensor, seen: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
+    """Norms [WORLDS, n] in worlds from a calibrated one to the one seen: a fraction of the field [T], and noise [n, T].
+
+    With right answers at the share conf + fraction (correct - conf), a residual's second moment is the mix, at that
+    fraction, of conf (1 - conf) and of its square seen; and so is the noise a mix of two independent ones.
+    """
+    worlds = [norm(s * field + (1 - s) ** 0.5 * calibrated + s**0.5 * seen) for s in _scales()]
+    return torch.stack(worlds).double()
+
+
+def _scales() -> list[float]:
+    return [world / (WORLDS - 1) for world in range(WORLDS)]
+
+
+def _check_bandwidth(bandwidth: float | None) -> float | None:
+    return None if bandwidth is None else _check.number("bandwidth", bandwidth, NARROWEST, 1, note=", or None")
+
+
+def _residual(p: Predictions) -> Tensor:
+    """Each example's share [N] of the mean residual."""
+    return (p.correct.double() - p.confidence) / len(p)
+
+
+def _on_grid(p: Predictions, mass: Tensor, steps: int = GRID) -> Tensor:
+    """Mass [N] of the examples, split between the two nodes next to their confidence: [steps + 1] on the CPU."""
+    place = p.confidence.clamp(0, 1) * steps  # a row may sum to a little more than 1
+    left = place.long().clamp(max=steps - 1)
+    beyond = mass * (place - left)
+    grid = torch.zeros(steps + 1, dtype=torch.float64, device=mass.device)
+    return grid.index_add_(0, left, mass - beyond).index_add_(0, left + 1, beyond).cpu()
+
+
+def _waves(mass: Tensor) -> Tensor:
+    """Cosine coefficients sum_j mass_j cos(pi k j / M) for k = 0 to M, of nodes j = 0 to M: [..., M + 1] both."""
+    waves: Tensor = torch.fft.rfft(mass, n=2 * mass.shape[-1] - 2).real
+    return waves
+
+
+def _damping(order: Tensor, bandwidth: float) -> Tensor:
+    return torch.exp(-0.5 * (math.pi * bandwidth * order).square())
+
+
+def _field(waves: Tensor, bandwidth: float) -> Tensor:
+    """The smoothed mass at 2 M nodes, from 0 to 1 and back: [..., M + 1] -> [..., 2 M]."""
+    steps = waves.shape[-1] - 1
+    damping = _damping(torch.arange(steps + 1, dtype=waves.dtype), bandwidth)
+    field: Tensor = torch.fft.irfft(waves * damping, n=2 * steps, norm="forward")
+    return field
+
+
+def _size(waves: Tensor, bandwidth: float) -> float:
+    """smECE at a bandwidth; the mean over nodes there and back is the trapezoidal rule from 0 to 1."""
+    return float(_field(waves, bandwidth).abs().mean())
+
+
+def _fixed_point(waves: Tensor) -> float:
+    """The bandwidth that equals its smECE, within 1e-7.
+
+    As the size falls with the bandwidth, a guess and its size have the fixed point between them. Two thirds of the way
+    from the one to the other is right where size goes as bandwidth^-1/2, as it does for noise.
+    """
+    low, high = abs(float(waves[0])), min(_size(waves, 0.0), 1.0)
+    guess = (low + high) / 2
+    while high - low > 1e-7:
+        size = _size(waves, guess)
+        low, high = max(low, min(guess, size)), min(high, max(guess, size))
+        nearer = (guess + 2 * size) / 3
+        guess = nearer if low < nearer < high else (low + high) / 2
+    return (low + high) / 2

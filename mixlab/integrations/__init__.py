@@ -1,0 +1,1 @@
+"""Mixing inside other libraries: DataLoader, torchvision, Lightning, Hugging Face."""

@@ -1,0 +1,173 @@
+"""Mixing where other people's code makes the batch: in a DataLoader's collate, or in torchvision's transforms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from mixlab import _check
+from mixlab.mixing.mixer import Mixer, check_mixer
+from mixlab.mixing.plan import MixPlan
+
+
+@dataclass(frozen=True)
+class MixCollate:
+    """A `collate_fn` that makes a batch of examples as torch does, and mixes it: DataLoader(..., collate_fn=this).
+
+    It draws from torch's global generator. A DataLoader seeds that one in each worker, differently and from its own
+    `generator=`, so that workers do not repeat each other and a seed gives the same batches again.
+
+    Args:
+        mixer: a Mixer of a variant that mixes before the model sees the batch.
+        num_classes: how many classes, for soft targets; None for both labels and λ.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT); no
+            num_classes for one that mixes more than two labels.
+    """
+
+    mixer: Mixer
+    num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        mixer = _check_before_model(self.mixer)
+        if self.num_classes is not None:
+            _check.integer("num_classes", self.num_classes, 1)
+        elif not mixer.kind.two_labels:
+            raise ValueError(f"num_classes must be given for {mixer!r}, which mixes more labels than two, got None")
+
+    def __call__(self, examples: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Make a batch, and mix it.
+
+        Args:
+            examples: B pairs (image, label), the images tensors of one shape [...] and the labels integers.
+
+        Returns:
+            x [K * B, ...] mixed, k-major, with y_a, y_b and lam [K * B] for `mixed_cross_entropy`; or, with
+            num_classes, x with targets [K * B, num_classes] float32 for torch's cross entropy.
+
+        Raises:
+            TypeError, ValueError: examples that are not such pairs, or images of different shapes; none, or only one
+                of them, as there may be in the last batch without drop_last=True.
+        """
+        wanted = "examples must be (image, label) pairs"
+        if not isinstance(examples, Sequence) or isinstance(examples, str):
+            raise TypeError(f"{wanted} in a list, got {_check.shown(examples)}")
+        if not examples:
+            raise ValueError(f"{wanted}, at least two of them, got none")
+        for example in examples:
+            if not isinstance(example, (tuple, list)) or len(example) != 2:
+                raise TypeError(f"{wanted}, got {_check.shown(example)}")
+        try:
+            x, y = default_collate(list(examples))
+        except (RuntimeError, TypeError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{wanted}, images of one shape and labels integers, got what torch refuses: {error}") from None
+        _check.class_labels("labels", y, classes=self.num_classes)
+        plan = self.mixer.plan(x, y)
+        if self.num_classes is None:
+            return plan.apply(x), *plan.labels(y)
+        return plan.apply(x), plan.targets(y, self.num_classes)
+
+
+class MixTransform(nn.Module):
+    """A transform of batches, to stand where torchvision's `v2.MixUp` or `v2.CutMix` stands, alone or in a v2.Compose.
+
+    It draws from torch's global generator, as theirs do. torchvision is not needed.
+
+    Args:
+        mixer: a Mixer of a variant that mixes before the model sees the batch. With shared_lam=True and
+            partners="roll" its law is theirs.
+        num_classes: how many classes, at least 1.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT).
+    """
+
+    def __init__(self, mixer: Mixer, num_classes: int) -> None:
+        super().__init__()
+        self.mixer = _check_before_model(mixer)
+        self.num_classes = _check.integer("num_classes", num_classes, 1)
+
+    def extra_repr(self) -> str:
+        """What torch shows of a module."""
+        return f"{self.mixer!r}, num_classes={self.num_classes}"
+
+    def forward(self, *batch: Any) -> tuple[Tensor, ...]:
+        """Mix images, their labels, and masks.
+
+        Args:
+            batch: images [B, C, H, W] and labels [B] int64, then any number of masks [B, ...]; as arguments, or as one
+                tuple or list. Images and masks may be tv_tensors or plain; masks of integers are pasted, never blended.
+
+        Returns:
+            images [K * B, C, H, W], k-major, targets [K * B, num_classes] float32, and masks [K * B, ...]; each image
+            or mask of the type that came.
+
+        Raises:
+            TypeError, ValueError: images that are no batch, or a batch of one; labels of another kind, or not from 0 to
+                num_classes − 1; masks of integers where the mixer blends, which would invent classes; boxes or key
+                points, which cannot be mixed; see also `MixPlan.apply`.
+        """
+        parts = batch[0] if len(batch) == 1 else batch
+        if not isinstance(parts, (tuple, list)) or len(parts) < 2:
+            raise TypeError(f"batch must be images and labels, then any masks, got {kinds(parts)}")
+        for part in parts:
+            if not isinstance(part, Tensor) or hasattr(part, "canvas_size"):  # what boxes and key points carry
+                raise TypeError(f"batch must hold tensors of images, labels and masks, got {kinds(parts)}")
+        images, labels, *masks = parts
+        if images.ndim != 4:
+            raise ValueError(f"images must be a batch [batch, channels, height, width], got {_check.shown(images)}")
+        plain = labels.as_subclass(torch.Tensor)
+        _check.class_labels("labels", plain, batch=len(images), classes=self.num_classes)
+        plan = self.mixer.plan(images.as_subclass(torch.Tensor), plain)
+        mixed_masks = (self._mixed_mask(plan, mask) for mask in masks)
+        return _mixed(plan, images), plan.targets(plain, self.num_classes), *mixed_masks
+
+    def _mixed_mask(self, plan: MixPlan, mask: Tensor) -> Tensor:
+        """A mask mixed; bytes go as another kind of integer, since a plan blends bytes of four axes, as images."""
+        integers = mask.to(torch.int16) if mask.dtype == torch.uint8 else mask
+        try:
+            return _mixed(plan, integers).to(mask.dtype)
+        except TypeError:
+            raise TypeError(
+                f"masks of integers must be mixed by pasting, as in Mixer('cutmix'), got {_check.shown(mask)} for "
+                f"{self.mixer!r}, which would blend class labels"
+            ) from None
+
+
+def _check_before_model(value: object) -> Mixer:
+    """Return `value` if it is a Mixer that mixes where there is no model yet."""
+    mixer = check_mixer(value)
+    if mixer.kind.mixes_inside or mixer.kind.needs_model:
+        does = "mixes inside the model" if mixer.kind.mixes_inside else "looks at the model"
+        raise ValueError(
+            f"mixer must mix before the model sees the batch, got {mixer!r}, which {does}: mix in the training loop, "
+            "by plan = mixer.plan(x, y, model=model) and mx.mixed_logits(model, x, plan)"
+        )
+    check_coupled(mixer)
+    return mixer
+
+
+def check_coupled(mixer: Mixer) -> None:
+    """Raise if mixed images and their labels are not all that the loss needs."""
+    if mixer.kind.decouples:
+        raise ValueError(
+            f"mixer must be one whose logits go to the loss as they are, got {mixer!r}, which decouples them: mix in "
+            "the training loop, by plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
+        )
+
+
+def _mixed(plan: MixPlan, part: Tensor) -> Tensor:
+    """Mixed as a plain tensor, and given back in its own class, which for images and masks carries nothing more."""
+    return plan.apply(part.as_subclass(torch.Tensor)).as_subclass(type(part))
+
+
+def kinds(parts: Any) -> str:
+    """The types that came, as the values may be long."""
+    if not isinstance(parts, (tuple, list)):
+        return f"a value of type {type(parts).__name__}"
+    return f"({', '.join(type(part).__name__ for part in parts)})"

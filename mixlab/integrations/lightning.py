@@ -1,0 +1,152 @@
+"""Mixing in Lightning: a callback that hands mixed batches to the training step of any module.
+
+A callback cannot exchange a batch, and a batch exchanged before the step could not be mixed inside the model. So the
+callback stands in front of `training_step` while the module trains, and steps aside when the training ends.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import update_wrapper
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab import _check
+from mixlab.integrations.dataloader import check_coupled, kinds
+from mixlab.mixing.hidden import hidden_mixing
+from mixlab.mixing.mixer import Mixer, check_mixer
+from mixlab.mixing.plan import MixPlan
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        'mixlab.integrations.lightning needs Lightning: pip install "mixlab[lightning]"'
+    ) from None
+
+
+class MixCallback(Callback):
+    """Mixes every training batch of a LightningModule whose `training_step` takes (x, y) and uses cross entropy.
+
+    Instead of its y [B], the step is given soft targets [K * B, num_classes] float32, which `F.cross_entropy` and
+    `nn.CrossEntropyLoss` take as they take labels; anything else that is done with y in it, such as an accuracy, must
+    be able to do so too. Its x is mixed; for "manifold" x is as it came, and the step's forward mixes a layer, named as
+    `LightningModule.named_modules` has it ("net.stage1"). For Puzzle Mix the module's own forward gives the logits,
+    and what `clean` adds to the loss is added to what the step returns. Validation, tests and other callbacks see the
+    batches as they came.
+
+    What is drawn depends on the seed, the rank, the epoch and the number of the batch, and on nothing else: it is the
+    same when training is resumed from a checkpoint, and when an optimizer runs a step more than once.
+
+    Args:
+        mixer: a Mixer of any variant but MIT, which decouples the logits.
+        num_classes: how many classes, at least 1.
+        seed: of partners, λs, boxes and layers.
+
+    Attributes:
+        plan: the MixPlan of the last training batch, without its clean loss; None before the first.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; as training starts, a trainer with two of these callbacks;
+            in training, a batch that is not (x, y) with int64 labels [B] from 0 to num_classes − 1, or holds one
+            example.
+    """
+
+    def __init__(self, mixer: Mixer, num_classes: int, *, seed: int = 0) -> None:
+        self.mixer = check_mixer(mixer)
+        check_coupled(self.mixer)
+        self.num_classes = _check.integer("num_classes", num_classes, 1)
+        self.seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
+        self.plan: MixPlan | None = None
+        self._place = (0, 0, 0)
+        self._stepping_aside = ExitStack()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stand in front of the module's training step."""
+        count = sum(isinstance(callback, MixCallback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if count > 1:
+            raise ValueError(f"callbacks must hold one MixCallback, which mixes every batch, got {count}")
+        own, step = vars(pl_module), pl_module.training_step
+        if "training_step" in own:  # as in a compiled module
+            self._stepping_aside.callback(own.update, training_step=step)
+        else:
+            self._stepping_aside.callback(own.pop, "training_step")
+        own["training_step"] = _Step(self, pl_module, step)
+
+    def on_train_batch_start(self, trainer: Trainer, _module: object, _batch: object, batch_idx: int) -> None:
+        """Remember where the training is, which decides what is drawn."""
+        self._place = (trainer.global_rank, trainer.current_epoch, batch_idx)
+
+    def on_train_end(self, *_: object) -> None:
+        """Step aside."""
+        self._stepping_aside.close()
+
+    def on_exception(self, *_: object) -> None:
+        """Step aside where the training breaks off."""
+        self._stepping_aside.close()
+
+    def mixed_step(self, module: LightningModule, step: Callable[..., Any], batch: Any, *rest: Any) -> Any:
+        """What a training step returns for this batch, mixed."""
+        x, y = self._checked(batch)
+        plan = self.mixer.plan(x, y, model=module, generator=self._generator(x.device))
+        clean_loss = plan.clean_loss
+        self.plan = plan = plan if clean_loss is None else replace(plan, clean_loss=None)  # so that it can be copied
+        targets = plan.targets(y, self.num_classes)
+        if plan.inside is None:
+            loss = step((plan.apply(x), targets), *rest)
+        else:
+            with hidden_mixing(module, plan.inside, plan):
+                loss = step((x, targets), *rest)
+        return loss if clean_loss is None else _added(loss, clean_loss)
+
+    def _checked(self, batch: Any) -> tuple[Tensor, Tensor]:
+        wanted = "batch must be (x, y), images and their class labels"
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise TypeError(f"{wanted}, got {kinds(batch)}")
+        x, y = batch
+        _check.tensor("x", x, "the images of a batch, a tensor")
+        _check.class_labels("y", y, batch=len(x), classes=self.num_classes, device=x.device)
+        if self.mixer.kind.needs_model and x.dtype == torch.uint8:
+            raise TypeError(
+                f"x must be float images as the module takes them for {self.mixer.variant!r}, which looks at the "
+                f"module's gradients, got {_check.shown(x)}"
+            )
+        return x, y
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        (state,) = np.random.SeedSequence([self.seed, *self._place]).generate_state(1, np.uint64)
+        return torch.Generator(device).manual_seed(int(state) >> 1)  # torch's seeds are int64
+
+
+class _Step:
+    """A module's training step, given mixed batches. Copies of the module have their own step in its place."""
+
+    def __init__(self, callback: MixCallback, module: LightningModule, step: Callable[..., Any]) -> None:
+        self.callback, self.module, self.step = callback, module, step
+        update_wrapper(self, step)  # where Lightning reads the signature
+
+    def __call__(self, batch: Any, *rest: Any) -> Any:
+        return self.callback.mixed_step(self.module, self.step, batch, *rest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unmixed, (self.step,)
+
+
+def _unmixed(step: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for a _Step in a copy, where the bound method is that of the copied module."""
+    return step
+
+
+def _added(loss: Any, clean_loss: Tensor) -> Any:
+    """What a training step returned, with this added to its loss."""
+    if isinstance(loss, Tensor):
+        return loss + clean_loss
+    if isinstance(loss, dict) and isinstance(loss.get("loss"), Tensor):
+        return {**loss, "loss": loss["loss"] + clean_loss}
+    raise TypeError(
+        "training_step must return its loss, or a dict with it, for Puzzle Mix to add the clean loss, got "
+        f"{_check.shown(loss)}"
+    )

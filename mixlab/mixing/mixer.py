@@ -1,0 +1,273 @@
+"""Mixing a batch: a Mixer draws plans of one kind and applies them."""
+
+import difflib
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixlab import _check
+from mixlab.mixing.beta import FLOATS, check_alpha
+from mixlab.mixing.normalize import Statistics, check_given
+from mixlab.mixing.plan import MixPlan
+from mixlab.mixing.saliency import check_gradients_on
+from mixlab.mixing.variants import KINDS, Request, Variant
+
+PARTNERS = {
+    "random": "a random permutation of the batch",
+    "roll": "the neighbor before, the first with the last: as good as random in a shuffled batch, and the fastest",
+    "reversed": "the batch from its other end",
+}
+_COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct")
+
+
+def counts(name: str, kind: type[Variant] | Variant) -> bool:
+    """Whether a setting changes anything for this variant: without pairs, nothing that says how pairs are mixed."""
+    return name not in _COMMON or (kind.pairs and (name != "alpha" or kind.takes_alpha))
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A mixed batch: inputs, both labels of each, and the weight of the first.
+
+    Attributes:
+        x: [K * B, ...] mixed inputs, k-major.
+        y_a, y_b: [K * B] int64, the example's label and its partner's.
+        lam: [K * B] float32, the weight of y_a.
+        plan: the MixPlan it was made by.
+    """
+
+    x: Tensor
+    y_a: Tensor
+    y_b: Tensor
+    lam: Tensor
+    plan: MixPlan
+
+    def targets(self, num_classes: int) -> Tensor:
+        """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b), float32 [K * B, num_classes], for what needs them."""
+        return self.plan.targets(self.y_a[: self.plan.batch], num_classes)
+
+
+class Mixer:
+    """Draws plans of one kind, and mixes batches by them. It holds settings only; randomness comes in as `generator`.
+
+    Args:
+        variant: a key of VARIANTS.
+        alpha: λ ~ Beta(alpha, alpha); from 1e-6 to 1e6. For CutMix it is the law of the nominal λ; ResizeMix has a law
+            of its own.
+        k: interpolations of each pair, at least 1; each with its own λ (and its own box, or mask). Plans of RegMixup
+            hold the clean batch besides, K + 1, and those of MIT two mixes for each, 2 K.
+        shared_lam: one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair;
+            SaliencyMix has one λ, but lays a box of its own for each pair.
+        ordered: sort the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
+            the K mixes does not depend on it.
+        partners: a key of PARTNERS.
+        distinct: let no example be its own partner.
+        settings: what this variant takes besides, such as layers= for "manifold"; see `mixlab.mixing.variants`.
+
+    Attributes:
+        kind: the variant with its settings, a `mixlab.mixing.variants.Variant`.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
+
+    Sources: each variant's own, in `mixlab.mixing.variants`; K interpolations: "Multi-mix", arXiv 2406.01417.
+    """
+
+    def __init__(
+        self,
+        variant: str = "mixup",
+        alpha: float = 1.0,
+        k: int = 1,
+        *,
+        shared_lam: bool = False,
+        ordered: bool = False,
+        partners: str = "random",
+        distinct: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.variant = _check.choice("variant", variant, KINDS)
+        self.alpha = check_alpha(alpha)
+        self.k = _check.integer("k", k, 1)
+        self.shared_lam = _check.flag("shared_lam", shared_lam)
+        self.ordered = _check.flag("ordered", ordered)
+        self.partners = _check.choice("partners", partners, PARTNERS)
+        self.distinct = _check.flag("distinct", distinct)
+        self.kind = _make(self.variant, settings)
+
+    def __repr__(self) -> str:
+        plain, always = Mixer(self.variant).settings, ("alpha", "k") if self.kind.pairs else ()
+        shown = [repr(self.variant)]
+        for name, value in self.settings.items():
+            if name in always or value != plain[name]:
+                shown.append(f"{name}={value:g}" if name == "alpha" else f"{name}={value!r}")
+        return f"Mixer({', '.join(shown)})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything it was made with but the variant's name, the variant's own settings last."""
+        return {name: getattr(self, name) for name in _COMMON} | _settings(self.kind)
+
+    def __call__(
+        self, x: Tensor, y: Tensor, *, model: nn.Module | None = None, generator: torch.Generator | None = None
+    ) -> Mixed:
+        """Draw a plan and mix a batch by it.
+
+        Args:
+            x: [B, C, H, W] images, uint8 or float, or for mixup any float [B, ...].
+            y: [B] int64 class labels on x's device.
+            model: the network, for variants that look at it: from x, as it is, to logits.
+            generator: source of randomness on x's device (default: the global one).
+
+        Returns:
+            Mixed, with K * B mixes, k-major, K that of the plan. Neither x nor y is changed.
+
+        Raises:
+            TypeError, ValueError: see the arguments; for float targets, use `plan` and apply it to x and y. "manifold"
+            mixes inside the model: use `plan` and `mixlab.mixed_logits`; so do uint8 images for a variant that looks
+            at it. "mit" and "perturbed" have a loss of their own: use `plan` and `mixlab.mixed_loss`.
+        """
+        if self.kind.mixes_inside:
+            raise TypeError(
+                f"variant must be one that mixes before the model, got {self.variant!r}, which mixes hidden states: "
+                "use plan = mixer.plan(x), logits = mx.mixed_logits(model, x, plan) and plan.labels(y)"
+            )
+        if self.kind.decouples or not self.kind.two_labels:
+            does = "decouples logits" if self.kind.decouples else "mixes more labels than two"
+            raise TypeError(
+                f"variant must be one whose images and two labels are all that a loss needs, got {self.variant!r}, "
+                f"which {does}: use plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
+            )
+        if self.kind.needs_model and isinstance(x, Tensor) and x.dtype == torch.uint8:
+            raise TypeError(
+                f"x must be float images as the model takes them for {self.variant!r}, which looks at the model, got "
+                f"{_check.shown(x)}: use plan = mixer.plan(x, y, model=model, normalize=(mean, std)) and "
+                "mx.mixed_logits(model, x, plan, normalize=(mean, std))"
+            )
+        _check.tensor("y", y, _check.CLASS_LABELS)
+        plan = self.plan(x, y, model=model, generator=generator)
+        return Mixed(plan.apply(x), *plan.labels(y), plan)
+
+    def plan(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        model: nn.Module | None = None,
+        normalize: Statistics | None = None,
+        generator: torch.Generator | None = None,
+    ) -> MixPlan:
+        """Draw partners, λs, boxes and masks for a batch like `x` (its batch size, height, width and device).
+
+        Args:
+            x: [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
+                uint8.
+            y: [B] int64 class labels; only variants that look at the model need them.
+            model: the network, for variants that look at it: from images to logits.
+            normalize: (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these, which
+                need it for uint8 images.
+            generator: source of randomness on x's device (default: the global one).
+        """
+        self.check(x)
+        batch = len(x)
+        if y is not None:
+            note = " (mix float targets with plan.apply(y))"
+            _check.class_labels("y", y, batch=batch, device=x.device, note=note)
+        if self.kind.needs_model:
+            self._check_model(model, y)
+            check_given(x, normalize)
+            check_gradients_on()
+        generator = _check.generator(generator, x.device)
+        partner = self._partners(batch, x.device, generator)
+        request = Request(
+            x=x,
+            y=y,
+            partner=partner,
+            rolled=self.partners == "roll" and self.kind.pairs,
+            alpha=self.alpha,
+            k=self.k,
+            shared_lam=self.shared_lam,
+            generator=generator,
+            model=model,
+            normalize=normalize,
+        )
+        plan = self.kind.draw(request)
+        return plan.ordered() if self.ordered else plan
+
+    def check(self, x: Tensor) -> None:
+        """Raise if batches like `x` (its shape and type; it may be on the meta device) cannot be mixed by this mixer.
+
+        Raises:
+            TypeError, ValueError: what `plan` would raise of x, before it draws anything.
+        """
+        self._check_batch(x)
+        self.kind.check(x)
+
+    def _check_model(self, model: Any, y: Tensor | None) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model must be a torch.nn.Module that gives logits, since {self.variant!r} looks at its gradients, as "
+                f"in mixer(x, y, model=model); got {_check.shown(model)}"
+            )
+        if y is None:
+            raise TypeError(f"y must be given for {self.variant!r}, which looks at the gradient of the loss, got None")
+
+    def _check_batch(self, x: Tensor) -> None:
+        wanted = "a tensor whose first axis is the batch"
+        if _check.tensor("x", x, wanted).ndim == 0:
+            raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
+        images = self.kind.takes_images or x.dtype == torch.uint8
+        if images and x.ndim != 4:
+            raise ValueError(f"x must be images [batch, channels, height, width], got {_check.shown(x)}")
+        if x.numel() == 0:
+            raise ValueError(f"x must not be empty, got {_check.shown(x)}")
+        if x.dtype not in (*FLOATS, torch.uint8):
+            raise TypeError(f"x must be uint8 or float, got {_check.shown(x)}")
+        if self.kind.pairs and len(x) == 1:
+            raise ValueError("x must hold at least two examples to mix, got a batch of one; drop a short last batch")
+        if self.kind.pairs and self.distinct and self.partners == "reversed" and len(x) % 2:
+            raise ValueError(
+                f"distinct with partners 'reversed' must have an even batch, got {len(x)} examples: the middle one "
+                "would be its own partner"
+            )
+
+    def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+        if not self.kind.pairs:
+            return torch.arange(batch, device=device)
+        if self.partners == "roll":
+            return torch.arange(batch, device=device).roll(1)
+        if self.partners == "reversed":
+            return torch.arange(batch - 1, -1, -1, device=device)
+        order = torch.randperm(batch, device=device, generator=generator)
+        if not self.distinct:
+            return order
+        # One random cycle through the whole batch: nobody meets themselves, everybody else is equally likely.
+        return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+def check_mixer(value: object, *, or_none: bool = False) -> Mixer:
+    """Return `value` if it is a Mixer, and one that does not mix for None where that may be left out."""
+    if value is None and or_none:
+        return Mixer("none")
+    if not isinstance(value, Mixer):
+        allowed = "a Mixer or None" if or_none else "a Mixer"
+        raise TypeError(f'mixer must be {allowed}, such as mx.Mixer("mixup"), got {_check.shown(value)}')
+    return value
+
+
+def _settings(kind: Variant) -> dict[str, Any]:
+    return {field.name: getattr(kind, field.name) for field in fields(kind)}
+
+
+def _make(variant: str, settings: dict[str, Any]) -> Variant:
+    """The variant with its settings, each one of those it has."""
+    kind = KINDS[variant]
+    known = [field.name for field in fields(kind)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, *_COMMON], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            has = f"one of {', '.join(map(repr, known))}" if known else "none at all"
+            raise TypeError(f"settings of {variant!r} must be {has}, got {name!r}{hint}")
+    return kind(**settings)

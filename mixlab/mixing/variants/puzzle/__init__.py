@@ -1,0 +1,1 @@
+"""Puzzle Mix: what a mask costs, the exact mask, and where the blocks move."""

@@ -1,0 +1,5 @@
+"""Figures: `plot_...(result, ax=None) -> ax`; numbers are made elsewhere."""
+
+from mixlab._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

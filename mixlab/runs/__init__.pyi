@@ -1,0 +1,10 @@
+# The public names of this package, each with the file it lives in.
+from .recipes import RECIPES as RECIPES
+from .recipes import Recipe as Recipe
+from .run import opened as opened
+from .store import StoreError as StoreError
+from .stored import Run as Run
+from .stored import Runs as Runs
+from .sweep import SweepError as SweepError
+
+__all__: list[str]

@@ -1,0 +1,13 @@
+# The public names of this package, each with the file it lives in.
+from .at_test_time import refreshed_batchnorm as refreshed_batchnorm
+from .at_test_time import rescaled as rescaled
+from .gradient_variance import GradientVariance as GradientVariance
+from .gradient_variance import Scheme as Scheme
+from .loop import fill as fill
+from .spiral_trainer import REACH as REACH
+from .spiral_trainer import SpiralRecord as SpiralRecord
+from .spiral_trainer import SpiralTrainer as SpiralTrainer
+from .trainer import Record as Record
+from .trainer import Trainer as Trainer
+
+__all__: list[str]

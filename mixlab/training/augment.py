@@ -1,0 +1,165 @@
+"""Crop, flip and cutout of a whole batch at once, on the tensors themselves, still uint8; and views for testing."""
+
+from dataclasses import InitVar, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+
+BORDERS = ("mirror", "black")
+FLIPS = ("random", "alternating")
+VIEWS = (1, 2, 6)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to the training images of each batch; the fields are settings of `mixlab.Trainer`.
+
+    Args:
+        side: the shorter one of an image, in pixels.
+
+    Raises:
+        TypeError, ValueError: a setting of the wrong kind or out of range.
+    """
+
+    augment: bool
+    flip: str
+    pad: int
+    border: str
+    cutout_side: int
+    side: InitVar[int]
+
+    def __post_init__(self, side: int) -> None:
+        _check.flag("augment", self.augment)
+        _check.choice("flip", self.flip, FLIPS)
+        pad = min(_check.integer("pad", self.pad, 0), side - 1)  # a border can be mirrored once
+        _check.choice("border", self.border, BORDERS)
+        object.__setattr__(self, "pad", pad)
+        object.__setattr__(self, "cutout_side", _check.integer("cutout_side", self.cutout_side, 0, side))
+
+    @property
+    def alternates(self) -> bool:
+        """Whether an image's flip depends on how it was flipped before."""
+        return self.augment and self.flip == "alternating"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields, in values that JSON has; None for those that do nothing."""
+        moves = {"flip": self.flip, "pad": self.pad, "border": self.border if self.pad else None}
+        used = moves if self.augment else dict.fromkeys(moves)
+        return {"augment": self.augment, **used, "cutout_side": self.cutout_side}
+
+    def __call__(self, images: Tensor, flip: Tensor | None, generator: torch.Generator) -> Tensor:
+        """The images [B, C, H, W], moved, flipped and cut; `flip` [B] says which to flip, and None draws them."""
+        if self.augment:
+            images = crop_and_flip(images, self.pad, generator, flip=flip, border=self.border)
+        if self.cutout_side:
+            images = cutout(images, self.cutout_side, generator)
+        return images
+
+
+def crop_and_flip(
+    images: Tensor, pad: int, generator: torch.Generator, *, flip: Tensor | None = None, border: str = "mirror"
+) -> Tensor:
+    """Shift every image by up to `pad` pixels each way, and flip half of them, or those that are named, left to right.
+
+    Args:
+        images: [B, C, H, W] of any dtype; not changed.
+        pad: the largest shift, in pixels; less than the height and the width.
+        generator: source of randomness on the images' device.
+        flip: [B] bool, which images are flipped; None draws them.
+        border: what comes in from outside: "mirror", the image reflected, or "black", zeros.
+
+    Returns:
+        [B, C, H, W], contiguous. Source: He et al., "Deep Residual Learning", CVPR 2016, section 4.2, whose borders are
+        black.
+    """
+    batch, channels, height, width = images.shape
+    device = images.device
+    shift = torch.randint(-pad, pad + 1, (2, batch, 1), generator=generator, device=device)
+    if flip is None:
+        flip = torch.rand(batch, generator=generator, device=device) < 0.5
+    row = torch.arange(height, device=device) + shift[0]
+    column = torch.arange(width, device=device) + shift[1]
+    column = torch.where(flip[:, None], column.flip(1), column)
+    place = (_mirrored(row, height)[:, :, None] * width + _mirrored(column, width)[:, None, :]).view(batch, 1, -1)
+    moved = images.flatten(2).gather(2, place.expand(batch, channels, height * width)).view_as(images)
+    if border == "black":
+        inside = _inside(row, height)[:, None, :, None] & _inside(column, width)[:, None, None, :]
+        moved.masked_fill_(~inside, 0)
+    return moved
+
+
+def alternated(first: Tensor, epoch: int) -> Tensor:
+    """Which images are flipped in an epoch, counted from 0: in even ones `first`, in odd ones the others.
+
+    So an image is seen as often one way as the other, where independent flips repeat themselves half of the time.
+
+    Args:
+        first: [N] bool, drawn once.
+        epoch: the number of the epoch.
+
+    Returns:
+        [N] bool. Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, "alternating flip".
+    """
+    return ~first if epoch % 2 else first
+
+
+def _inside(place: Tensor, size: int) -> Tensor:
+    return (place >= 0) & (place < size)
+
+
+def _mirrored(place: Tensor, size: int) -> Tensor:
+    """Reflect indices that left [0, size) back into it, the border pixel not repeated."""
+    place = place.abs()
+    return torch.where(place >= size, 2 * (size - 1) - place, place)
+
+
+def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Set a square of `side` pixels, clipped at the border, to the image's own mean in every image.
+
+    Args:
+        images: [B, C, H, W] of any dtype; not changed.
+        side: of the square, in pixels.
+        generator: source of randomness on the images' device.
+
+    Returns:
+        [B, C, H, W]. Source: DeVries and Taylor, "Improved Regularization of CNNs with Cutout", 2017.
+    """
+    batch, _, height, width = images.shape
+    device = images.device
+    hidden = []
+    for size in (height, width):
+        start = torch.randint(0, size, (batch, 1), generator=generator, device=device) - side // 2
+        place = torch.arange(size, device=device)
+        hidden.append((place >= start) & (place < start + side))
+    hole = hidden[0][:, None, :, None] & hidden[1][:, None, None, :]
+    gray = images.float().mean((2, 3), keepdim=True).to(images.dtype)
+    return torch.where(hole, gray, images)
+
+
+def views_of(images: Tensor, count: int) -> list[tuple[float, Tensor]]:
+    """Ways to look at test images, each with the weight of what the model says of it; the weights sum to 1.
+
+    Args:
+        images: [B, C, H, W] of any dtype, at least 2 pixels high and wide; not changed.
+        count: 1, the images alone; 2, and mirrored; 6, half of the weight on these two, half on both shifted by a pixel
+            up and left, and down and right, the border mirrored.
+
+    Returns:
+        `count` pairs (weight, [B, C, H, W]). Source: airbench (Jordan, 2024), "multi-crop evaluation".
+    """
+    if count == 1:
+        return [(1.0, images)]
+    if count == 2:
+        return [(0.5, images), (0.5, images.flip(3))]
+    moved = [(0.25, _shifted(images, 1)), (0.25, _shifted(images, -1))]
+    return [(weight * part, view) for weight, image in ((0.5, images), *moved) for part, view in views_of(image, 2)]
+
+
+def _shifted(images: Tensor, by: int) -> Tensor:
+    """The images moved up and to the left by `by` pixels, or down and to the right where it is negative."""
+    row, column = (_mirrored(torch.arange(size, device=images.device) + by, size) for size in images.shape[2:])
+    return images.index_select(2, row).index_select(3, column)

@@ -1,0 +1,331 @@
+"""Votes of people: the file, the checks, and calibration against them by plain loops; all votes here are made up."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from mixlab.calibration import human
+from mixlab.calibration.estimators import calibration_error, nll
+from mixlab.calibration.human import HumanVotes, human_error, human_nll, load_human
+from mixlab.calibration.predictions import Predictions
+from mixlab.data import load as mixlab_data
+from mixlab.data.cache import DataError
+from mixlab.data.load import Dataset, Split, balanced
+
+COUNTS = "an integer tensor of votes with shape [images, classes]"
+PREDICTIONS = "Predictions, as mx.predict or Predictions.from_logits gives them"
+SAME_IMAGES = "of the images that p is of, in the same order"
+
+
+def made_up(images=10_000, seed=0):
+    """Votes of 45 to 60 people, and the label that most of them were drawn from."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 10, images)
+    share = np.full((images, 10), 0.01)
+    share[np.arange(images), labels] = 0.91
+    return random.multinomial(random.integers(45, 61, images), share), torch.from_numpy(labels)
+
+
+def sample(n, seed=0, classes=4, votes=51, sharpness=2.0):
+    """Predictions, and votes that are drawn from other chances; labels are the majority."""
+    g = torch.Generator().manual_seed(seed)
+    logits = sharpness * torch.randn(n, classes, generator=g, dtype=torch.float64)
+    chances = (1.5 * logits + torch.randn(n, classes, generator=g)).softmax(1)
+    drawn = torch.multinomial(chances, votes, replacement=True, generator=g)
+    counts = torch.zeros(n, classes, dtype=torch.int64).scatter_add_(1, drawn, torch.ones_like(drawn))
+    return Predictions.from_logits(logits, counts.argmax(1)), HumanVotes(counts)
+
+
+# votes
+
+
+def test_votes_are_shares_entropies_and_a_majority():
+    votes = HumanVotes(torch.tensor([[3, 1, 0], [0, 0, 5], [2, 2, 4], [1, 1, 0]], dtype=torch.uint8))
+    assert votes.counts.dtype == torch.int64
+    assert len(votes) == 4
+    assert votes.probs.tolist() == [[0.75, 0.25, 0], [0, 0, 1], [0.25, 0.25, 0.5], [0.5, 0.5, 0]]
+    assert votes.entropy.tolist() == pytest.approx([stats.entropy(row) for row in votes.counts.tolist()])
+    assert votes.majority.tolist() == [0, 2, 2, 0]
+    assert repr(votes) == "HumanVotes(4 images, 3 classes, 4.8 votes an image)"
+
+
+def test_a_subset_is_taken_by_indices_or_by_a_mask():
+    votes = HumanVotes(torch.arange(1, 9).view(4, 2))
+    assert votes.subset(torch.tensor([2, 0])).counts.tolist() == [[5, 6], [1, 2]]
+    assert votes.subset(torch.tensor([True, False, False, True])).counts.tolist() == [[1, 2], [7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        (
+            [[1, 2]],
+            TypeError,
+            f"counts must be {COUNTS}, got [[1, 2]]",
+        ),
+        (
+            torch.ones(2, 2),
+            TypeError,
+            f"counts must be {COUNTS}, got a float32 tensor of shape [2, 2]",
+        ),
+        (
+            torch.ones(2, dtype=torch.int64),
+            TypeError,
+            f"counts must be {COUNTS}, got an int64 tensor of shape [2]",
+        ),
+        (
+            torch.ones(2, 1, dtype=torch.int64),
+            ValueError,
+            "counts must hold at least 1 image and 2 classes, got an int64 tensor of shape [2, 1]",
+        ),
+        (torch.tensor([[1, -1]]), ValueError, "counts must be at least 0, got 1 images with a negative count"),
+        (torch.tensor([[1, 1], [0, 0]]), ValueError, "counts must have a vote for every image, got 1 images without"),
+    ],
+)
+def test_what_are_no_votes_is_refused(counts, error, message):
+    with pytest.raises(error) as caught:
+        HumanVotes(counts)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "got"),
+    [
+        (slice(2), TypeError, "slice(None, 2, None)"),
+        (torch.tensor([0.0]), TypeError, "a float32 tensor of shape [1]"),
+        (torch.tensor([0, 4]), ValueError, "indices from 0 to 4"),
+        (torch.tensor([-1, 2]), ValueError, "indices from -1 to 2"),
+        (torch.tensor([True]), ValueError, "a mask of 1"),
+    ],
+)
+def test_a_wrong_subset_is_refused(indices, error, got):
+    with pytest.raises(error) as caught:
+        HumanVotes(torch.ones(4, 2, dtype=torch.int64)).subset(indices)
+    assert str(caught.value) == f"indices must be a tensor of indices from 0 to 3, or a mask of 4 images, got {got}"
+
+
+# the file
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "float64"])
+def test_the_file_is_read_from_a_path_or_from_the_folder_of_the_caches(tmp_path, monkeypatch, kind):
+    counts, _ = made_up()
+    np.save(tmp_path / "cifar10h-counts.npy", counts.astype(kind))
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path))
+    assert np.array_equal(load_human().counts.numpy(), counts)
+    assert np.array_equal(load_human(root=tmp_path).counts.numpy(), counts)
+    assert np.array_equal(load_human(tmp_path / "cifar10h-counts.npy").counts.numpy(), counts)
+
+
+def test_test_size_takes_the_votes_on_the_images_that_load_takes(tmp_path, monkeypatch):
+    counts, labels = made_up()
+    np.save(tmp_path / "cifar10h-counts.npy", counts)
+    images = torch.arange(10_000).view(-1, 1, 1, 1).div(50, rounding_mode="floor").to(torch.uint8)
+    whole = Dataset("cifar10", Split(images[:10], labels[:10]), Split(images, labels), tuple("abcdefghij"))
+    monkeypatch.setattr(human, "load", lambda *_, **__: whole)
+    monkeypatch.setattr(mixlab_data, "_open", lambda *_: whole)
+    part = mixlab_data.load("cifar10", test_size=300)
+    votes = load_human(tmp_path / "cifar10h-counts.npy", test_size=300)
+    assert len(votes) == 300
+    assert np.array_equal(votes.counts.numpy(), counts[balanced(labels, 300, 10, seed=0).numpy()])
+    assert torch.equal(votes.majority, part.test.labels)
+
+
+def test_a_file_that_is_not_there_or_not_right_says_where_the_votes_are(tmp_path):
+    origin = (
+        "The votes are data/cifar10h-counts.npy of https://github.com/jcpeterson/cifar-10h; their license, "
+        "CC BY-NC-SA 4.0, is why they are not shipped"
+    )
+    path = tmp_path / "cifar10h-counts.npy"
+
+    def refusal():
+        with pytest.raises(DataError) as caught:
+            load_human(root=tmp_path)
+        return str(caught.value)
+
+    assert refusal() == f"{path} is not there. {origin}: put the file there, or give its path"
+    np.save(path, np.ones((5, 10), dtype=np.int64))
+    assert refusal() == f"{path} must hold counts [10000, 10], got int64 [5, 10]. {origin}"
+    np.save(path, np.full((10_000, 10), 0.1))
+    assert refusal() == f"{path} must hold whole counts, got fractions. {origin}"
+    np.save(path, np.full((10_000, 10), np.nan))
+    assert refusal() == f"{path} must hold whole counts, got fractions. {origin}"
+    np.save(path, np.zeros((10_000, 10), dtype=np.int8))
+    assert refusal() == (
+        f"{path} is damaged: counts must have a vote for every image, got 10,000 images without. {origin}"
+    )
+    np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    assert refusal() == f"{path} cannot be read (Object arrays cannot be loaded when allow_pickle=False). {origin}"
+    path.write_bytes(b"")
+    assert refusal().startswith(f"{path} cannot be read (")
+    with path.open("wb") as file:
+        np.savez(file, counts=np.ones(3))
+    assert refusal() == f"{path} must hold counts [10000, 10], got NpzFile. {origin}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"path": 5}, TypeError, "path must be the path of cifar10h-counts.npy, got 5"),
+        ({"test_size": 9}, ValueError, "test_size must be an integer from 10 to 10000, got 9"),
+        ({"root": 5}, TypeError, "root must be a path, got 5"),
+    ],
+)
+def test_wrong_arguments_of_load_human_are_named(arguments, error, message):
+    with pytest.raises(error) as caught:
+        load_human(**arguments)
+    assert str(caught.value) == message
+
+
+# calibration against votes
+
+
+@pytest.mark.parametrize("n_bins", [1, 4, 15])
+def test_human_error_by_loops(n_bins):
+    p, votes = sample(300)
+    gaps = [0.0] * n_bins
+    for row in range(300):
+        confidence, answer = float(p.confidence[row]), int(p.answer[row])
+        share = float(votes.counts[row, answer]) / 51
+        gaps[max(0, math.ceil(confidence * n_bins) - 1)] += share - confidence
+    found = human_error(p, votes, n_bins=n_bins)
+    assert found.mean == pytest.approx(sum(map(abs, gaps)) / 300, abs=1e-12)
+    assert found.low <= found.mean <= found.high
+    assert (found.n, found.level) == (300, 0.95)
+
+
+def test_unanimous_votes_are_labels():
+    p, _ = sample(400, seed=1)
+    votes = HumanVotes(51 * torch.nn.functional.one_hot(p.labels, 4))
+    assert human_error(p, votes, n_bins=10).mean == pytest.approx(calibration_error(p, n_bins=10), abs=1e-12)
+    found = human_nll(p, votes)
+    assert found.nll.mean == pytest.approx(nll(p), abs=1e-12)
+    assert found.entropy == 0
+    assert found.excess == found.nll
+
+
+def test_intervals_repeat_and_follow_their_generator_and_level():
+    p, votes = sample(300, seed=2)
+    first, again = human_error(p, votes), human_error(p, votes)
+    other = human_error(p, votes, generator=torch.Generator().manual_seed(5))
+    narrow = human_error(p, votes, level=0.5)
+    assert first == again != other
+    assert narrow.high - narrow.low < first.high - first.low
+    assert human_nll(p, votes, level=0.5).nll.high < human_nll(p, votes).nll.high
+
+
+def covered(lean, n, repeats):
+    """Share of intervals that hold the population's error, where the mean share is confidence less a lean."""
+    generator = torch.Generator().manual_seed(n)
+
+    def draw(size):
+        conf = (2 * torch.randn(size, generator=generator, dtype=torch.float64)).abs().sigmoid()
+        room = conf * (1 - conf)
+        scatter = 0.4 * room * torch.randn(size, generator=generator, dtype=torch.float64)
+        return conf, (conf - 4 * lean * room + scatter).clamp(0, 1)
+
+    conf, share = draw(400_000)
+    where = torch.bucketize(conf, torch.arange(1, 15) / 15)
+    truth = float(torch.bincount(where, conf - share, minlength=15).abs().sum()) / len(conf)
+    held = 0
+    for _ in range(repeats):
+        conf, share = draw(n)
+        named = torch.binomial(torch.full_like(share, 51.0), share, generator=generator)
+        votes = HumanVotes(torch.stack([named, 51 - named], 1).long())
+        p = Predictions.from_probs(torch.stack([conf, 1 - conf], 1), torch.zeros(n, dtype=torch.int64))
+        found = human_error(p, votes, n=200)
+        held += found.low - 1e-9 <= truth <= found.high + 1e-9
+    return held / repeats
+
+
+@pytest.mark.parametrize(("lean", "n"), [(0.0, 500), (0.02, 2000), (0.3, 500)])
+def test_intervals_cover_the_population(lean, n):
+    """At least 0.95 less 4 standard errors of 120 repeats (0.02 each)."""
+    assert covered(lean, n, 120) >= 0.95 - 4 * 0.02
+
+
+def test_extreme_sets_have_intervals():
+    certain = Predictions.from_probs(torch.eye(2), torch.tensor([0, 1]))
+    unanimous = HumanVotes(torch.tensor([[50, 0], [0, 52]]))
+    assert (human_error(certain, unanimous).low, human_error(certain, unanimous).high) == (0, 0)
+    single = human_error(certain[:1], HumanVotes(torch.tensor([[3, 1]])))
+    assert single.low <= single.mean == 0.25 <= single.high
+
+
+def test_human_nll_is_cross_entropy_and_its_excess_the_divergence():
+    p, votes = sample(200, seed=3, votes=7)  # few votes, so that some classes have none
+    q, prob = votes.probs.numpy(), p.probs.numpy()
+    cross = np.array(
+        [-sum(a * math.log(b) for a, b in zip(*rows, strict=True) if a) for rows in zip(q, prob, strict=True)]
+    )
+    divergence = stats.entropy(q, prob, axis=1)
+    found = human_nll(p, votes)
+    for interval, values in ((found.nll, cross), (found.excess, divergence)):
+        low, high = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
+        assert (interval.mean, interval.low, interval.high) == pytest.approx((values.mean(), low, high))
+    assert found.entropy == pytest.approx(np.mean(stats.entropy(q, axis=1)))
+    assert found.excess.mean == pytest.approx(found.nll.mean - found.entropy)
+
+
+def test_a_class_that_is_voted_for_and_held_impossible_costs_infinitely_much():
+    p = Predictions.from_probs(torch.eye(2), torch.tensor([0, 1]))
+    found = human_nll(p, HumanVotes(torch.tensor([[9, 1], [0, 9]])))
+    assert (found.nll.mean, found.nll.low, found.nll.high, found.excess.mean) == (math.inf,) * 4
+    assert human_nll(p, HumanVotes(torch.tensor([[9, 0], [0, 9]]))).nll.mean == 0
+    steep = Predictions.from_logits(torch.tensor([[200.0, 0], [0, 200.0]]), torch.tensor([0, 1]))
+    assert human_nll(steep, HumanVotes(torch.tensor([[9, 1], [0, 9]]))).nll.mean == pytest.approx(10)
+
+
+@pytest.mark.parametrize("measure", [human_error, human_nll])
+def test_votes_of_other_images_are_refused(measure):
+    p, votes = sample(200)
+    cases = [
+        (
+            (votes, votes),
+            TypeError,
+            f"p must be {PREDICTIONS}, got {votes!r}",
+        ),
+        (
+            (p, votes.counts),
+            TypeError,
+            "votes must be HumanVotes, as load_human gives them, got an int64 tensor of shape [200, 4]",
+        ),
+        (
+            (p[:150], votes),
+            ValueError,
+            "votes must be of 150 images and 4 classes like p, got 200 images and 4 classes",
+        ),
+        (
+            (p, HumanVotes(51 * torch.nn.functional.one_hot((p.labels + (torch.arange(200) >= 60)) % 4, 4))),
+            ValueError,
+            f"votes must be {SAME_IMAGES}, got votes whose majority is the label of 30% of them",
+        ),
+    ]
+    for arguments, error, message in cases:
+        with pytest.raises(error) as caught:
+            measure(*arguments)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_bins": 0}, "n_bins must be an integer from 1 to 10000, got 0"),
+        ({"n": 99}, "n must be an integer from 100 to 1000000, got 99"),
+        ({"level": 0.4}, "level must be a number from 0.5 to 0.999, got 0.4"),
+        ({"generator": 3}, "generator must be a torch.Generator or None, got 3"),
+    ],
+)
+def test_wrong_arguments_of_human_error_are_named(arguments, message):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        human_error(*sample(20), **arguments)
+    assert str(caught.value) == message
+
+
+def test_human_nll_needs_two_predictions():
+    p, votes = sample(5)
+    with pytest.raises(ValueError, match=r"^p must hold at least 2 predictions, got 1$"):
+        human_nll(p[:1], votes.subset(torch.tensor([0])))

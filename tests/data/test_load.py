@@ -1,0 +1,294 @@
+"""Loading: forms, balanced parts, normalization, the choice of "auto", and messages word by word."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixlab.data import load as data
+from mixlab.data.load import Dataset, Split, balanced, load
+
+REAL = pytest.mark.skipif(not data.is_cached("cifar10"), reason="the cache of CIFAR-10 is not here")
+
+
+@pytest.fixture(autouse=True)
+def _few_test_pictures(monkeypatch):
+    monkeypatch.setattr(data, "SHAPES_TEST", 500)
+
+
+def test_auto_takes_shapes_where_cifar_is_missing_and_says_so_in_one_line(tmp_path, capsys):
+    found = load("auto", train_size=20, root=tmp_path / "none")
+    assert found.name == "shapes"
+    assert capsys.readouterr().out == (
+        f"mixlab: Shapes, drawn here, because {tmp_path}/none/cifar10.safetensors is not here; "
+        "load('cifar10') fetches it once, about 150 MB\n"
+    )
+    assert not (tmp_path / "none").exists()
+
+
+def test_shapes_by_load():
+    found = load("shapes", train_size=203, seed=4, difficulty=0.2, label_noise=0.0)
+    assert repr(found) == 'Dataset("shapes", train 203, test 500, 10 classes)'
+    assert repr(found.train) == "Split(203 images of 3x32x32)"
+    counts = torch.bincount(found.train.labels, minlength=10)
+    assert counts.sum() == 203
+    assert set(counts.tolist()) == {20, 21}
+    other = load("shapes", train_size=203, seed=5, difficulty=0.2, label_noise=0.5)
+    assert torch.equal(other.test.images, found.test.images)
+    assert torch.equal(other.test.labels, found.test.labels)
+    assert not torch.equal(other.train.images, found.train.images)
+
+
+@settings(max_examples=60, deadline=None)
+@given(classes=st.integers(2, 12), each=st.integers(1, 30), seed=st.integers(0, 2**63 - 1), pick=st.data())
+def test_parts_are_balanced_nested_and_repeatable(classes, each, seed, pick):
+    labels = torch.arange(classes).repeat(each)[torch.randperm(classes * each)]
+    size = pick.draw(st.integers(classes, classes * each))
+    chosen = balanced(labels, size, classes, seed)
+    assert len(set(chosen.tolist())) == size
+    assert chosen.tolist() == sorted(chosen.tolist())
+    counts = torch.bincount(labels[chosen], minlength=classes)
+    assert counts.max() - counts.min() <= 1
+    assert torch.equal(chosen, balanced(labels, size, classes, seed))
+    if size > classes:
+        assert set(balanced(labels, size - 1, classes, seed).tolist()) < set(chosen.tolist())
+
+
+def small(images, labels, classes=("a", "b")):
+    split = Split(images, labels)
+    return Dataset("small", split, split, classes)
+
+
+def test_the_seed_decides_which_classes_get_one_more():
+    labels = torch.arange(10).repeat(30)
+    counts = [torch.bincount(labels[balanced(labels, 13, 10, seed)], minlength=10).tolist() for seed in range(20)]
+    assert all(sorted(count) == [1] * 7 + [2] * 3 for count in counts)
+    assert len(set(map(tuple, counts))) > 10  # of 120
+
+
+def test_normalization_is_that_of_numpy_and_computed_once():
+    images = torch.randint(0, 256, (2_100, 2, 5, 3), dtype=torch.uint8)
+    found = small(images, torch.zeros(2_100, dtype=torch.int64))
+    mean, std = found.normalization
+    pixels = images.numpy().astype(np.float64) / 255
+    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-12)
+    assert found.normalization is found.normalization
+
+
+def test_a_subset_is_a_copy_and_to_keeps_uint8():
+    images = torch.arange(5 * 12, dtype=torch.uint8).view(5, 3, 2, 2)
+    split = Split(images, torch.arange(5))
+    part = split.subset(torch.tensor([3, 1]))
+    assert part.labels.tolist() == [3, 1]
+    assert torch.equal(part.images, images[[3, 1]])
+    assert part.images.untyped_storage().nbytes() == 24
+    assert split.to("cpu").images.dtype == torch.uint8
+    assert len(split) == 5
+
+
+@REAL
+def test_the_real_cifar10_is_what_the_literature_says():
+    found = load("cifar10")
+    assert repr(found) == 'Dataset("cifar10", train 50,000, test 10,000, 10 classes)'
+    assert found.classes[found.train.labels[0]] == "frog"
+    assert found.train.labels.bincount().tolist() == [5_000] * 10
+    mean, std = found.normalization
+    assert [round(value, 4) for value in mean] == [0.4914, 0.4822, 0.4465]
+    assert [round(value, 4) for value in std] == [0.247, 0.2435, 0.2616]
+
+
+@REAL
+def test_a_part_of_the_real_set_does_not_keep_the_rest_alive(capsys):
+    found = load("auto", train_size=1_003, seed=2)
+    assert capsys.readouterr().out == f"mixlab: CIFAR-10, from {data.cache_path('cifar10')}\n"
+    assert set(found.train.labels.bincount().tolist()) == {100, 101}
+    assert found.train.images.untyped_storage().nbytes() == 1_003 * 3_072
+    full = load("cifar10").train
+    chosen = balanced(full.labels, 1_003, 10, 2)
+    assert torch.equal(found.train.images, full.images[chosen])
+    assert torch.equal(found.train.labels, full.labels[chosen])
+
+
+@REAL
+def test_a_part_of_the_real_test_set_is_balanced_and_the_same_for_every_seed():
+    one, two = (load("cifar10", train_size=20, seed=seed, test_size=303).test for seed in (0, 1))
+    assert torch.equal(one.images, two.images)
+    assert set(one.labels.bincount().tolist()) == {30, 31}
+    assert one.images.untyped_storage().nbytes() == 303 * 3_072
+    full = load("cifar10").test
+    assert torch.equal(one.images, full.images[balanced(full.labels, 303, 10, 0)])
+
+
+def test_a_smaller_test_set_of_shapes_is_the_beginning_of_a_larger_one():
+    small, large = (load("shapes", train_size=20, test_size=size).test for size in (30, 200))
+    assert torch.equal(small.images, large.images[:30])
+    assert torch.equal(small.labels, large.labels[:30])
+
+
+@REAL
+def test_writing_into_a_loaded_set_does_not_reach_the_cache():
+    first = load("cifar10").test.images
+    before = int(first[0, 0, 0, 0])
+    first[0, 0, 0, 0] = 255 - before
+    assert int(load("cifar10").test.images[0, 0, 0, 0]) == before
+
+
+def test_the_cache_lies_where_root_then_the_environment_then_the_platform_say(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path / "env"))
+    assert data.cache_path("cifar100", tmp_path) == tmp_path / "cifar100.safetensors"
+    assert data.cache_path("cifar10") == tmp_path / "env" / "cifar10.safetensors"
+    assert not data.is_cached("cifar10")
+    monkeypatch.delenv("MIXLAB_DATA")
+    assert data.cache_path("cifar10").parent.name == "mixlab"
+
+
+IMAGES = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
+LABELS = torch.tensor([0, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: load("cifar"),
+            ValueError,
+            "name must be one of 'cifar10', 'cifar100', 'shapes', 'auto', got 'cifar'; did you mean 'cifar10'?",
+        ),
+        (
+            lambda: load("shapes", 9),
+            ValueError,
+            "train_size must be an integer from 10 to 50000, got 9",
+        ),
+        (
+            lambda: load("cifar100", 99),
+            ValueError,
+            "train_size must be an integer from 100 to 50000, got 99",
+        ),
+        (
+            lambda: load("auto", 50_001),
+            ValueError,
+            "train_size must be an integer from 10 to 50000, got 50001",
+        ),
+        (
+            lambda: load("shapes", test_size=501),
+            ValueError,
+            "test_size must be an integer from 10 to 500, got 501",
+        ),
+        (
+            lambda: load("shapes", 100, seed=-1),
+            ValueError,
+            "seed must be an integer from 0 to 9223372036854775807, got -1",
+        ),
+        (
+            lambda: load("cifar10", difficulty=0.3),
+            ValueError,
+            "difficulty is an option of 'shapes' alone, got difficulty=0.3 with name='cifar10'",
+        ),
+        (
+            lambda: load("auto", label_noise=0.3),
+            ValueError,
+            "label_noise is an option of 'shapes' alone, got label_noise=0.3 with name='auto'",
+        ),
+        (
+            lambda: load("shapes", difficulty=2),
+            ValueError,
+            "difficulty must be a number from 0 to 1, got 2",
+        ),
+        (
+            lambda: load("shapes", source="here"),
+            ValueError,
+            "source is for 'cifar10' and 'cifar100', got source='here' with name='shapes'",
+        ),
+        (
+            lambda: load("cifar10", source="/nowhere/at/all"),
+            ValueError,
+            (
+                "source must be the path of cifar-10-python.tar.gz, the folder cifar-10-batches-py, or a folder that "
+                "holds one of them, got '/nowhere/at/all'"
+            ),
+        ),
+        (
+            lambda: load("cifar100", source=3),
+            TypeError,
+            (
+                "source must be the path of cifar-100-python.tar.gz, the folder cifar-100-python, or a folder that "
+                "holds one of them, got 3"
+            ),
+        ),
+        (lambda: load("cifar10", root=3), TypeError, "root must be a path, got 3"),
+        (
+            lambda: data.cache_path("shapes"),
+            ValueError,
+            "name must be one of 'cifar10', 'cifar100', got 'shapes'",
+        ),
+        (
+            lambda: Split(IMAGES.float(), LABELS),
+            TypeError,
+            (
+                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a float32 tensor "
+                "of shape [4, 3, 2, 2]"
+            ),
+        ),
+        (
+            lambda: Split(IMAGES[0], LABELS),
+            TypeError,
+            (
+                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a uint8 tensor "
+                "of shape [3, 2, 2]"
+            ),
+        ),
+        (
+            lambda: Split(IMAGES, LABELS[:3]),
+            ValueError,
+            "labels must hold one label for each of the 4 examples, got 3 labels",
+        ),
+        (
+            lambda: small(IMAGES, LABELS, ("only",)),
+            ValueError,
+            "train.labels must hold class labels from 0 to 0, got labels from 0 to 1",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_done(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_what_is_computed_of_images_follows_what_torch_writes_into_them():
+    found = load("shapes", train_size=20, test_size=10)
+    digest, normalization = found.digest, found.normalization
+    assert found.digest is digest
+    found.train.images[0].fill_(255)
+    found.test.labels[0] = (found.test.labels[0] + 1) % 10
+    fresh = Dataset(found.name, found.train, found.test, found.classes)
+    assert found.digest == fresh.digest != digest
+    assert found.normalization == fresh.normalization != normalization
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": 5}, "name must be a text, got 5"),
+        ({"train": None}, "train must be a Split, got None"),
+        ({"classes": "abc"}, "classes must be a tuple of different texts, got 'abc'"),
+        ({"classes": ("a", "a")}, "classes must be a tuple of different texts, got ('a', 'a')"),
+        ({"classes": (1, 2)}, "classes must be a tuple of different texts, got (1, 2)"),
+    ],
+)
+def test_fields_of_a_dataset_are_checked(changed, message):
+    found = load("shapes", train_size=20, test_size=10)
+    fields = {"name": "few", "train": found.train, "test": found.test, "classes": list(found.classes)}
+    assert Dataset(**fields).classes == found.classes
+    with pytest.raises(TypeError) as caught:
+        Dataset(**fields | changed)
+    assert str(caught.value) == message
+
+
+def test_images_that_were_made_in_inference_mode_are_as_good():
+    with torch.inference_mode():
+        found = load("shapes", train_size=20, test_size=10)
+    same = load("shapes", train_size=20, test_size=10)
+    assert (found.digest, found.normalization) == (same.digest, same.normalization)

@@ -1,0 +1,207 @@
+"""Mixing in other people's loops, each run against the real package: what README.md shows, and how it behaves."""
+
+import re
+
+import pytest
+import torch
+from take_home import BLOCKS, CLASSES, SETTINGS, exactly, images, learnable, readme_names
+from torch.nn import functional as F
+
+import mixlab as mx
+
+
+@pytest.fixture(scope="module")
+def transformers():
+    import transformers
+
+    return transformers
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return readme_names()
+
+
+@pytest.fixture(scope="module")
+def MixCallback():
+    from mixlab.integrations.lightning import MixCallback
+
+    return MixCallback
+
+
+def moved(names):
+    now = names["model"].state_dict()
+    return [name for name, was in names["before"].items() if not torch.equal(was, now[name])]
+
+
+def test_each_block_of_the_readme_is_short():
+    assert all(sum(bool(line.strip()) for line in code.splitlines()) < 10 for code in BLOCKS.values())
+
+
+@pytest.mark.parametrize("block", ["plain", "general"])
+def test_readme_loop_trains(names, block):
+    exec(BLOCKS[block], names)
+    assert moved(names) == list(names["before"])
+    assert names["loss"] < 2.5
+
+
+@pytest.mark.parametrize("variant", mx.VARIANTS)
+@pytest.mark.parametrize("k", [1, 2])
+def test_readme_general_loop_takes_every_variant(names, variant, k):
+    (line,) = [line for line in BLOCKS["general"].splitlines() if line.startswith("inside = ")]
+    names["settings"] = SETTINGS.get(variant, {})
+    exec(BLOCKS["general"].replace(line, f"inside = mx.Mixer({variant!r}, k={k}, **settings)"), names)
+    assert moved(names) == list(names["before"])
+
+
+def test_readme_dataloader_mixes_in_its_workers(names):
+    exec(BLOCKS["loader"], names)
+    assert names["x"].shape == (128, 3, 4, 4)
+    assert names["loss"].isfinite()
+    assert names["lam"].unique().numel() > 100
+
+
+def test_readme_calibration(names, capsys):
+    draw = torch.Generator().manual_seed(3)
+    logits = 3 * torch.randn(400, CLASSES, generator=draw)
+    labels = torch.multinomial((logits / 2).softmax(1), 1, generator=draw)[:, 0]
+    exec(BLOCKS["calibration"], names | {"logits": logits, "labels": labels})
+    said = capsys.readouterr().out
+    accuracy = float((logits.argmax(1) == labels).double().mean())
+    assert f"accuracy     {accuracy:.4f}" in said
+    raw, repaired = float(re.search(r"^ece +(\S+)", said, re.MULTILINE)[1]), float(said.splitlines()[-1].split()[0])
+    assert repaired < raw / 2
+
+
+def test_the_runs_of_the_readme_are_kept(names, capsys):
+    exec(BLOCKS["runs"], names)
+    kept = mx.runs()
+    assert kept[-1].id == names["one"].id  # the newest is first
+    variants = [run.settings["variant"] for run in kept if run.finished]
+    assert variants.count("mixup") == 1 + 4
+    assert variants.count("none") == 2  # without mixing, alpha is nothing
+    _, swept = capsys.readouterr().out.split("\n", 1)
+    assert swept.count("mixup") == 4
+
+
+def test_readme_torchvision_pipeline(names):
+    names["loader"] = [((images(8).tensors[0] * 255).to(torch.uint8), images(8).tensors[1])]
+    exec(BLOCKS["torchvision"], names)
+    assert names["x"].dtype == names["targets"].dtype == torch.float32
+    assert 0 < names["x"].max() <= 1
+    assert names["targets"].shape == (8, CLASSES)
+    assert names["loss"].isfinite()
+
+
+# Hugging Face
+
+
+@pytest.fixture
+def vit(transformers):
+    """A transformer of 2,000 weights, and data as its Trainer takes them."""
+
+    def make():
+        torch.manual_seed(0)
+        shape = {"image_size": 4, "patch_size": 2, "num_channels": 3, "num_labels": CLASSES}
+        size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        return transformers.ViTForImageClassification(transformers.ViTConfig(**shape, **size))
+
+    return make
+
+
+@pytest.fixture
+def trainer(transformers, names, tmp_path, vit):
+    """A MixTrainer of the README's code."""
+    exec(BLOCKS["huggingface"], names)
+
+    def make(mixer, data, batch, accumulate=1, epochs=1, seed=0, optimizer="sgd"):
+        names["mixer"] = mixer
+        arguments = transformers.TrainingArguments(
+            tmp_path,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulate,
+            learning_rate=0.05,
+            lr_scheduler_type="constant",
+            optim=optimizer,
+            max_grad_norm=1e9,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+            seed=seed,
+        )
+        rows = [{"pixel_values": x, "labels": y} for x, y in data]
+        return names["MixTrainer"](vit(), arguments, train_dataset=rows, eval_dataset=rows)
+
+    return make
+
+
+def test_readme_huggingface_learns_and_evaluates_unmixed_images(trainer):
+    mixing = trainer(mx.Mixer("mixup", alpha=0.2, k=2), learnable(), batch=8, epochs=8, optimizer="adamw_torch")
+    before = mixing.evaluate()["eval_loss"]
+    mixing.train()
+    after = mixing.evaluate()["eval_loss"]
+    assert after < before - 0.2
+    x, y = learnable().tensors
+    with torch.no_grad():
+        expected = F.cross_entropy(mixing.model.eval()(x).logits, y)
+    assert after == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_readme_huggingface_mixes_and_replays(trainer, monkeypatch):
+    def run(seed):
+        mixing = trainer(mx.Mixer("cutmix", k=2), images(12), batch=6, seed=seed)
+        seen = []
+        mixing.model.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+        mixing.train()
+        return torch.stack(seen)
+
+    first = run(0)
+    assert first.shape == (2, 12, 3, 4, 4)
+    assert first.flatten(2).std(2).amax() > 0.01  # images of one value are no longer of one
+    assert torch.equal(first, run(0))
+    assert not torch.equal(first, run(1))
+
+
+def test_readme_huggingface_weighs_accumulated_batches_rightly(trainer):
+    halves, whole = (trainer(mx.Mixer("none"), learnable(8), batch=size, accumulate=8 // size) for size in (4, 8))
+    halves.train()
+    whole.train()
+    for (name, half), one in zip(halves.model.named_parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(half, one, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+# Wrong input
+
+
+def test_mixers_with_a_loss_of_their_own_are_refused_where_it_cannot_be(MixCallback):
+    message = (
+        "mixer must be one whose logits go to the loss as they are, got Mixer('mit', alpha=1, k=1), which decouples "
+        "them: mix in the training loop, by plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
+    )
+    for make in (mx.MixCollate, mx.MixTransform, MixCallback):
+        with pytest.raises(ValueError, match=exactly(message)):
+            make(mx.Mixer("mit"), 10)
+    mixer = mx.Mixer("perturbed")
+    message = f"num_classes must be given for {mixer!r}, which mixes more labels than two, got None"
+    with pytest.raises(ValueError, match=exactly(message)):
+        mx.MixCollate(mixer)
+
+
+def test_wrong_settings(MixCallback):
+    for make in (mx.MixCollate, mx.MixTransform, MixCallback):
+        with pytest.raises(TypeError, match=exactly("mixer must be a Mixer, such as mx.Mixer(\"mixup\"), got 'mixup'")):
+            make("mixup", 10)
+        with pytest.raises(ValueError, match=exactly("num_classes must be an integer of at least 1, got 0")):
+            make(mx.Mixer(), 0)
+        with pytest.raises(TypeError, match=exactly("num_classes must be an integer of at least 1, got 2.5")):
+            make(mx.Mixer(), 2.5)
+    for make in (mx.MixTransform, MixCallback):
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'num_classes'"):
+            make(mx.Mixer())
+    message = f"seed must be an integer from 0 to {2**63 - 1}, got -1"
+    with pytest.raises(ValueError, match=exactly(message)):
+        MixCallback(mx.Mixer(), 10, seed=-1)

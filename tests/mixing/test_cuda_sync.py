@@ -1,0 +1,375 @@
+"""That CUDA is never waited for in the steady state of training: seen on a CPU by pretending, and on CUDA by a profile.
+
+Without CUDA, tensors of torch's fake mode say that they are on it and hold nothing. Whatever would read one, or would
+copy from the host to it, passes by `Watch`, which counts. Backward passes do not run on fake tensors: torch's
+own formulas are all that is in them.
+"""
+
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+import mixlab as mx
+from mixlab.mixing import beta as sampling
+from mixlab.mixing import constants as _device
+from mixlab.mixing.constants import constant, host_stream
+from mixlab.mixing.normalize import normalized
+from mixlab.mixing.variants.puzzle.mincut import least_energy
+from mixlab.runs import recipes
+from mixlab.training import Trainer
+from mixlab.training.augment import alternated, crop_and_flip, cutout
+from mixlab.training.sgd import Descent
+
+CUDA = torch.device("cuda", 0)
+STATISTICS = ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+_FREE = ("aten.empty", "aten.detach", "prim.device", "aten._unsafe_view", "aten.new_empty", "aten.lift_fresh")
+
+
+class Watch(TorchDispatchMode):
+    """Counts what is launched on CUDA, what waits for it, and what is copied there; with the line that asks for it.
+
+    What happens on the CPU alone is done as ever, with real tensors.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.launched: list[str] = []
+        self.waits: list[str] = []
+        self.copies: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        leaves = tree_leaves((args, kwargs))
+        places = [leaf.device if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        if not any(isinstance(place, torch.device) and place.type == "cuda" for place in places):
+            with _disable_current_modes():
+                return func(*args, **(kwargs or {}))
+        name = str(func)
+        if not func.is_view and not name.startswith(_FREE):
+            self.launched.append(name)
+        if name.startswith("aten._local_scalar_dense"):
+            self.waits.append(f"{name} {_line()}")
+            return 1
+        try:
+            result = func(*args, **(kwargs or {}))
+        except RuntimeError:  # the fake mode's own: the shape, or the result, depends on what is in the tensor
+            self.waits.append(f"{name} {_line()}")
+            raise
+        if name.startswith(("aten._to_copy", "aten.copy_")):
+            source = args[1 if name.startswith("aten.copy_") else 0].device.type
+            if source != result.device.type:
+                (self.copies if source == "cpu" else self.waits).append(f"{name} {_line()}")
+        return result
+
+
+def _line() -> str:
+    """Where in mixlab this was asked for."""
+    package = str(Path(mx.__file__).parent)
+    return " < ".join(
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for frame in reversed(traceback.extract_stack())
+        if frame.filename.startswith(package)
+    )
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    """Everything inside the test that asks for CUDA gets a pretence of it."""
+    caches = (constant, sampling._table)
+
+    def gradient(_: object, inputs: Tensor, **__: object) -> tuple[Tensor]:
+        return (torch.zeros_like(inputs),)
+
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _: torch.arange(16, dtype=torch.uint8))
+    monkeypatch.setattr(torch.autograd, "grad", gradient)
+    for cached in caches:
+        cached.cache_clear()
+    with FakeTensorMode(allow_non_fake_inputs=True), Watch() as mode:
+        yield mode
+    for cached in caches:  # so that no fake tensor outlives the test
+        cached.cache_clear()
+
+
+def moved(model: nn.Module) -> nn.Module:
+    """The model with fake weights on CUDA; `.to` cannot swap real tensors for these."""
+    for module in model.modules():
+        for name, part in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty_like(part, device=CUDA), part.requires_grad))
+        for name, part in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty_like(part, device=CUDA))
+    return model
+
+
+class Blank(nn.Module):
+    """Logits of ten classes, in one launch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 10]."""
+        return x.new_zeros(len(x), 10)
+
+
+def batch(side: int = 32) -> tuple[Tensor, Tensor]:
+    """uint8 images and labels."""
+    x = torch.zeros(8, 3, side, side, dtype=torch.uint8, device=CUDA).contiguous(memory_format=torch.channels_last)
+    return x, torch.zeros(8, dtype=torch.int64, device=CUDA)
+
+
+def steady(watch: Watch, step: Callable[[], object]) -> Watch:
+    """The watch after the second of two steps."""
+    step()
+    watch.forget()
+    step()
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("act", "sees"),
+    [
+        (lambda x: x.sum().item(), "waits"),
+        (lambda x: bool((x > 0).all()), "waits"),
+        (lambda x: x.tolist(), "waits"),
+        (lambda x: x.cpu(), "waits"),
+        (lambda x: x[x > 0], "waits"),
+        (lambda x: x.nonzero(), "waits"),
+        (lambda x: torch.equal(x, x), "waits"),
+        (lambda x: x.repeat_interleave(x.long()), "waits"),
+        (lambda x: torch.empty(4).copy_(x), "waits"),
+        (lambda _: torch.tensor([1.0, 2.0], device=CUDA), "copies"),
+        (lambda x: x.new_tensor([1.0]), "copies"),
+        (lambda _: torch.zeros(4).to(CUDA), "copies"),
+        (lambda x: x[[0, 1]], "copies"),
+        (lambda x: x.__setitem__([0, 1], 1.0), "copies"),
+        (lambda x: x.copy_(torch.ones(4)), "copies"),
+        (lambda x: torch.where(x > 0, x, 1.0) + 1 / 3, None),
+        (lambda x: x.index_select(0, torch.randperm(4, device=CUDA)), None),
+        (lambda _: torch.zeros(4).nonzero().tolist(), None),
+    ],
+)
+def test_the_watch_sees_what_waits_and_what_copies(watch: Watch, act: Callable[[Tensor], object], sees: str) -> None:
+    x = torch.zeros(4, device=CUDA)
+    watch.forget()
+    try:
+        act(x)
+    except RuntimeError:  # of the fake mode, which has no answer
+        assert sees == "waits"
+    assert (bool(watch.waits), bool(watch.copies)) == (sees == "waits", sees == "copies")
+
+
+OPTIONS = [
+    *((name, {}) for name in mx.VARIANTS),
+    ("mixup", {"partners": "roll"}),
+    ("mixup", {"partners": "reversed", "shared_lam": True}),
+    ("cutmix", {"distinct": True, "ordered": True}),
+    ("puzzle", {"blocks": 4, "levels": 2, "transport": False}),
+    ("puzzle", {"clean": 1.0, "adversarial": 0.5}),
+]
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize(("variant", "options"), OPTIONS)
+def test_a_steady_step_waits_for_nothing_and_copies_nothing(watch: Watch, variant, options, k) -> None:
+    x, y = batch()
+    model, mixer = moved(mx.models.quick(10)), mx.Mixer(variant, alpha=0.3, k=k, **options)
+    descent = Descent(model.parameters(), momentum=0.9, weight_decay=5e-4)
+
+    def step() -> None:
+        images = cutout(crop_and_flip(x, 2, None), 8, None).contiguous(memory_format=torch.channels_last)
+        plan = mixer.plan(images, y, model=model, normalize=STATISTICS)
+        loss = mx.mixed_loss(model, images, y, plan, normalize=STATISTICS, label_smoothing=0.1)
+        assert (loss.shape, loss.device) == ((), CUDA)
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        descent.step()
+
+    seen = steady(watch, step)
+    assert (seen.waits, seen.copies) == ([], [])
+
+
+@pytest.mark.parametrize("variant", mx.VARIANTS)
+def test_applying_a_plan_to_floats_images_masks_and_targets_waits_for_nothing(watch: Watch, variant: str) -> None:
+    x, y = batch()
+    floats = torch.zeros(8, 3, 32, 32, device=CUDA)
+    followed = torch.zeros_like(floats).requires_grad_()
+    mixer, model = mx.Mixer(variant, k=3), moved(mx.models.quick(10))
+    plan = mixer.plan(x, y, model=model, normalize=STATISTICS)
+
+    def step() -> None:
+        for images in (x, floats, followed):
+            plan.apply(images, normalize=STATISTICS, dtype=torch.bfloat16)
+        plan.apply(followed)
+        plan.apply(floats[:, 0])
+        plan.targets(y, 10)
+        normalized(x, STATISTICS)
+        if plan.weights is None:
+            plan.labels(y)
+
+    seen = steady(watch, step)
+    assert (seen.waits, seen.copies) == ([], [])
+
+
+def test_alternating_flips_and_black_borders_wait_for_nothing(watch: Watch) -> None:
+    x, _ = batch()
+    first = torch.zeros(8, dtype=torch.bool, device=CUDA)
+    seen = steady(watch, lambda: crop_and_flip(x, 4, None, flip=alternated(first, 1), border="black"))
+    assert (seen.waits, seen.copies) == ([], [])
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (8, 12), (9, 10), (16, 16), (20, 17)])
+def test_grids_of_any_size_are_cut_without_waiting(watch: Watch, shape: tuple[int, int]) -> None:
+    height, width = shape
+    unary = torch.zeros(4, 3, height, width, device=CUDA)
+    down, right = torch.zeros(4, height - 1, width, device=CUDA), torch.zeros(4, height, width - 1, device=CUDA)
+    seen = steady(watch, lambda: least_energy(unary, down, right))
+    assert (seen.waits, seen.copies) == ([], [])
+
+
+def test_statistics_that_lie_on_cuda_are_waited_for_as_the_docs_say(watch: Watch) -> None:
+    x, _ = batch()
+    seen = steady(watch, lambda: normalized(x, (0.5, torch.ones(3, device=CUDA))))
+    assert seen.waits
+    assert all("normalize.py" in line for line in seen.waits)
+
+
+# What a step launches beside the model's own: drawing, mixing uint8 images and the loss. At CIFAR's size a launch is
+# what mixing costs on CUDA, so whoever adds one says so here. 25 of mixup's draw λ.
+LAUNCHES = {
+    "none": 17,
+    "mixup": 43,
+    "cutmix": 74,
+    "resizemix": 69,
+    "regmixup": 47,
+    "inputonly": 45,
+    "mit": 84,
+    "perturbed": 36,
+}
+
+
+@pytest.mark.parametrize("variant", LAUNCHES)
+def test_a_step_launches_no_more_than_it_did(watch: Watch, variant: str) -> None:
+    x, y = batch()
+    mixer, model = mx.Mixer(variant), Blank()
+
+    def step() -> None:
+        mx.mixed_loss(model, x, y, mixer.plan(x, y), normalize=STATISTICS)
+
+    launched = steady(watch, step).launched
+    assert len(launched) - 1 <= LAUNCHES[variant], launched  # 1: the model's
+
+
+def test_a_constant_is_copied_once_for_each_device_and_type() -> None:
+    cpu = torch.device("cpu")
+    first = constant((0.1, 0.2), torch.float32, cpu)
+    assert constant((0.1, 0.2), torch.float32, cpu) is first
+    assert torch.equal(constant((0.1, 0.2), torch.float64, cpu), torch.tensor([0.1, 0.2], dtype=torch.float64))
+    assert constant(((True, False),), torch.bool, cpu).tolist() == [[True, False]]
+    assert constant.cache_info().maxsize is not None, "what is kept has a bound"
+
+
+def test_a_constant_made_in_inference_mode_serves_training() -> None:
+    odd = (random.Random(0).random(), 0.5, 0.25)
+    x = torch.ones(2, 3, 4, 4)
+    with torch.inference_mode():
+        normalized(x, (odd, 1.0))
+    x.requires_grad_()
+    normalized(x, (odd, 1.0)).sum().backward()
+    assert bool((x.grad == 1).all())
+
+
+class Stream:
+    """A generator on CUDA as far as the host sees it: a seed and a place, which each draw moves on by four."""
+
+    device = CUDA
+
+    def __init__(self, seed: int, place: int = 0) -> None:
+        self.seed, self.place = seed, place
+
+    def get_state(self) -> Tensor:
+        """Sixteen bytes."""
+        return torch.tensor([*self.seed.to_bytes(8, "little"), *self.place.to_bytes(8, "little")], dtype=torch.uint8)
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draw on CUDA does nothing but move its stream on."""
+
+    def draw(size: tuple[int, ...], *, device: torch.device, generator: Stream) -> None:
+        assert (size, device) == ((), CUDA)
+        generator.place += 4
+
+    monkeypatch.setattr(_device.torch, "rand", draw)
+
+
+def drawn(stream: Stream, count: int, times: int) -> list[int]:
+    """Picks, one after the other."""
+    found = []
+    for _ in range(times):
+        device, generator = host_stream(CUDA, stream)
+        found.append(int(torch.randint(count, (), device=device, generator=generator)))
+    return found
+
+
+@pytest.mark.usefixtures("streams")
+def test_choices_for_the_host_follow_the_cuda_generators_state_and_move_it_on() -> None:
+    from scipy.stats import chisquare
+
+    stream = Stream(7)
+    picks = drawn(stream, 4, 2000)
+    assert stream.place == 4 * 2000
+    assert picks == drawn(Stream(7), 4, 2000), "equal states, equal draws"
+    assert picks[500:600] == drawn(Stream(7, 4 * 500), 4, 100), "a state that is put back goes on as before"
+    assert picks != drawn(Stream(8), 4, 2000)
+    counts = [picks.count(value) for value in range(4)]
+    pairs = [list(pairwise(picks)).count((a, b)) for a in range(4) for b in range(4)]
+    assert chisquare(counts).pvalue > 1e-3
+    assert chisquare(pairs).pvalue > 1e-3, "one after the other, they know nothing of each other"
+
+
+def test_on_a_cpu_the_host_draws_from_the_generator_itself() -> None:
+    cpu, own = torch.device("cpu"), torch.Generator()
+    assert host_stream(cpu, own) == (cpu, own)
+    assert host_stream(cpu, None) == (cpu, None)
+
+
+def check_steady(trainer: Trainer) -> None:
+    """Profile 20 steps, once each layer and number of blocks has been met and all kernels are chosen."""
+    from torch.profiler import ProfilerActivity, profile
+
+    for _ in range(60):
+        trainer.step()
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(20):
+                trainer.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    names = [event.key for event in seen.key_averages()]
+    assert any("LaunchKernel" in name for name in names), f"the profile shows no kernels: {names}"
+    waits = ("StreamSynchronize", "EventSynchronize", "Memcpy HtoD", "Memcpy DtoH")  # the profiler ends for the device
+    assert [name for name in names if any(word in name for word in waits)] == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("variant", mx.VARIANTS)
+def test_on_cuda_twenty_steps_of_training_never_wait(variant: str) -> None:
+    data = mx.load("shapes")
+    check_steady(mx.fit(mx.models.quick(len(data.classes)), data, mx.Mixer(variant), epochs=1000))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("recipe", ["speedrun", "standard"])
+def test_on_cuda_twenty_steps_of_a_recipe_never_wait(recipe: str) -> None:
+    check_steady(getattr(recipes, recipe)().fit(mx.load("shapes"), mx.Mixer("mixup")))

@@ -1,0 +1,204 @@
+"""What BatchNorm's statistics and a compiler make of mixing inside a network."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from hidden_nets import (
+    BATCH,
+    LAYER,
+    NEVER,
+    UPDATE_BN,
+    assert_same,
+    by_hand,
+    draw,
+    gradients,
+    hooked,
+    images,
+    small,
+    small_by_hand,
+    warned,
+    whole,
+)
+from torch import Tensor, nn
+
+from mixlab import MixPlan
+from mixlab.mixing.hidden import hidden_mixing, mixed_logits
+
+# BatchNorm
+
+
+def forward(model: nn.Module, layer: str, plan: MixPlan) -> None:
+    with hidden_mixing(model, layer, plan):
+        model(images())
+
+
+def test_batch_norm_after_k_mixes_warns_once_where_the_block_stands() -> None:
+    plan = draw(k=3)
+    (warning,) = warned(lambda: forward(small(), "stage1", plan))
+    assert str(warning.message) == (
+        "plan has k=3: 1 BatchNorm module after layer 'stage1' took running statistics from 12 correlated mixes of 4 "
+        f"pairs, not from images; {UPDATE_BN}"
+    )
+    assert warning.category is UserWarning
+    assert warning.filename == __file__
+    (warning,) = warned(lambda: forward(small(), "input", plan))
+    assert "k=3: 2 BatchNorm modules after layer 'input' took" in str(warning.message)
+
+
+def frozen() -> nn.Module:
+    model = small()
+    model.stage2[1].eval()
+    return model
+
+
+def untracked() -> nn.Module:
+    model = small()
+    model.stage2[1] = nn.BatchNorm2d(5, track_running_stats=False).double()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "layer", "k"),
+    [
+        (small, "stage1", 1),
+        (small, "stage2", 3),
+        (lambda: small().eval(), "input", 3),
+        (frozen, "stage1", 3),
+        (untracked, "stage1", 3),
+    ],
+    ids=["k is 1", "BatchNorm before the layer", "evaluation", "frozen", "untracked"],
+)
+def test_no_warning_where_no_statistics_describe_mixes(build, layer: str, k: int) -> None:
+    assert warned(lambda: forward(build(), layer, draw(k=k))) == []
+
+
+def test_a_network_made_for_inference_has_no_versions_to_compare() -> None:
+    with torch.inference_mode():
+        model, plan = small().eval(), draw(k=2)
+        assert warned(lambda: forward(model, "stage1", plan)) == []
+
+
+def test_statistics_before_the_layer_are_of_images_and_after_it_of_mixes() -> None:
+    model, plan, x = small(), draw(k=2), images()
+    hooked(model, "stage1", plan)(x)
+    plain = small()
+    plain(x)
+    assert torch.equal(model.stage1[1].running_mean, plain.stage1[1].running_mean)
+    inner = model.stage2[0](by_hand(plan, model.stage1(x)))
+    torch.testing.assert_close(model.stage2[1].running_mean, moved(inner.mean((0, 2, 3))))
+
+
+def moved(mean: Tensor) -> Tensor:
+    """A running mean after one zero forward, as `small` does, and one with this mean, momentum 0.1."""
+    model = small()
+    return 0.9 * model.stage2[1].running_mean + 0.1 * mean
+
+
+# Compiled models: what a compiler leaves out is seen by the results and by how often the compiled code runs
+
+
+class Counting:
+    """A backend that runs the graph as it is, and counts."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, graph, _inputs):
+        def run(*args):
+            self.runs += 1
+            return graph(*args)
+
+        return run
+
+
+def compiled_whole(model, backend):
+    return torch.compile(model, backend=backend)
+
+
+def compiled_in_place(model, backend):
+    model.compile(backend=backend)
+    return model
+
+
+def compiled_forward(model, backend):
+    model.forward = torch.compile(model.forward, backend=backend)
+    return model
+
+
+def compiled_stage(model, backend):
+    model.stage1 = torch.compile(model.stage1, backend=backend)
+    return model
+
+
+COMPILED = [
+    (compiled_whole, "stage1.0", False),
+    (compiled_whole, "_orig_mod.stage1", False),
+    (compiled_whole, "input", True),
+    (compiled_in_place, "stage1", False),
+    (compiled_in_place, "input", False),
+    (compiled_forward, "stage1", False),
+    (compiled_forward, "input", True),
+    (compiled_stage, "stage1.0", False),
+    (compiled_stage, "stage1", True),
+    (compiled_stage, "stage2", True),
+]
+
+
+@pytest.mark.parametrize(("compiled", "layer", "stays"), COMPILED)
+@pytest.mark.parametrize("k", [1, 3])
+def test_compiled_models_mix_as_plain_ones(compiled, layer: str, stays: bool, k: int) -> None:
+    torch.compiler.reset()
+    plan, x, plain, backend = draw(k=k), images(), small(), Counting()
+    model = compiled(small(), backend)
+    model(x)  # compiled without our hook: this is where one would be left out
+    ran = backend.runs
+    assert ran >= 1
+    ours = gradients(model, hooked(model, layer, plan), x)
+    assert (backend.runs > ran) == stays
+    reference = layer.removeprefix("_orig_mod.")
+    assert_same(ours, gradients(plain, lambda x: small_by_hand(plain, reference, plan, x), x))
+    ran = backend.runs
+    assert len(model(x)) == BATCH
+    assert backend.runs > ran, "what was compiled is used again"
+
+
+def test_logits_mixed_at_the_input_need_no_hook_and_stay_compiled() -> None:
+    torch.compiler.reset()
+    backend, plan, x = Counting(), draw("manifold", 2, layers=["input"]), images()
+    model = compiled_in_place(small().eval(), backend)
+    torch.testing.assert_close(mixed_logits(model, x, plan), small_by_hand(small().eval(), "input", plan, x))
+    assert backend.runs >= 1
+
+
+def test_what_an_outer_function_compiled_says_so() -> None:
+    torch.compiler.reset()
+    model = small().eval()
+    step = torch.compile(lambda x: model(x), backend="eager")
+    step(images())
+    with (
+        pytest.raises(RuntimeError, match=whole("layer 'stage1' " + NEVER)),
+        hidden_mixing(model, "stage1", draw()),
+    ):
+        step(images())
+
+
+def test_the_warning_and_the_hints_know_compiled_models() -> None:
+    torch.compiler.reset()
+    model = torch.compile(small(), backend="eager")
+    assert len(warned(lambda: forward(model, "input", draw(k=2)))) == 1
+    with pytest.raises(ValueError, match=re.escape(LAYER + "'stge2'; did you mean 'stage2' or 'stage1'?")):
+        hidden_mixing(model, "stge2", draw())
+
+
+def test_plain_models_need_no_compiler() -> None:
+    code = (
+        "import sys, torch, mixlab; from torch import nn; from mixlab.mixing.hidden import mixed_logits\n"
+        "model, x = nn.Sequential(nn.Linear(3, 3), nn.ReLU()), torch.ones(4, 3)\n"
+        "plan = mixlab.Mixer('manifold', layers=['0'], k=2).plan(x)\n"
+        "print(len(mixed_logits(model, x, plan)), 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["8", "False"]

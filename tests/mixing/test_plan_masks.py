@@ -1,0 +1,418 @@
+"""Plans with masks, moved blocks, shrunk boxes and noise, against a float64 loop over pixels; labels, order, memory."""
+
+import json
+import math
+import weakref
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from mixlab import MixPlan, mixed_cross_entropy, models
+from mixlab.mixing import blend as blending
+
+DTYPES = [torch.uint8, torch.float32, torch.float64, torch.bfloat16, torch.float16]
+SIZES = [(8, 8), (4, 12), (8, 4)]
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+LAYOUTS = {
+    "contiguous": lambda x: x.contiguous(),
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "cropped": lambda x: torch.nn.functional.pad(x, (1, 2, 3, 1))[:, :, 3:-1, 1:-2],
+    "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "one image for all": lambda x: x[:1].expand_as(x),
+}
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images(dtype: torch.dtype, shape: tuple[int, ...], seed: int = 1) -> Tensor:
+    if dtype == torch.uint8:
+        return torch.randint(0, 256, shape, dtype=dtype, generator=seeded(seed))
+    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64).to(dtype)
+
+
+def drawn(
+    seed: int = 0,
+    batch: int = 3,
+    k: int = 2,
+    size: tuple[int, int] = (8, 8),
+    how: str = "mask",
+    *,
+    levels: str = "halves",
+    blocks: tuple[int, int] = (4, 4),
+    grid: int = 0,
+    repeats: bool = False,
+    noisy: float = 0,
+    gray: bool = False,
+    channels: int = 3,
+) -> MixPlan:
+    """A plan of random parts: `how` the two are put together, and a `grid` to move blocks on (0 moves none)."""
+    g = seeded(seed)
+    lam = torch.rand(k, batch, generator=g)
+    held: dict = {"partner": torch.randperm(batch, generator=g), "nominal": torch.rand(k, batch, generator=g)}
+    if how == "mask":
+        mask = torch.rand(k, batch, *blocks, generator=g)
+        held["mask"] = {"floats": mask, "halves": (mask * 3).floor() / 2, "ends": mask.round()}[levels]
+        lam = held["mask"].mean((-1, -2))
+    elif how in ("box", "shrunk"):
+        edges = [torch.randint(0, side + 1, (2, k, batch), generator=g).sort(dim=0).values for side in size]
+        held |= {"box": torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dim=-1), "size": size}
+        held["shrunk"] = how == "shrunk"
+    if grid and how != "shrunk":
+        order = torch.rand(2, k, batch, grid * grid, generator=g)
+        held["moves"] = (order * grid * grid).long() if repeats else order.argsort(-1)
+    if noisy:
+        held["noise"] = noisy * torch.randn(2, batch, channels, *size, generator=g)
+        held["noise_for_uint8"] = gray
+    return MixPlan(f"{how} of a test", lam=lam, **held)
+
+
+def by_hand(plan: MixPlan, x: Tensor) -> Tensor:
+    """[K * B, ...] float64, by the definition: a pixel at a time, and autograd can follow."""
+    fits = plan.noise is not None and plan.noise.shape[1:] == x.shape
+    noise = plan.noise if fits and plan.noise_for_uint8 == (x.dtype == torch.uint8) else torch.zeros(2, *x.shape)
+    x = x.double()
+    sides = [x + noise[0].double(), (x + noise[1].double())]
+    height, width = x.shape[-2:]
+    mixes = []
+    for k in range(plan.k):
+        for i in range(plan.batch):
+            halves = sides[0][i], sides[1][int(plan.partner[i])]
+            pixels = []
+            for row in range(height):
+                for column in range(width):
+                    places = [(row, column), (row, column)]
+                    weight = float(plan.lam[k, i])
+                    if plan.moves is not None:
+                        places = [moved(plan.moves[side, k, i], row, column, height, width) for side in (0, 1)]
+                    if plan.mask is not None:
+                        rows, columns = plan.mask.shape[-2:]
+                        block = (2 * row + 1) * rows // (2 * height), (2 * column + 1) * columns // (2 * width)
+                        weight = float(plan.mask[k, i, block[0], block[1]])
+                    if plan.box is not None:
+                        down, across = height / plan.size[0], width / plan.size[1]
+                        scales = (down, across, down, across)
+                        edges = zip(plan.box[k, i].tolist(), scales, strict=True)
+                        top, left, bottom, right = (round(edge * scale) for edge, scale in edges)
+                        inside = top <= row < bottom and left <= column < right
+                        weight = 0.0 if inside else 1.0
+                        if inside and plan.shrunk:
+                            places[1] = (
+                                (row - top) * height // (bottom - top),
+                                (column - left) * width // (right - left),
+                            )
+                    own, other = (half[(..., *place)] for half, place in zip(halves, places, strict=True))
+                    pixels.append(weight * own + (1 - weight) * other)
+            mixes.append(torch.stack(pixels, dim=-1).view(*x.shape[1:]))
+    return torch.stack(mixes)
+
+
+def moved(moves: Tensor, row: int, column: int, height: int, width: int) -> tuple[int, int]:
+    side = math.isqrt(len(moves))
+    high, wide = height // side, width // side
+    source = divmod(int(moves[row // high * side + column // wide]), side)
+    return source[0] * high + row % high, source[1] * wide + column % wide
+
+
+def assert_mixed_right(plan: MixPlan, x: Tensor, mixed: Tensor) -> None:
+    expected = by_hand(plan, x)
+    assert mixed.shape == expected.shape
+    assert mixed.dtype == x.dtype
+    whole = plan.mask is not None and bool(((plan.mask == 0) | (plan.mask == 1)).all())
+    if plan.noise is None and (whole or plan.box is not None):
+        assert torch.equal(mixed.double(), expected)
+    elif x.dtype == torch.uint8:
+        assert (mixed.double() - expected.clamp(0, 255)).abs().max() <= 0.5 + 1e-4
+    else:
+        step, native = torch.finfo(x.dtype).eps, x.dtype == torch.float64
+        slack = 6 * torch.finfo(torch.float64 if native else torch.float32).eps
+        allowed = 0.5 * step * expected.abs() + slack * (float(x.double().abs().max()) + 4)
+        assert torch.all((mixed.double() - expected).abs() <= allowed + 1e-7 * (x.dtype == torch.float16))
+
+
+options = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**31),
+        "batch": st.sampled_from([2, 3]),
+        "k": st.integers(1, 3),
+        "size": st.sampled_from(SIZES),
+        "how": st.sampled_from(["mask", "mask", "box", "shrunk", "blend"]),
+        "levels": st.sampled_from(["floats", "halves", "ends"]),
+        "blocks": st.tuples(st.integers(1, 5), st.integers(1, 9)),
+        "grid": st.sampled_from([0, 1, 2, 4]),
+        "repeats": st.booleans(),
+        "noisy": st.sampled_from([0, 0, 0.5]),
+        "gray": st.booleans(),
+    }
+)
+plans = options.map(lambda chosen: drawn(**chosen))
+
+
+@given(
+    chosen=options,
+    dtype=st.sampled_from(DTYPES),
+    layout=st.sampled_from(list(LAYOUTS)),
+    chunk=st.sampled_from([1, 1000, 1 << 22]),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_plan_mixes_as_the_definition_says(chosen, dtype, layout, chunk):
+    chosen["noisy"] *= 200 if dtype == torch.uint8 else 1  # far beyond black and white
+    plan = drawn(**chosen)
+    x = LAYOUTS[layout](images(dtype, (plan.batch, 3, *chosen["size"])))
+    before, version, strides = x.clone(), x._version, x.stride()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(blending, "_CHUNK_BYTES", chunk)
+        mixed = plan.apply(x)
+    assert_mixed_right(plan, x, mixed)
+    assert torch.equal(x, before)
+    assert (x._version, x.stride()) == (version, strides)
+    kept = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    assert mixed.is_contiguous(memory_format=kept)
+    assert torch.equal(plan.apply(x), mixed)
+    out = torch.full_like(mixed, 7)
+    assert plan.apply(x, out=out) is out
+    assert torch.equal(out, mixed)
+
+
+@given(chosen=options, dtype=st.sampled_from(DTYPES), layout=st.sampled_from(list(LAYOUTS)))
+@settings(max_examples=40, deadline=None)
+def test_normalizing_in_the_same_pass_is_normalizing_the_mix(chosen, dtype, layout):
+    plan = drawn(**chosen)
+    x = LAYOUTS[layout](images(dtype, (plan.batch, 3, *chosen["size"])))
+    unit = 255 if dtype == torch.uint8 else 1
+    mean, std = (torch.tensor(part, dtype=torch.float64).view(3, 1, 1) for part in (MEAN, STD))
+    mixed = plan.apply(x, normalize=(MEAN, STD))
+    assert mixed.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
+    step = torch.finfo(mixed.dtype).eps if dtype in (torch.bfloat16, torch.float16) else 4e-6
+    expected = (by_hand(plan, x) / unit - mean) / std
+    torch.testing.assert_close(mixed.double(), expected, rtol=step, atol=max(4e-6, step / 100))
+    half = plan.apply(x, normalize=(MEAN, STD), dtype=torch.bfloat16)
+    assert torch.equal(half, mixed.to(torch.bfloat16)) or dtype == torch.float16
+
+
+@given(chosen=options, layout=st.sampled_from(["contiguous", "channels_last", "cropped"]))
+@settings(max_examples=20, deadline=None)
+def test_gradients_are_the_definitions(chosen, layout):
+    plan = drawn(**(chosen | {"k": 2}))
+    leaf = images(torch.float64, (plan.batch, 3, *chosen["size"])).requires_grad_()
+    view = LAYOUTS[layout](leaf)
+    mixed = plan.apply(view)
+    plain = plan.apply(view.detach())
+    assert torch.equal(mixed, plain)
+    assert mixed.stride() == plain.stride()
+    weight = images(torch.float64, tuple(mixed.shape), seed=2)
+    (mine,) = torch.autograd.grad((mixed * weight).sum(), leaf)
+    (theirs,) = torch.autograd.grad((by_hand(plan, leaf) * weight).sum(), leaf)
+    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["mask", "shrunk"])
+@pytest.mark.parametrize("grid", [0, 2])
+@pytest.mark.parametrize("shape", [(3, 5, 4, 4), (3, 2, 16, 16), (3, 2, 3, 8, 8), (3, 8, 8)])
+def test_features_videos_and_maps_without_channels_are_mixed_alike(shape, grid, how):
+    plan = drawn(how=how, levels="floats", grid=grid, noisy=0.5)
+    x = images(torch.float32, shape)
+    assert_mixed_right(plan, x, plan.apply(x))  # the noise belongs to images of 3 by 8 by 8, and to nothing else
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+@pytest.mark.parametrize(("how", "grid"), [("mask", 0), ("mask", 4), ("box", 2), ("shrunk", 0)])
+def test_class_masks_are_pasted_exactly_where_the_image_is(how, grid, dtype):
+    plan = drawn(7, 4, 3, how=how, levels="ends", grid=grid, noisy=0.1)
+    classes = torch.randint(0, 2 if dtype == torch.bool else 19, (4, 8, 8), generator=seeded(2)).to(dtype)
+    before, mixed = classes.clone(), plan.apply(classes)
+    assert mixed.dtype == dtype
+    assert torch.equal(mixed.double(), by_hand(plan, classes))
+    assert torch.equal(classes, before)
+    stamp = classes[:, None].float()
+    assert torch.equal(mixed.double(), plan.apply(stamp)[:, 0].double())
+
+
+def test_class_masks_under_a_fractional_mask_are_refused():
+    classes = torch.zeros(3, 8, 8, dtype=torch.int64)
+    with pytest.raises(TypeError) as caught:
+        drawn(levels="floats").apply(classes)
+    assert str(caught.value) == (
+        "x must be float values or uint8 images [batch, channels, height, width] to be blended, got an int64 tensor of "
+        "shape [3, 8, 8]; class labels are never blended: use the loss of both labels, or one-hot floats"
+    )
+
+
+@given(plan=plans, shape=st.sampled_from([(), (4,)]), dtype=st.sampled_from(DTYPES[1:]))
+@settings(max_examples=30, deadline=None)
+def test_targets_are_blended_by_lambda_whatever_the_images_get(plan, shape, dtype):
+    targets = images(dtype, (plan.batch, *shape))
+    lam = plan.lam.double().view(plan.k, plan.batch, *[1] * len(shape))
+    expected = lam * targets.double() + (1 - lam) * targets[plan.partner].double()
+    step = max(torch.finfo(dtype).eps, 1e-7 * (dtype != torch.float64))
+    torch.testing.assert_close(plan.apply(targets).double(), expected.flatten(0, 1), rtol=2 * step, atol=4 * step)
+
+
+@given(plan=plans, layer=st.sampled_from([None, "input", "stage1.conv"]))
+@settings(max_examples=40, deadline=None)
+def test_json_gives_every_field_back_bit_for_bit(plan, layer):
+    plan = replace(plan, layer=layer, clean_loss=torch.tensor(0.5))
+    text = plan.to_json()
+    again = MixPlan.from_json(text)
+    for field in fields(MixPlan):
+        one, other = getattr(plan, field.name), getattr(again, field.name)
+        if field.name == "clean_loss":
+            assert other is None
+        elif isinstance(one, Tensor):
+            assert one.dtype == other.dtype
+            assert (
+                torch.equal(one.view(torch.int32), other.view(torch.int32))
+                if one.is_floating_point()
+                else (torch.equal(one, other))
+            )
+        else:
+            assert (type(one), one) == (type(other), other)
+    assert again.to_json() == text
+    assert "clean_loss" not in json.loads(text)
+    json.dumps(json.loads(text), allow_nan=False)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_labels_are_both_and_the_weight_of_the_first(k):
+    plan, y = drawn(batch=5, k=k), torch.tensor([4, 3, 2, 9, 0])
+    y_a, y_b, lam = plan.labels(y)
+    for row in range(k * 5):
+        assert int(y_a[row]) == int(y[row % 5])
+        assert int(y_b[row]) == int(y[plan.partner[row % 5]])
+        assert float(lam[row]) == float(plan.lam[row // 5, row % 5])
+    assert (y_a.dtype, y_b.dtype, lam.dtype, len(y_a)) == (torch.int64, torch.int64, torch.float32, 5 * k)
+
+
+@given(chosen=options)
+@settings(max_examples=30, deadline=None)
+def test_ordered_holds_the_same_mixes_of_each_pair_by_falling_lambda(chosen):
+    plan = drawn(**(chosen | {"k": 3}))
+    ordered = plan.ordered()
+    assert torch.all(ordered.lam.diff(dim=0) <= 0)
+    x = images(torch.float32, (plan.batch, 3, *chosen["size"]))
+    free, sorted_mixes = (one.apply(x).view(3, plan.batch, -1) for one in (plan, ordered))
+    for i in range(plan.batch):
+        order = sorted(range(3), key=lambda k: -float(plan.lam[k, i]))  # stable, as equal λs must be
+        assert torch.equal(sorted_mixes[:, i], free[order, i])
+        assert torch.equal(ordered.lam[:, i], plan.lam[order, i])
+        assert torch.equal(ordered.nominal[:, i], plan.nominal[order, i])
+    assert torch.equal(ordered.partner, plan.partner)
+    assert torch.equal(ordered.ordered().lam, ordered.lam)
+
+
+@pytest.mark.parametrize("how", ["mask", "shrunk"])
+def test_the_mean_loss_over_k_mixes_does_not_depend_on_their_order(how):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = models.resnet8(10).double().eval()  # in eval no statistic of the batch couples its rows
+    x, y = images(torch.float64, (3, 3, 8, 8)), torch.tensor([1, 5, 9])
+    plan = drawn(k=4, how=how, grid=4)
+    assert not torch.equal(plan.lam, plan.ordered().lam)
+    losses, gradients = [], []
+    for one in (plan, plan.ordered()):
+        loss = mixed_cross_entropy(model(one.apply(x)), *one.labels(y))
+        losses.append(loss.item())
+        gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
+
+
+class Live(TorchDispatchMode):
+    """Bytes of the storages that live now and were made inside, and the most there were at one time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.views: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given_in = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if not isinstance(tensor, Tensor):
+                continue
+            storage = tensor.untyped_storage()
+            key, size = storage._cdata, storage.nbytes()
+            if key not in self.views:
+                if key in given_in:  # was there before
+                    continue
+                self.views[key], self.now = 0, self.now + size
+            self.views[key] += 1
+            weakref.finalize(tensor, self.gone, key, size)
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def gone(self, key: int, size: int) -> None:
+        self.views[key] -= 1
+        if self.views[key] == 0:
+            del self.views[key]
+            self.now -= size
+
+
+@pytest.mark.parametrize(("dtype", "normalize"), [(torch.float32, None), (torch.uint8, (MEAN, STD))])
+@pytest.mark.parametrize("how", ["mask", "shrunk"])
+def test_k_mixes_take_k_batches_and_chunks(monkeypatch, how, normalize, dtype):
+    monkeypatch.setattr(blending, "_CHUNK_BYTES", 1 << 12)
+    x = images(dtype, (32, 3, 16, 16))
+    peaks = {}
+    for k in (2, 5):
+        plan = drawn(batch=32, k=k, size=(16, 16), how=how, levels="floats", grid=4, noisy=0.1)
+        with Live() as live:
+            out = plan.apply(x, normalize=normalize)
+        peaks[k] = live.peak - out.nbytes
+        assert live.now == out.nbytes  # the rest is gone
+    one_batch = 4 * x.numel()
+    assert peaks[5] < one_batch  # K + 1 batches, where three tensors of K would be 3 K
+    assert peaks[5] == peaks[2]
+
+
+def test_followed_by_autograd_k_mixes_still_take_fewer_than_three_times_k_batches():
+    x = images(torch.float32, (32, 3, 16, 16))
+    plan = drawn(batch=32, k=8, size=(16, 16), levels="floats")
+    leaf = x.clone().requires_grad_()
+    with Live() as live:
+        plan.apply(leaf)
+    assert live.peak < 3 * 8 * x.nbytes
+
+
+@pytest.mark.parametrize("how", ["mask", "box", "shrunk", "blend"])
+def test_where_values_cannot_be_read_nothing_tries_to(how):
+    plan = drawn(how=how, levels="floats", grid=4, noisy=0.5)
+    parts = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    bare = MixPlan(**{name: part.to("meta") if isinstance(part, Tensor) else part for name, part in parts.items()})
+    x = images(torch.uint8, (3, 3, 8, 8)).to("meta")
+    mixed = bare.apply(x, normalize=(MEAN, STD))
+    assert (mixed.device.type, mixed.dtype, mixed.shape) == ("meta", torch.float32, (6, 3, 8, 8))
+    assert bare.apply(x, out=torch.empty(6, 3, 8, 8, dtype=torch.uint8, device="meta")).dtype == torch.uint8
+    if how != "blend":
+        assert bare.apply(x[:, 0].long()).shape == (6, 8, 8)
+    assert bare.ordered().lam.shape == (2, 3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("how", ["mask", "box", "shrunk", "blend"])
+def test_on_cuda_it_mixes_as_on_the_cpu_and_never_syncs(how, dtype):
+    plan = drawn(batch=16, how=how, grid=4, noisy=0.5)
+    parts = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    there = MixPlan(**{name: part.cuda() if isinstance(part, Tensor) else part for name, part in parts.items()})
+    x = images(dtype, (16, 3, 8, 8))
+    far = x.cuda()
+    scale = tuple(torch.tensor(part) for part in (MEAN, STD))
+    there.apply(far, normalize=scale)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        plain = there.apply(far)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(plain.cpu(), plan.apply(x), rtol=1e-6, atol=1e-6 if dtype == torch.float32 else 1)
+    normalized = there.apply(far, normalize=scale).cpu()
+    torch.testing.assert_close(normalized, plan.apply(x, normalize=scale), rtol=1e-5, atol=1e-5)

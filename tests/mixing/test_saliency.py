@@ -1,0 +1,318 @@
+"""Saliency against the gradient by hand, and what it must leave alone."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mixlab as mx
+from mixlab.mixing.saliency import input_gradient, magnitude, saliency
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(dtype: torch.dtype = torch.float32, count: int = 5) -> tuple[Tensor, Tensor]:
+    x = torch.rand(count, 3, 8, 8, generator=seeded(1))
+    y = torch.randint(0, 4, (count,), generator=seeded(2))
+    return ((255 * x).to(dtype) if dtype == torch.uint8 else x.to(dtype)), y
+
+
+class Small(nn.Module):
+    """With batch norm and dropout, whose modes matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+class Linear(nn.Module):
+    """Its gradient is Wᵀ (softmax − onehot)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3 * 8 * 8, generator=seeded(3)) / 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight.to(x.dtype).T
+
+
+def by_formula(model: Linear, x: Tensor, y: Tensor) -> Tensor:
+    weight = model.weight.detach().double()
+    error = (x.double().flatten(1) @ weight.T).softmax(1) - nn.functional.one_hot(y, 4)
+    return (error @ weight).view(x.shape).square().mean(1).sqrt()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.uint8])
+def test_it_is_the_root_mean_square_over_channels_of_each_images_own_gradient(dtype: torch.dtype) -> None:
+    model = Linear()
+    x, y = batch(dtype)
+    got = saliency(model, x, y, normalize=(0, 1) if dtype == torch.uint8 else None)
+    assert got.dtype == torch.float32
+    assert not got.requires_grad
+    wanted = by_formula(model, x.double() / 255 if dtype == torch.uint8 else x, y)
+    assert torch.allclose(got.double(), wanted, rtol=0.05 if dtype == torch.bfloat16 else 1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_with_normalize_the_model_sees_normalized_images_and_the_gradient_is_of_these(dtype: torch.dtype) -> None:
+    model = Linear()
+    x, y = batch(dtype)
+    mean, std = (torch.tensor(part, dtype=torch.float64).view(3, 1, 1) for part in (MEAN, STD))
+    seen = ((x.double() / 255 if dtype == torch.uint8 else x.double()) - mean) / std
+    assert torch.allclose(saliency(model, x, y, normalize=(MEAN, STD)).double(), by_formula(model, seen, y), atol=1e-5)
+
+
+def test_an_images_saliency_does_not_depend_on_its_batch_nor_on_dropout() -> None:
+    model = Small().train()
+    x, y = batch()
+    whole = saliency(model, x, y)
+    parts = torch.cat([saliency(model, x[i : i + 1], y[i : i + 1]) for i in range(5)])
+    assert torch.allclose(whole, parts, atol=1e-7)
+
+
+def test_nothing_is_left_changed() -> None:
+    model = Small().train()
+    model.body[1].eval()  # as a fine-tuner freezes it
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 2.0)
+    x, y = batch()
+    kept, state = x.clone(), {name: value.clone() for name, value in model.state_dict().items()}
+    random = torch.get_rng_state()
+    saliency(model, x, y)
+    assert [module.training for module in model.modules()] == [True, True, True, False, True, True, True]
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert all(torch.equal(part.grad, torch.full_like(part, 2.0)) for part in model.parameters())
+    assert torch.equal(x, kept)
+    assert not x.requires_grad
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_modes_come_back_after_an_error() -> None:
+    model = Small().train()
+    with pytest.raises(RuntimeError):
+        saliency(model, torch.rand(2, 5, 8, 8), torch.zeros(2, dtype=torch.int64))
+    assert all(module.training for module in model.modules())
+
+
+def test_a_frozen_model_has_saliency_too() -> None:
+    x, y = batch()
+    model = Small()
+    wanted = saliency(model, x, y)
+    assert torch.equal(saliency(model.requires_grad_(False), x, y), wanted)
+
+
+def test_an_image_that_needs_a_gradient_gets_none_of_this() -> None:
+    x, y = batch()
+    x.requires_grad_()
+    saliency(Small(), x, y)
+    assert x.grad is None
+
+
+def test_tensors_made_in_inference_mode_will_do() -> None:
+    with torch.inference_mode():
+        x, y = batch()
+    assert saliency(Small(), x, y.clone()).shape == (5, 8, 8)
+
+
+def test_a_flat_loss_has_saliency_zero() -> None:
+    model = Linear()
+    model.weight.data.zero_()
+    assert torch.equal(saliency(model, *batch()), torch.zeros(5, 8, 8))
+
+
+def test_clean_gives_a_loss_of_the_same_pass_whose_backward_is_that_of_training() -> None:
+    x, y = batch()
+    model, other = Small().train(), Small().train()
+    torch.manual_seed(4)
+    gradient, loss = input_gradient(model, x, y, clean=0.5)
+    torch.manual_seed(4)
+    inputs = x.clone().requires_grad_()
+    wanted = 0.5 * nn.functional.cross_entropy(other(inputs), y)
+    assert torch.equal(loss, wanted)
+    assert all(part.grad is None for part in model.parameters())
+    (loss_gradient,) = torch.autograd.grad(wanted, inputs, retain_graph=True)
+    assert torch.allclose(gradient, loss_gradient * 5 / 0.5, atol=1e-6)  # of each image's own loss
+    loss.backward()
+    wanted.backward()
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(one.grad, two.grad, atol=1e-7)
+    assert torch.equal(model.body[1].running_mean, other.body[1].running_mean)  # one clean pass, as in training
+    assert input_gradient(model, x, y)[1] is None
+
+
+def test_real_nets_have_saliency() -> None:
+    x = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=seeded())
+    y = torch.tensor([0, 5, 9])
+    for net in (mx.models.quick(10), mx.models.resnet8(10)):
+        got = saliency(net, x, y, normalize=(MEAN, STD))
+        assert got.shape == (3, 32, 32)
+        assert bool((got.flatten(1).amax(1) > 0).all())
+
+
+class Says(nn.Module):
+    """A model that answers what it is told."""
+
+    def __init__(self, answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor):
+        return self.answer(x)
+
+
+SOFT = "all at least 0 and each summing to 1: leave the softmax out"
+LOOK = "look for inf or NaN in x, in the model's weights, or in its output"
+IMAGES = "x must be uint8 or float images [batch, channels, height, width], none of them empty, got "
+LOGITS = "a float tensor of logits with shape [5, classes]"
+FLAT = "model must give logits that depend on x, got logits with no gradient: is there a detach() or a no_grad() in it?"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: (x, x), f"model must return {LOGITS}, got (tensor("),
+        (lambda x: x, f"model must return {LOGITS}, got a float32 tensor of shape [5, 3, 8, 8]"),
+        (lambda x: x.flatten(1)[:2], f"model must return {LOGITS}, got a float32 tensor of shape [2, 192]"),
+        (lambda x: x.flatten(1).argmax(1), f"model must return {LOGITS}, got an int64 tensor of shape [5]"),
+        (
+            lambda x: x.flatten(1)[:, :4].softmax(1),
+            f"model must return {LOGITS}, got rows of probabilities, {SOFT}",
+        ),
+        (lambda x: x.flatten(1).detach()[:, :4] - 1, FLAT),
+        (lambda _: torch.ones(5, 4, requires_grad=True) * 2, FLAT),
+        (
+            lambda x: x.flatten(1)[:, :4] / torch.tensor([[1.0], [0], [1], [1], [0]]),
+            f"saliency must be finite, got non-finite gradients for 2 of 5 images: {LOOK}",
+        ),
+    ],
+)
+def test_wrong_models(answer, message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        saliency(Says(answer), *batch())
+    assert str(caught.value) == message or (message.endswith("(") and str(caught.value).startswith(message))
+
+
+OFF = "saliency needs gradients, which are off here: call it outside torch.no_grad() and torch.inference_mode()"
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_must_be_on(off) -> None:
+    x, y = batch()
+    with off(), pytest.raises(RuntimeError) as caught:
+        saliency(Small(), x, y)
+    assert str(caught.value) == OFF
+
+
+X, Y = batch()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: saliency(len, X, Y), "model must be a torch.nn.Module that gives logits, got <built-in function len>"),
+        (
+            lambda: saliency(Small(), X[0], Y),
+            IMAGES + "a float32 tensor of shape [3, 8, 8]",
+        ),
+        (
+            lambda: saliency(Small(), X.long(), Y),
+            IMAGES + "an int64 tensor of shape [5, 3, 8, 8]",
+        ),
+        (lambda: saliency(Small(), X, Y[:2]), "y must hold one label for each of the 5 examples, got 2 labels"),
+        (lambda: saliency(Small(), X, Y + 3), "y must hold class labels from 0 to 3, got labels from 3 to 6"),
+        (lambda: saliency(Small(), X, Y - 4), "y must hold class labels of at least 0, got labels from -4 to -1"),
+        (
+            lambda: saliency(Small(), X, Y.float()),
+            "y must be a tensor of int64 class labels with shape [batch], got a float32 tensor of shape [5]",
+        ),
+        (
+            lambda: saliency(Small(), X.to(torch.uint8), Y),
+            "normalize must be (mean, std) for uint8 images, got None",
+        ),
+        (
+            lambda: saliency(Small(), X, Y, normalize=(0, 1, 2)),
+            "normalize must be (mean, std), each a number per channel, got (0, 1, 2)",
+        ),
+    ],
+)
+def test_wrong_input(call, message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+class Constant(nn.Module):
+    """Logits a · x and 0: the gradient is a (p − onehot), whatever its size."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = (x * self.weight).flatten(1).sum(1)
+        return torch.stack([one, torch.zeros_like(one)], 1)
+
+
+@pytest.mark.parametrize("size", [1e-37, 1e-25, 1.0, 1e25, 1e37])
+def test_saliency_neither_vanishes_nor_overflows_in_between(size: float) -> None:
+    weight = torch.randn(3, 8, 8, generator=seeded(4))
+    x, y = torch.zeros(2, 3, 8, 8), torch.tensor([0, 1])
+    got = saliency(Constant(weight * size), x, y)
+    wanted = (0.5 * weight.double() * size).square().mean(0).sqrt().expand(2, 8, 8)
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-6, atol=1e-44)
+
+
+def test_images_of_very_different_gradients_each_have_their_own() -> None:
+    small, large = 1e-30 * torch.ones(1, 3, 2, 2), 1e30 * torch.ones(1, 3, 2, 2)
+    got = magnitude(torch.cat([small, torch.zeros(1, 3, 2, 2), large, large.neg()]))
+    assert got[:, 0, 0].tolist() == pytest.approx([1e-30, 0.0, 1e30, 1e30], rel=1e-6, abs=0)
+
+
+def test_saliency_beyond_float32_is_an_error() -> None:
+    weight = torch.full((3, 8, 8), 1e60, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"^saliency must be finite, got non-finite gradients for 2 of 2 images: "):
+        saliency(Constant(weight), torch.zeros(2, 3, 8, 8, dtype=torch.float64), torch.tensor([0, 1]))
+
+
+class Centered(Small):
+    """Begins in place."""
+
+    def __init__(self, *, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5) if self.in_place else x - 0.5)
+
+
+@pytest.mark.parametrize("normalize", [None, (MEAN, STD)])
+def test_a_model_may_begin_in_place(normalize) -> None:
+    x, y = batch()
+    before = x.clone()
+    wanted = saliency(Centered(in_place=False), x, y, normalize=normalize)
+    assert torch.equal(saliency(Centered(in_place=True), x, y, normalize=normalize), wanted)
+    assert torch.equal(x, before)
+    for variant, settings in (("puzzle", {"blocks": 2}), ("saliencymix", {})):
+        mixer = mx.Mixer(variant, **settings)
+        plan = mixer.plan(x, y, model=Centered(in_place=True), normalize=normalize, generator=seeded())
+        assert plan.batch == len(x)
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("variant", ["puzzle", "saliencymix"])
+def test_mixers_that_look_at_the_model_refuse_before_they_draw(variant: str, off) -> None:
+    x, y = batch()
+    generator = seeded()
+    with off(), pytest.raises(RuntimeError) as caught:
+        mx.Mixer(variant).plan(x, y, model=Small(), generator=generator)
+    assert str(caught.value) == OFF
+    assert torch.equal(generator.get_state(), seeded().get_state())

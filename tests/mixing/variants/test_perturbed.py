@@ -1,0 +1,248 @@
+"""Mixup as a transformation and a perturbation: its moments against mixup's own, enumerated in float64."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from torch import Tensor, nn
+
+import mixlab as mx
+from mixlab import Mixer, MixPlan, mixed_loss
+from mixlab.mixing.losses import target_cross_entropy
+
+BATCH, CLASSES = 4, 3
+SETTINGS = [{}, {"perturb": False}, {"transform": False}]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    return torch.rand(BATCH, 3, 8, 8, dtype=torch.float64, generator=seeded(1)), torch.tensor([0, 1, 2, 1])
+
+
+def net() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Tanh(), nn.Linear(8, CLASSES)).double()
+
+
+def mixups_moments(alpha: float, x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of θ x_i + (1 − θ) x_j, by integration over θ's law on [½, 1] and every j of the batch."""
+    law = stats.beta(alpha, alpha)
+
+    def expected(power: int) -> float:
+        return integrate.quad(lambda t: 2 * t**power * law.pdf(t), 0.5, 1, epsabs=1e-12)[0]
+
+    one, two = expected(1), expected(2)
+    mean, second = np.zeros(x.shape[1]), np.zeros((x.shape[1],) * 2)
+    for j in range(len(x)):
+        mean += (one * x[i] + (1 - one) * x[j]) / len(x)
+        own, both = np.outer(x[i], x[i]), np.outer(x[i], x[j])
+        second += two * own + (one - two) * (both + both.T) + (1 - 2 * one + two) * np.outer(x[j], x[j])
+    return mean, second / len(x) - np.outer(mean, mean)
+
+
+@pytest.mark.parametrize("alpha", [0.4, 1.0, 8.0])
+def test_images_and_labels_have_mixups_first_and_second_moments_jointly(alpha: float) -> None:
+    x = torch.randn(BATCH, 2, generator=seeded(3))
+    y = torch.tensor([0, 1, 2, 1])
+    joint = torch.cat([x, torch.eye(CLASSES)[y]], 1).double().numpy()  # [B, 2 + C]: δ, ε and both together
+    plan = Mixer("perturbed", alpha, 40_000).plan(x, y, generator=seeded())
+    drawn = plan.weights.double().numpy() @ joint
+    for i in range(BATCH):
+        mean, covariance = mixups_moments(alpha, joint, i)
+        # standard errors of a mean and of Gaussian covariances; 6 of them for 4 * 5 * (1 + 5) numbers
+        variance = np.diag(covariance)
+        reach = 6 / math.sqrt(plan.k)
+        assert np.all(np.abs(drawn[:, i].mean(0) - mean) <= reach * np.sqrt(variance) + 1e-6)
+        errors = reach * np.sqrt(np.outer(variance, variance) + covariance**2) + 1e-6
+        assert np.all(np.abs(np.cov(drawn[:, i].T) - covariance) <= errors)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 30.0])
+def test_the_transformation_alone_draws_toward_the_mean(alpha: float) -> None:
+    x, y = batch()
+    plan = Mixer("perturbed", alpha, 2, perturb=False).plan(x, y)
+    theta = integrate.quad(lambda t: 2 * t * stats.beta(alpha, alpha).pdf(t), 0.5, 1)[0]
+    middle, hot = x.mean(0), torch.eye(CLASSES).double()[y]
+    expected = (middle + theta * (x - middle)).repeat(2, 1, 1, 1)
+    torch.testing.assert_close(plan.apply(x), expected, rtol=0, atol=1e-6)
+    targets = (hot.mean(0) + theta * (hot - hot.mean(0))).repeat(2, 1)
+    torch.testing.assert_close(plan.targets(y, CLASSES).double(), targets, rtol=0, atol=1e-6)
+    torch.testing.assert_close(plan.lam, torch.full((2, BATCH), theta).float())
+
+
+def test_the_perturbation_alone_is_the_same_about_the_images_themselves() -> None:
+    x, y = batch()
+    parts = [Mixer("perturbed", 1, 3, **own).plan(x, y, generator=seeded(4)).weights.double() for own in SETTINGS]
+    both, transformed, perturbed = parts
+    torch.testing.assert_close(perturbed - torch.eye(BATCH).double(), both - transformed, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_rows_of_weights_sum_to_one_and_lambda_is_held_to_its_range(settings: dict[str, bool]) -> None:
+    x = torch.rand(50, 2)
+    plan = Mixer("perturbed", 1, 6, **settings).plan(x, generator=seeded())
+    torch.testing.assert_close(plan.weights.sum(-1), torch.ones(6, 50), rtol=0, atol=1e-5)
+    assert torch.all((plan.lam >= 0) & (plan.lam <= 1))
+    assert (plan.weights.min() < 0) == settings.get("perturb", True)
+
+
+def test_a_shared_lambda_leaves_each_image_noise_of_its_own() -> None:
+    x = torch.rand(200, 3)
+    plan = Mixer("perturbed", 1, 2, shared_lam=True).plan(x, generator=seeded())
+    assert torch.equal(plan.lam, plan.lam[:, :1].expand(2, 200))
+    own = plan.weights.double() - plan.lam[..., None].double() * (torch.eye(200) - 1 / 200).double() - 1 / 200
+    noise = own.flatten().numpy() * math.sqrt(200 / (1 / 48 + 1 / 16))  # γ² at α = 1 is 1/12
+    assert stats.kstest(noise, "norm").pvalue > 1e-6
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_and_gradient_are_those_of_the_sum_over_all_labels(smoothing: float) -> None:
+    x, y = batch()
+    model, plan = net(), Mixer("perturbed", 0.5, 2).plan(x, y, generator=seeded(5))
+    logits = model(torch.einsum("kij,jchw->kichw", plan.weights.double(), x).flatten(0, 1)).view(2, BATCH, CLASSES)
+    expected: Tensor = torch.zeros(())
+    for k, i, j, c in itertools.product(range(2), range(BATCH), range(BATCH), range(CLASSES)):
+        target = (1 - smoothing) * float(y[j] == c) + smoothing / CLASSES
+        expected = expected - plan.weights[k, i, j].double() * target * logits[k, i].log_softmax(0)[c] / (2 * BATCH)
+    loss = mixed_loss(model, x, y, plan, label_smoothing=smoothing)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    for one, right in zip(*(torch.autograd.grad(z, list(model.parameters())) for z in (loss, expected)), strict=True):
+        torch.testing.assert_close(one, right, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("normalize", [None, (0.4, 0.2)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16, torch.float64])
+def test_weights_apply_to_any_type_and_layout(layout: torch.memory_format, normalize, dtype: torch.dtype) -> None:
+    x, y = batch()
+    x = (x * 255 if dtype == torch.uint8 else x).to(dtype).contiguous(memory_format=layout)
+    plan = Mixer("perturbed", 1, 2).plan(x, y, generator=seeded())
+    mixed = plan.apply(x, normalize=normalize)
+    source = x.double() if normalize is None else (x.double() / (255 if dtype == torch.uint8 else 1) - 0.4) / 0.2
+    expected = torch.einsum("kij,jchw->kichw", plan.weights.double(), source).flatten(0, 1)
+    if normalize is None and dtype == torch.uint8:
+        torch.testing.assert_close(mixed.double(), expected.round().clamp(0, 255), rtol=0, atol=1)
+        assert mixed.dtype == torch.uint8
+    else:
+        tolerance = 0.02 if dtype == torch.bfloat16 else 1e-5
+        torch.testing.assert_close(mixed.double(), expected, rtol=tolerance, atol=tolerance)
+    assert mixed.is_contiguous(memory_format=layout)
+    assert torch.equal(plan.apply(x, normalize=normalize, out=torch.empty_like(mixed)), mixed)
+
+
+def test_weights_are_applied_in_full_precision_under_autocast() -> None:
+    x = torch.rand(64, 3, 4, 4, generator=seeded())
+    plan = Mixer("perturbed").plan(x, generator=seeded())
+    plain = plan.apply(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(plan.apply(x), plain)
+
+
+def test_gradients_flow_back_to_every_image() -> None:
+    x, y = batch()
+    plan = Mixer("perturbed", 1, 2).plan(x, y, generator=seeded())
+    assert torch.autograd.gradcheck(plan.apply, (x[:, :, :2, :2].clone().requires_grad_(),))
+    plan.apply(x.requires_grad_())[:, 0].sum().backward()
+    expected = plan.weights.double().sum((0, 1)).view(BATCH, 1, 1).expand(-1, 8, 8)
+    torch.testing.assert_close(x.grad[:, 0], expected)
+
+
+def test_ordered_moves_the_weights_along() -> None:
+    x, y = batch()
+    free = Mixer("perturbed", 1, 5).plan(x, y, generator=seeded())
+    plan = free.ordered()
+    for k, i in itertools.product(range(5), range(BATCH)):
+        (before,) = (free.lam[:, i] == plan.lam[k, i]).nonzero()
+        assert torch.equal(plan.weights[k, i], free.weights[before[0], i])
+
+
+def test_labels_of_the_whole_batch_are_no_two() -> None:
+    x, y = batch()
+    plan = Mixer("perturbed").plan(x, y)
+    message = (
+        "labels must be two for each mix, got MixPlan('perturbed', k=1, batch=4), which mixes those of the whole "
+        "batch: use plan.targets(y, num_classes), or mx.mixed_loss(model, x, y, plan)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        plan.labels(y)
+
+
+def test_wrong_settings_are_named() -> None:
+    with pytest.raises(TypeError, match=r"^transform must be True or False, got 1$"):
+        Mixer("perturbed", transform=1)
+    with pytest.raises(TypeError, match=r"^perturb must be True or False, got None$"):
+        Mixer("perturbed", perturb=None)
+    message = 'transform and perturb must not both be False (for no mixing use Mixer("none"))'
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Mixer("perturbed", transform=False, perturb=False)
+
+
+ALONE = "weights must be given without boxes, masks, moves, noise and decoupled, got"
+
+
+def plan_with(weights: object, **more: object) -> MixPlan:
+    ones = torch.ones(1, 2)
+    return MixPlan("perturbed", torch.tensor([1, 0]), ones, ones, weights=weights, **more)
+
+
+@pytest.mark.parametrize(
+    ("weights", "more", "error", "message"),
+    [
+        (3, {}, TypeError, "weights must be a float32 tensor of shape [1, 2, 2], got 3"),
+        (
+            torch.ones(1, 2, 3),
+            {},
+            ValueError,
+            "weights must be a float32 tensor of shape [1, 2, 2], got a float32 tensor of shape [1, 2, 3]",
+        ),
+        (
+            torch.ones(1, 2, 2).double(),
+            {},
+            ValueError,
+            "weights must be a float32 tensor of shape [1, 2, 2], got a float64 tensor of shape [1, 2, 2]",
+        ),
+        (torch.full((1, 2, 2), torch.nan), {}, ValueError, "weights must hold finite numbers, got NaN or infinity"),
+        (
+            torch.ones(1, 2, 2),
+            {"mask": torch.ones(1, 2, 1, 1)},
+            ValueError,
+            f"{ALONE} MixPlan('perturbed', k=1, batch=2)",
+        ),
+    ],
+)
+def test_a_plan_with_wrong_weights_says_so(weights: object, more: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        plan_with(weights, **more)
+    assert str(caught.value) == message
+
+
+def test_a_model_that_gives_no_table_of_logits_is_refused() -> None:
+    x, y = batch()
+    plan = Mixer("perturbed").plan(x, y)
+    with pytest.raises(ValueError, match=r"^logits must be .*, got a float64 tensor of shape \[4\]$"):
+        mixed_loss(Sums(), x, y, plan)
+    with pytest.raises(ValueError, match=r"^label_smoothing must be a number from 0 to 1, got 2$"):
+        target_cross_entropy(torch.zeros(2, 3), torch.zeros(2, 3), 2)
+
+
+class Sums(nn.Module):
+    """One number for each image, where logits should be."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((1, 2, 3))
+
+
+@pytest.mark.parametrize("mixer", [Mixer(name) for name in ("regmixup", "inputonly", "mit", "perturbed")])
+def test_resnet8_trains_by_the_further_variants(mixer: Mixer) -> None:
+    data = mx.load("shapes", train_size=64, test_size=20)
+    (record,) = mx.fit(mx.models.resnet8(len(data.classes)), data, mixer, epochs=1, batch_size=32)
+    assert math.isfinite(record.train_loss)
+    assert math.isfinite(record.test_nll)

@@ -1,0 +1,372 @@
+"""Puzzle Mix as a variant: its plan is what its parts say, in every unit of x; its options; wrong settings."""
+
+import itertools
+import re
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from puzzles import energy as weigh
+from puzzles import least, swap
+from torch import Tensor, nn
+
+import mixlab as mx
+from mixlab import Mixer, MixPlan
+from mixlab.mixing.saliency import saliency
+from mixlab.mixing.variants.puzzle.energy import block_saliency, energy, seams
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@cache
+def shapes(count: int = 8) -> tuple[Tensor, Tensor]:
+    """uint8 images with something to see, and their labels."""
+    split = mx.load("shapes", train_size=60, test_size=10).train
+    return split.images[:count], split.labels[:count]
+
+
+def net() -> nn.Module:
+    return mx.models.quick(10, seed=1)
+
+
+def plan(x: Tensor, y: Tensor, *, seed: int = 0, k: int = 1, normalize=(MEAN, STD), model=None, **settings):
+    mixer = Mixer("puzzle", k=k, **settings)
+    return mixer.plan(x, y, model=model or net(), normalize=normalize, generator=seeded(seed))
+
+
+def problems_of(drawn: MixPlan, x: Tensor, own: Tensor, levels: int) -> list:
+    """Each mask of a plan as (the problem it solves, its labels), for images whose blocks have the saliency `own`."""
+    blocks = own.shape[-1]
+    seam = seams(x.double() / 255, drawn.partner, blocks, min(4, 32 // blocks))
+    settings = {"levels": levels, "beta": 1.2, "gamma": 0.5, "eta": 0.2}
+    parts = [part.numpy() for part in energy(own, own[drawn.partner], seam, drawn.nominal.double(), **settings)]
+    labels = (drawn.mask * (levels - 1)).round().long().flatten(0, 1).numpy()
+    return list(zip(zip(*parts, strict=True), labels, strict=True))
+
+
+MASKS = pytest.mark.parametrize(("blocks", "levels"), [(2, 2), (4, 3), (8, 3), (8, 4)])
+
+
+@cache
+def solved(blocks: int, levels: int) -> list:
+    x, y = shapes(20)
+    drawn = plan(x, y, k=3, blocks=blocks, levels=levels)
+    own = block_saliency(saliency(net(), x, y, normalize=(MEAN, STD)).double(), blocks)
+    return problems_of(drawn, x, own, levels)
+
+
+@MASKS
+def test_masks_have_the_least_energy_for_real_saliency(blocks: int, levels: int) -> None:
+    for problem, found in solved(blocks, levels)[:5]:
+        assert weigh(*problem, found) == pytest.approx(least(*problem), abs=2e-6)
+
+
+@MASKS
+def test_the_energy_of_masks_is_never_above_that_of_gco(blocks: int, levels: int) -> None:
+    for problem, found in solved(blocks, levels):
+        assert weigh(*problem, found) <= weigh(*problem, swap(*problem)) + 1e-6
+
+
+def test_lam_is_the_mean_of_each_mask_and_nominal_what_was_drawn() -> None:
+    x, y = shapes()
+    drawn = plan(x, y, k=3)
+    assert torch.equal(drawn.lam, drawn.mask.mean((2, 3)))
+    assert drawn.nominal.shape == (3, 8)
+    assert len(drawn.nominal.unique()) == 24
+    shared = Mixer("puzzle", k=3, shared_lam=True).plan(x, y, model=net(), normalize=(MEAN, STD), generator=seeded())
+    assert len(shared.nominal.unique()) == 3
+
+
+def test_the_mean_of_the_masks_follows_the_lambdas() -> None:
+    x, y = shapes(60)
+    drawn = plan(x, y, k=5, blocks=8, eta=1.0)
+    both = torch.stack([drawn.lam.flatten(), drawn.nominal.flatten()])
+    assert float(torch.corrcoef(both)[0, 1]) > 0.9
+
+
+def test_blocks_are_drawn_for_each_batch() -> None:
+    x, y = shapes(4)
+    sides = {plan(x, y, seed=seed).mask.shape[-1] for seed in range(30)}
+    assert sides == {2, 4, 8, 16}
+    assert plan(x, y, blocks=4).mask.shape == (1, 4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "size", "places"),
+    [(2, 4, 64), (4, 4, 64), (8, 4, 64), (16, 4, 256), (4, None, 16), (2, 8, 16), (4, 32, 16)],
+)
+def test_blocks_move_on_the_mask_or_on_a_finer_grid(blocks: int, size: int | None, places: int) -> None:
+    x, y = shapes(6)
+    drawn = plan(x, y, k=2, blocks=blocks, transport_size=size, transport_cost=0.05)
+    assert drawn.moves.shape == (2, 2, 6, places)
+    assert torch.equal(drawn.moves.sort(-1).values, torch.arange(places).expand(2, 2, 6, -1))
+    if blocks < 16:
+        assert not torch.equal(drawn.moves, torch.arange(places).expand_as(drawn.moves))
+    assert plan(x, y, blocks=blocks, transport=False).moves is None
+
+
+def test_moving_shows_more_of_what_is_salient() -> None:
+    x, y = shapes(40)
+    drawn = plan(x, y, k=2, blocks=4, transport_cost=0.1)
+    value = block_saliency(saliency(net(), x, y, normalize=(MEAN, STD)), 8).flatten(1)
+    share = drawn.mask.repeat_interleave(2, 2).repeat_interleave(2, 3).flatten(2)
+    for side, (weight, at_home) in enumerate(((share, value), (1 - share, value[drawn.partner]))):
+        own = at_home.expand(2, -1, -1)
+        moved = own.gather(2, drawn.moves[side])
+        assert float((weight * moved).sum()) > float((weight * own).sum())
+
+
+def test_the_mix_is_mask_by_mask_what_the_plan_says() -> None:
+    x, y = shapes(5)
+    drawn = plan(x, y, k=2, blocks=4)
+    mixed = drawn.apply(x, normalize=(MEAN, STD)).view(2, 5, 3, 32, 32)
+    seen = (x.double() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    for k, i, row, column in itertools.product(range(2), range(5), range(8), range(8)):
+        parts = []
+        for side, image in enumerate((seen[i], seen[drawn.partner[i]])):
+            block = int(drawn.moves[side, k, i, 8 * row + column])
+            top, left = 4 * (block // 8), 4 * (block % 8)
+            parts.append(image[:, top : top + 4, left : left + 4])
+        m = float(drawn.mask[k, i, row // 2, column // 2])
+        here = mixed[k, i, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].double()
+        assert torch.allclose(here, m * parts[0] + (1 - m) * parts[1], atol=1e-5)
+
+
+def test_the_same_images_in_other_units_make_the_same_plan() -> None:
+    x, y = shapes()
+    mean, std = (torch.tensor(part).view(3, 1, 1) for part in (MEAN, STD))
+    forms = {
+        "uint8": (x, (MEAN, STD), {}),
+        "0 to 1": (x.float() / 255, (MEAN, STD), {}),
+        "normalized": ((x.float() / 255 - mean) / std, None, {"std": STD}),
+    }
+    plans = [
+        plan(images, y, k=2, blocks=8, normalize=normalize, **settings)
+        for images, normalize, settings in forms.values()
+    ]
+    for other in plans[1:]:
+        assert torch.equal(other.mask, plans[0].mask)
+        assert torch.equal(other.moves, plans[0].moves)
+
+
+def test_one_saliency_pass_serves_all_k_masks() -> None:
+    x, y = shapes()
+    model, passes = net(), []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    plan(x, y, k=5, model=model)
+    assert len(passes) == 1
+
+
+def test_ordered_sorts_masks_and_moves_with_lambdas() -> None:
+    x, y = shapes()
+    drawn = plan(x, y, k=4, blocks=4, ordered=True)
+    assert bool((drawn.lam.diff(dim=0) <= 0).all())
+    assert torch.equal(drawn.lam, drawn.mask.mean((2, 3)))
+
+
+def test_a_plan_is_drawn_again_from_the_same_seed_and_leaves_the_model_alone() -> None:
+    x, y = shapes()
+    model = net().train()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    first, second = (plan(x, y, model=model, adversarial=1.0, blocks=4) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    assert model.training
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert all(part.grad is None for part in model.parameters())
+
+
+def test_clean_loss_is_for_the_caller_to_add() -> None:
+    x, y = shapes()
+    model = net().train()
+    before = model.stage1[2].running_mean.clone()
+    drawn = plan(x, y, model=model, clean=0.5, blocks=4)
+    logits = net().train()((x.float() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
+    assert float(drawn.clean_loss.detach()) == pytest.approx(
+        0.5 * nn.functional.cross_entropy(logits, y).item(), rel=1e-5
+    )
+    assert not torch.equal(model.stage1[2].running_mean, before)
+    drawn.clean_loss.backward()
+    assert all(part.grad is not None for part in model.parameters() if part.requires_grad)
+    assert plan(x, y, blocks=4).clean_loss is None
+
+
+@pytest.mark.parametrize("form", ["uint8", "float"])
+def test_adversarial_noise_is_a_clipped_step_along_the_gradient_in_units_of_x(form: str) -> None:
+    x, y = shapes(30)
+    unit = 255.0 if form == "uint8" else 1.0
+    x = x if form == "uint8" else x.float() / 255
+    # Of two classes and a linear model, the gradient's sign is that of a difference of weights, wherever it is taken.
+    torch.manual_seed(0)
+    model, y = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)), y % 2
+    drawn = plan(x, y, model=model, adversarial=1.0, epsilon=8 / 255, blocks=4)
+    assert torch.equal(drawn.noise[0], drawn.noise[1])
+    noise, pixels = drawn.noise[0].double() / unit, x.double() / unit
+    assert float(noise.abs().max()) <= 8 / 255 + 1e-6
+    assert float((pixels + noise).min()) >= -1e-6
+    assert float((pixels + noise).max()) <= 1 + 1e-6
+    # A start s in ±8 and a step of 10 along the sign, clipped to 8: from 2 to 8 along it, and 8 in 10 of 16 cases.
+    free = (pixels > 0.1) & (pixels < 0.9)
+    sign = (model[1].weight.detach()[1 - y] - model[1].weight.detach()[y]).sign().view(x.shape)
+    along = (noise * sign)[free] / noise[free].abs().max()  # in units of 8 U(0, 1)
+    assert float(along.min()) == pytest.approx(0.25, abs=0.01)
+    assert float((along > 0.999).double().mean()) == pytest.approx(10 / 16, abs=0.01)
+    plain = replace(drawn, noise=None)
+    assert not torch.equal(drawn.apply(x), plain.apply(x))
+    other = x.float() / 255 if form == "uint8" else (255 * x).to(torch.uint8)  # in other units than the noise
+    for there in (drawn, mx.MixPlan.from_json(drawn.to_json())):
+        assert torch.equal(there.apply(other), plain.apply(other))
+        assert torch.equal(there.apply(x), drawn.apply(x))
+
+
+def test_each_side_gets_noise_by_chance_and_normalized_images_in_their_units() -> None:
+    x, y = shapes(4)
+    sides = [plan(x, y, adversarial=0.5, blocks=2, seed=seed).noise for seed in range(24)]
+    kinds = {"none" if noise is None else tuple((noise != 0).flatten(1).any(1).tolist()) for noise in sides}
+    assert kinds == {"none", (True, False), (False, True), (True, True)}
+    seen = (x.float() / 255 - 0.5) / 0.25
+    noise = plan(seen, y, adversarial=1.0, epsilon=0.1, std=0.25, blocks=2, normalize=None).noise
+    assert 0 < float(noise.abs().max()) <= 0.1 / 0.25 + 1e-6
+    assert plan(x, y, adversarial=0.0).noise is None
+
+
+def test_images_without_any_gradient_are_mixed_all_the_same() -> None:
+    x, y = shapes()
+    model = net()
+    nn.init.zeros_(model.head.weight)
+    drawn = plan(x, y, k=3, model=model, blocks=4, transport_cost=0.0)
+    uniform = torch.full((len(x), 4, 4), 1 / 16, dtype=torch.float64)
+    for problem, found in problems_of(drawn, x, uniform, 3)[:8]:
+        assert weigh(*problem, found) == pytest.approx(least(*problem), abs=2e-6)
+    shown = drawn.mask.unique().tolist()
+    assert len(shown) > 1  # λ and the seams still decide
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("adversarial", [0.0, 1.0])
+def test_a_model_and_images_of_another_float_type(dtype: torch.dtype, adversarial: float) -> None:
+    x, y = shapes()
+    x = (x.float() / 255).to(dtype)
+    drawn = plan(x, y, model=net().to(dtype), adversarial=adversarial, blocks=4, normalize=None)
+    assert drawn.mask.dtype == torch.float32
+    assert drawn.apply(x).dtype == dtype
+
+
+def test_wider_images_and_other_blocks() -> None:
+    x = torch.randint(0, 256, (3, 3, 48, 48), dtype=torch.uint8, generator=seeded())
+    drawn = plan(x, torch.arange(3), blocks=[3, 6, 12])
+    assert drawn.mask.shape[-1] in (3, 6, 12)
+    assert drawn.apply(x).shape == (3, 3, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("side", "grids"),
+    [(28, {2: 14, 4: 4}), (32, {2: 8, 4: 8, 8: 8, 16: 16}), (20, {2: 10, 4: 4}), (8, {2: 2, 4: 4, 8: 8}), (2, {2: 2})],
+)
+def test_the_defaults_take_what_fits_the_images(side: int, grids: dict) -> None:
+    x = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=seeded())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 4))
+    drawn = [plan(x, torch.arange(4), model=model, seed=seed) for seed in range(24)]
+    assert {one.mask.shape[-1]: round(one.moves.shape[-1] ** 0.5) for one in drawn} == grids
+    assert drawn[0].apply(x).shape == x.shape
+
+
+@pytest.mark.parametrize(("side", "blocks", "size"), [(28, 2, 2), (28, 4, 1), (32, 4, 4), (32, 16, 2), (36, 6, 3)])
+def test_seams_are_measured_in_what_divides_a_block(
+    side: int, blocks: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def watched(*args):
+        sizes.append(args[-1])
+        return seams(*args)
+
+    monkeypatch.setattr("mixlab.mixing.variants.puzzle.puzzle_mix.seams", watched)
+    x = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=seeded())
+    plan(x, torch.arange(4), model=nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 4)), blocks=blocks)
+    assert sizes == [size]
+
+
+X, Y = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4)
+SQUARE = "x must be square images of at least 2 by 2 pixels for 'puzzle', got "
+LARGER = "{} must divide the side of a block that is larger, here {} pixels ({} would fit), got "
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"blocks": 1}, "blocks must be an integer of at least 2, got 1"),
+        ({"blocks": ()}, "blocks must be an integer of at least 2, or several of them, got ()"),
+        ({"blocks": (4, 2.5)}, "blocks must be an integer of at least 2, got 2.5"),
+        ({"blocks": ""}, "blocks must be an integer of at least 2, or several of them, got ''"),
+        ({"blocks": b"\x04"}, "blocks must be an integer of at least 2, or several of them, got b'\\x04'"),
+        ({"blocks": "four"}, "blocks must be an integer of at least 2, or several of them, got 'four'"),
+        ({"blocks": ("four", 2)}, "blocks must be an integer of at least 2, got 'four'"),
+        ({"blocks": {4, 8}}, "blocks must be an integer of at least 2, got {8, 4}"),
+        ({"levels": 5}, "levels must be an integer from 2 to 4, got 5"),
+        ({"beta": -1}, "beta must be a number from 0 to 1e+06, got -1"),
+        ({"gamma": "much"}, "gamma must be a number from 0 to 1e+06, got 'much'"),
+        ({"eta": float("nan")}, "eta must be a number from 0 to 1e+06, got nan"),
+        ({"neighbor_size": 0}, "neighbor_size must be an integer of at least 1, got 0"),
+        ({"transport": 1}, "transport must be True or False, got 1"),
+        ({"transport_cost": -0.1}, "transport_cost must be a number from 0 to 1e+06, got -0.1"),
+        ({"transport_size": 0}, "transport_size must be an integer of at least 1, got 0"),
+        ({"clean": -1}, "clean must be a number from 0 to 1e+06, got -1"),
+        ({"adversarial": 2}, "adversarial must be a number from 0 to 1, got 2"),
+        ({"epsilon": 8}, "epsilon must be a number from 0 to 1, got 8"),
+        ({"std": 0}, "std must be a number from 1e-06 to 1e+06, got 0"),
+        ({"std": (1, "x")}, "std must be a number from 1e-06 to 1e+06, got 'x'"),
+    ],
+)
+def test_wrong_settings(settings: dict, message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        Mixer("puzzle", **settings)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("x", "settings", "message"),
+    [
+        (X[:, :, 1:], {}, SQUARE + "a uint8 tensor of shape [4, 3, 31, 32]"),
+        (X[:, :, :1, :1], {}, SQUARE + "a uint8 tensor of shape [4, 3, 1, 1]"),
+        (
+            X,
+            {"blocks": (4, 5)},
+            "blocks must divide the side of the images, 32 pixels (2, 4, 8, 16 or 32 would fit), got 5",
+        ),
+        (X[:, :, :31, :31], {}, "blocks must divide the side of the images, 31 pixels (31 would fit), got 2"),
+        (
+            X[:, :, :28, :28],
+            {"blocks": (4, 8)},
+            "blocks must divide the side of the images, 28 pixels (2, 4, 7, 14 or 28 would fit), got 8",
+        ),
+        (
+            X[:, :, :28, :28],
+            {"blocks": 2, "neighbor_size": 3},
+            LARGER.format("neighbor_size", 14, "1, 2, 7 or 14") + "3 for 2 by 2 blocks",
+        ),
+        (
+            X[:, :, :28, :28],
+            {"transport_size": 2},
+            LARGER.format("transport_size", 7, "1 or 7") + "2 for 4 by 4 blocks",
+        ),
+        (X, {"std": (1, 2)}, "std must be one number for each of the 3 channels, got (1.0, 2.0)"),
+    ],
+)
+def test_images_that_do_not_fit(x: Tensor, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        plan(x, Y, **settings)
+
+
+def test_it_must_be_given_a_model_labels_and_gradients() -> None:
+    mixer = Mixer("puzzle")
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module .* as in mixer\(x, y, model=model\)"):
+        mixer.plan(X, Y)
+    with pytest.raises(TypeError, match="y must be given for 'puzzle'"):
+        mixer.plan(X, model=net())
+    with torch.no_grad(), pytest.raises(RuntimeError, match="saliency needs gradients"):
+        mixer.plan(X, Y, model=net(), normalize=(MEAN, STD))

@@ -1,0 +1,207 @@
+"""Recipes: their settings against the scripts they come from, in those scripts' own terms, and a few steps of each."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import mixlab as mx
+from mixlab.data.load import Dataset
+from mixlab.runs import recipes
+from mixlab.runs.recipes import RECIPES, Recipe, quick, speedrun, standard
+from mixlab.training.schedules import at_step
+from mixlab.training.sgd import Descent, normalization_biases
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return mx.load("shapes", 64, test_size=20)
+
+
+def small(recipe: Recipe, **changed: object) -> Recipe:
+    """The recipe at a cost that a test can bear."""
+    return replace(recipe, settings=recipe.settings | {"epochs": 1, "batch_size": 32, "dtype": torch.float32} | changed)
+
+
+def test_each_has_a_line() -> None:
+    assert list(RECIPES) == ["quick", "speedrun", "standard"]
+    for name, about in RECIPES.items():
+        recipe = getattr(recipes, name)()
+        assert (recipe.name, recipe.about) == (name, about)
+        assert recipe.model in mx.models.MODELS
+        assert len(about) < 120
+
+
+def test_quick_is_what_fit_does_by_itself(data: Dataset) -> None:
+    own = mx.fit(mx.models.quick(10, seed=3), data, mx.Mixer("mixup"), epochs=1, seed=3, device="cpu")
+    recipe = quick(epochs=1).fit(data, mx.Mixer("mixup"), seed=3, device="cpu")
+    assert recipe.settings == own.settings
+    assert [record.test_nll for record in recipe] == [record.test_nll for record in own]
+
+
+def test_speedruns_descent_is_airbenchs() -> None:
+    """In its own terms: summed losses, rates per 1,024 examples that do not grow with momentum, decay that is decoupled
+    from the rate; 5 steps in float64."""
+    batch, momentum, peak, decay, faster = 1024, 0.85, 11.5, 0.0153, 64
+    kilostep = 1024 * (1 + 1 / (1 - momentum))
+    rate, shrink = peak / kilostep, decay * batch / kilostep
+
+    def net() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 10)).double()
+
+    with torch.random.fork_rng(devices=[]):
+        ours, theirs = net(), net()
+    settings = speedrun().settings
+    names = ("momentum", "weight_decay", "decay_biases", "bias_rate")
+    descent = Descent(ours.parameters(), biases=normalization_biases(ours), **{name: settings[name] for name in names})
+    rest = [parameter for name, parameter in theirs.named_parameters() if name != "1.bias"]
+    sgd = torch.optim.SGD(
+        [
+            {"params": [theirs[1].bias], "lr": rate * faster, "weight_decay": shrink / (rate * faster)},  # type: ignore[index]
+            {"params": rest, "lr": rate, "weight_decay": shrink / rate},
+        ],
+        momentum=momentum,
+        nesterov=True,
+    )
+    for step in range(5):
+        generator = torch.Generator().manual_seed(step)
+        x = torch.randn(batch, 3, 4, 4, generator=generator, dtype=torch.float64)
+        y = torch.randint(0, 10, (batch,), generator=generator)
+        descent.zero_grad()
+        functional.cross_entropy(ours(x), y, label_smoothing=settings["label_smoothing"]).backward()
+        descent.learning_rate = settings["learning_rate"]
+        descent.step()
+        sgd.zero_grad()
+        functional.cross_entropy(theirs(x), y, label_smoothing=0.2, reduction="sum").backward()
+        sgd.step()
+    assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert math.isclose(settings["learning_rate"], 1.5)
+
+
+def test_speedruns_schedule_is_airbenchs_to_a_step() -> None:
+    """0.2 up to 1 at 23% of the steps, then down to 0.07: within what one step of 480 changes."""
+    steps, schedule = 480, speedrun().settings["schedule"]
+    for step in range(steps):
+        peak = int(0.23 * steps)
+        wanted = 0.2 + 0.8 * step / peak if step < peak else 1 - 0.93 * (step - peak) / (steps - peak)
+        assert abs(at_step(schedule, step, steps) - wanted) < 0.8 / peak
+
+
+def test_speedrun_is_made_of_airbenchs_parts(data: Dataset) -> None:
+    trainer = small(speedrun(), epochs=4).fit(data, seed=2, device="cpu")
+    settings = trainer.settings
+    wanted = {"freeze": {"whiten.bias": 3}, "lookahead": True, "flip": "alternating", "pad": 2, "border": "mirror"}
+    assert {name: settings[name] for name in wanted} == wanted
+    assert (settings["views"], settings["nesterov"], settings["label_smoothing"]) == (6, True, 0.2)
+    assert (speedrun().settings["epochs"], speedrun().settings["batch_size"]) == (10, 1024)
+    assert sum(p.numel() for p in trainer.model.parameters()) == 1_972_792
+    assert [len(group.parameters) for group in trainer.optimizer.groups] == [7, 1, 6]
+    assert trainer.optimizer.groups[2].rate == 64
+
+
+def test_speedruns_network_whitens_the_data_it_is_for(data: Dataset) -> None:
+    one, same, other = (speedrun().build(data, seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.head.weight, other.head.weight)
+    filters = one.get_parameter("whiten.weight")
+    assert torch.equal(filters, other.get_parameter("whiten.weight"))
+    assert not torch.equal(filters, mx.models.airbench(10).get_parameter("whiten.weight"))
+    mean, std = (torch.tensor(part)[:, None, None] for part in data.normalization)
+    images = (data.train.images / 255 - mean) / std
+    assert torch.allclose(filters, mx.models.airbench(10, images=images).get_parameter("whiten.weight"), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "shares"),
+    [
+        ("resnet18", 100, [(1 + math.cos(math.pi * progress)) / 2 for progress in (0.25, 0.5, 0.9)]),
+        ("preact_resnet18", 128, [1, 0.1, 0.01]),
+    ],
+)
+def test_standard_is_the_papers(model: str, batch: int, shares: list[float]) -> None:
+    recipe = standard(model)
+    settings = dict(recipe.settings)
+    schedule = settings.pop("schedule")
+    assert [schedule(progress) for progress in (0.25, 0.5, 0.9)] == pytest.approx(shares)
+    assert settings == {
+        "epochs": 200,
+        "batch_size": batch,
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 1e-4,
+        "decay_biases": True,
+        "pad": 4,
+        "border": "black",
+    }
+    assert recipe.model == model
+    assert standard(model, epochs=3).settings["epochs"] == 3
+
+
+@pytest.mark.parametrize("recipe", [quick(), speedrun(), standard()], ids=lambda recipe: recipe.name)
+def test_each_trains_with_a_mixer(recipe: Recipe) -> None:
+    tiny = mx.load("shapes", 10, test_size=10)
+    (record,) = small(recipe, batch_size=10).fit(tiny, mx.Mixer("cutmix", k=2), device="cpu")
+    assert math.isfinite(record.train_loss)
+    assert record.step == 1
+
+
+def test_run_stores_what_fit_trains(data: Dataset, tmp_path: Path) -> None:
+    recipe = small(quick())
+    fitted = [record.test_nll for record in recipe.fit(data, mx.Mixer("mixup"), seed=1, device="cpu")]
+    first = recipe.run(data, mx.Mixer("mixup"), seed=1, device="cpu", root=tmp_path, progress=False)
+    again = recipe.run(data, mx.Mixer("mixup"), seed=1, device="cpu", root=tmp_path, progress=False)
+    assert [record.test_nll for record in first.history] == fitted
+    assert again.id == first.id
+    assert len(mx.runs(tmp_path)) == 1
+
+
+def test_a_stored_run_builds_its_model_whoever_trained_it(data: Dataset, tmp_path: Path) -> None:
+    first = small(quick()).run(data, seed=1, device="cpu", root=tmp_path, progress=False)
+    (listed,) = mx.runs(tmp_path)
+    assert listed.settings["model"] == first.settings["model"] == "quick"
+    weights = first.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in listed.model.state_dict().items())
+    settings = small(quick()).settings
+    model = mx.models.quick(10, seed=1)
+    mx.run(model, data, seed=1, device="cpu", root=tmp_path / "own", progress=False, **settings)
+    named = mx.run("quick", data, seed=1, device="cpu", root=tmp_path / "own", progress=False, **settings)
+    assert named.id == first.id
+    assert named.settings["model"] == "quick"
+
+
+def test_a_run_keeps_what_all_views_say(tmp_path: Path) -> None:
+    """The stored predictions are of all six views, as the accuracy in the history is."""
+    tiny = mx.load("shapes", 20, test_size=10)
+    recipe = small(speedrun(), batch_size=10)
+    run = recipe.run(tiny, device="cpu", root=tmp_path, progress=False)
+    trainer = recipe.fit(tiny, device="cpu")
+    for _ in trainer:
+        pass
+    assert torch.equal(run.predictions.logits, trainer.predictions().logits)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: standard("resnet20"),
+            "model must be one of 'resnet18', 'preact_resnet18', got 'resnet20'; did you mean 'resnet18'?",
+        ),
+        (lambda: standard(epochs=0), "epochs must be an integer of at least 1, got 0"),
+        (lambda: quick(epochs=2.5), "epochs must be an integer of at least 1, got 2.5"),  # type: ignore[arg-type]
+        (
+            lambda: speedrun().fit("cifar10"),  # type: ignore[arg-type]
+            "data must be a mixlab Dataset, as mx.load gives it, got 'cifar10'",
+        ),
+    ],
+)
+def test_wrong_input(call: object, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        call()  # type: ignore[operator]

@@ -1,0 +1,116 @@
+"""What tests of hidden mixing share: a small network, forwards written by hand, and comparisons."""
+
+import re
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mixlab import Mixer, MixPlan
+from mixlab.mixing.hidden import hidden_mixing
+
+BATCH = 4
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+UPDATE_BN = "compute them anew before evaluation, with torch.optim.swa_utils.update_bn"
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images(size: int = 8, seed: int = 1) -> Tensor:
+    return torch.randn(BATCH, 3, size, size, dtype=torch.float64, generator=seeded(seed))
+
+
+def draw(variant: str = "mixup", k: int = 1, size: int = 8, **settings) -> MixPlan:
+    return Mixer(variant, k=k, **settings).plan(torch.zeros(BATCH, 3, size, size), generator=seeded(2))
+
+
+def small() -> nn.Sequential:
+    """Two named stages with BatchNorm, and a read-out; float64. No weight's gradient is zero but for rounding."""
+    torch.manual_seed(0)
+    stages = {
+        "stage1": nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
+        "stage2": nn.Sequential(nn.Conv2d(4, 5, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU()),
+        "head": nn.Sequential(nn.Flatten(), nn.LazyLinear(6)),
+    }
+    model = nn.Sequential()
+    for name, stage in stages.items():
+        model.add_module(name, stage)
+    model(torch.zeros(2, 3, 8, 8))
+    return model.double()
+
+
+def by_hand(plan: MixPlan, h: Tensor) -> Tensor:
+    """[K * B, ...], an example at a time, λ and 1 − λ in h's own precision or the box scaled to h."""
+    mixes = []
+    for k in range(plan.k):
+        for i, j in enumerate(plan.partner.tolist()):
+            if plan.box is None:
+                lam = float(plan.lam[k, i])
+                mixes.append(lam * h[i] + (1 - lam) * h[j])
+                continue
+            scale = h.shape[-1] / plan.size[0]
+            top, left, bottom, right = (round(edge * scale) for edge in plan.box[k, i].tolist())
+            keep = torch.ones(h.shape[-2:], dtype=h.dtype)
+            keep[top:bottom, left:right] = 0
+            mixes.append(keep * h[i] + (1 - keep) * h[j])
+    return torch.stack(mixes)
+
+
+def gradients(model: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
+    """The logits, and the gradients of a loss that weighs each of them differently: of x and of every weight."""
+    x = x.clone().requires_grad_()
+    logits = forward(x)
+    weights = torch.randn(logits.shape, dtype=logits.dtype, generator=seeded(3))
+    wanted = [x, *(part for part in model.parameters() if part.requires_grad)]
+    return [logits.detach(), *torch.autograd.grad((logits.log_softmax(1) * weights).sum(), wanted)]
+
+
+def assert_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
+    assert len(ours) == len(theirs) > 3
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def whole(message: str) -> str:
+    return f"^{re.escape(message)}$"
+
+
+def hooked(model: nn.Module, layer: str, plan: MixPlan) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            with hidden_mixing(model, layer, plan):
+                return model(x)
+
+    return forward
+
+
+def small_by_hand(model, layer: str, plan: MixPlan, x: Tensor) -> Tensor:
+    x = by_hand(plan, x) if layer == "input" else x
+    for name, stage in model.named_children():
+        for place, part in stage.named_children():
+            x = part(x)
+            x = by_hand(plan, x) if layer == f"{name}.{place}" else x
+        x = by_hand(plan, x) if layer == name else x
+    return x
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules())
+
+
+LAYER = "layer must be 'input' or the name of a module of the model, got "
+NEVER = (
+    "was not called inside the block, so nothing was mixed: run one forward of the model there, not compiled or "
+    "scripted by an outer function, and choose a layer that it runs"
+)
+
+
+def warned(run: Callable[[], object]) -> list[warnings.WarningMessage]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run()
+    return caught

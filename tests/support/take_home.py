@@ -1,0 +1,79 @@
+"""What tests of other people's loops share: a network, data for it, what README.md shows, and messages."""
+
+import copy
+import re
+from collections import OrderedDict
+
+import torch
+from paths import ROOT
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import mixlab as mx
+
+CLASSES = 10
+SETTINGS = {"manifold": {"layers": ["input", "layer1"]}, "puzzle": {"blocks": 2, "clean": 1.0}}
+
+
+def network(channels=3, side=4):
+    torch.manual_seed(0)
+    flat = channels * side * side
+    layers = {"flat": nn.Flatten(), "layer1": nn.Linear(flat, 12), "act": nn.Tanh(), "layer2": nn.Linear(12, 12)}
+    return nn.Sequential(OrderedDict(layers, head=nn.Linear(12, CLASSES)))
+
+
+def images(count, side=4):
+    """Images of one value each, which their label gives back: what was mixed can be read off the result."""
+    y = torch.arange(count) % CLASSES
+    x = (y / CLASSES).view(-1, 1, 1, 1).expand(-1, 3, side, side)
+    return TensorDataset(x.contiguous(), y)
+
+
+def learnable(count=40):
+    """Ten patterns with noise, one of each class."""
+    draw = torch.Generator().manual_seed(1)
+    patterns = torch.randn(CLASSES, 3, 4, 4, generator=draw)
+    y = torch.arange(count) % CLASSES
+    return TensorDataset(patterns[y] + 0.1 * torch.randn(count, 3, 4, 4, generator=draw), y)
+
+
+def one_hot_mix(y_a, y_b, lam):
+    """Soft targets by the formula, in float64."""
+    a, b = F.one_hot(y_a, CLASSES).double(), F.one_hot(y_b, CLASSES).double()
+    return lam.double()[:, None] * a + (1 - lam.double())[:, None] * b
+
+
+def readme_blocks():
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Take it home\n")[1].split("\n## ")[0]
+    names = ("plain", "general", "loader", "torchvision", "lightning", "calibration", "runs", "huggingface")
+    return dict(zip(names, re.findall(r"```python\n(.*?)```", section, re.DOTALL), strict=True))
+
+
+BLOCKS = readme_blocks()
+
+
+def readme_names():
+    """What the blocks take for granted: a model, its data, and what the first block made."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(learnable(), batch_size=8, drop_last=True)
+    data = TensorDataset(*(part.repeat(7, *[1] * (part.ndim - 1)) for part in learnable().tensors))
+    return {
+        "mx": mx,
+        "mixer": mx.Mixer("mixup", alpha=0.4),
+        "model": model,
+        "optimizer": optimizer,
+        "loader": loader,
+        "data": data,
+        "before": copy.deepcopy(model.state_dict()),
+    }
+
+
+def exactly(message):
+    return f"^{re.escape(message)}$"
+
+
+LABELS = "must be a tensor of int64 class labels with shape [batch], got a float32 tensor of shape [4]"
+RANGE = "must hold class labels from 0 to 2, got labels from 0 to 3"
+ONE = "x must hold at least two examples to mix, got a batch of one; drop a short last batch"

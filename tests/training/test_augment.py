@@ -1,0 +1,148 @@
+"""Augmentation against a loop over images in plain Python."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mixlab.training.augment import VIEWS, alternated, crop_and_flip, cutout, views_of
+
+
+def numbered(batch: int = 40, height: int = 9, width: int = 7) -> torch.Tensor:
+    return torch.randint(
+        0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def test_every_result_is_a_crop_of_the_mirrored_image() -> None:
+    images, pad = numbered(), 2
+    before = images.clone()
+    result = crop_and_flip(images, pad, torch.Generator().manual_seed(5))
+    assert torch.equal(images, before)
+    assert result.shape == images.shape
+    assert result.dtype == torch.uint8
+    padded = functional.pad(images.float(), (pad,) * 4, mode="reflect").to(torch.uint8)
+    seen = set()
+    for i in range(len(images)):
+        found = [
+            (top, left, flipped)
+            for top in range(2 * pad + 1)
+            for left in range(2 * pad + 1)
+            for flipped in (False, True)
+            if torch.equal(_window(padded[i], top, left, flipped), result[i])
+        ]
+        assert len(found) == 1
+        seen.update(found)
+    assert {flipped for *_, flipped in seen} == {False, True}
+    assert len({(top, left) for top, left, _ in seen}) > 12  # of 25 shifts, 40 images
+
+
+def _window(padded: torch.Tensor, top: int, left: int, flipped: bool) -> torch.Tensor:
+    window = padded[:, top : top + 9, left : left + 7]
+    return window.flip(2) if flipped else window
+
+
+def test_shifts_are_uniform() -> None:
+    """A lone bright column moves by −1, 0 or 1, a third of the time each: chi-square, n = 6,000, p > 1e-4."""
+    from scipy.stats import chisquare
+
+    images = torch.zeros(6000, 1, 5, 5)
+    images[:, :, :, 2] = 1  # flipping leaves it where it is
+    result = crop_and_flip(images, 1, torch.Generator().manual_seed(0))
+    counts = torch.bincount(result[:, 0, 2].argmax(1), minlength=5)
+    assert counts[0] == counts[4] == 0
+    assert chisquare(counts[1:4].numpy()).pvalue > 1e-4
+
+
+def test_half_of_the_images_are_flipped() -> None:
+    """Within 4.5 standard errors of 6,000."""
+    images = torch.zeros(6000, 1, 2, 4)
+    images[..., 0] = 1
+    flipped = crop_and_flip(images, 0, torch.Generator().manual_seed(0))[:, 0, 0, 3]
+    assert abs(flipped.mean() - 0.5) < 4.5 * (0.25 / 6000) ** 0.5
+
+
+def test_the_generator_decides() -> None:
+    images = numbered()
+    one, two = (crop_and_flip(images, 3, torch.Generator().manual_seed(9)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, crop_and_flip(images, 3, torch.Generator().manual_seed(10)))
+
+
+def test_cutout_hides_one_clipped_square_with_the_mean() -> None:
+    images = numbered(batch=200, height=12, width=10)
+    before = images.clone()
+    result = cutout(images, 4, torch.Generator().manual_seed(2))
+    assert torch.equal(images, before)
+    sizes = set()
+    for image, cut in zip(images, result, strict=True):
+        gray = image.float().mean((1, 2)).to(torch.uint8)
+        hole = (cut == gray[:, None, None]).all(0)
+        changed = (cut != image).any(0)
+        assert bool((hole | ~changed).all())
+        rows, columns = changed.any(1).nonzero().flatten(), changed.any(0).nonzero().flatten()
+        height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+        assert height <= 4
+        assert width <= 4
+        sizes.add((height, width))
+    assert (4, 4) in sizes
+    assert len(sizes) > 3  # some are clipped at the border
+
+
+def test_named_images_are_flipped_and_the_rest_are_not() -> None:
+    images, flip = numbered(), torch.rand(40, generator=torch.Generator().manual_seed(3)) < 0.5
+    result = crop_and_flip(images, 0, torch.Generator().manual_seed(5), flip=flip)
+    for image, moved, flipped in zip(images, result, flip.tolist(), strict=True):
+        assert torch.equal(moved, image.flip(2) if flipped else image)
+
+
+def test_black_borders_are_those_of_a_padded_crop() -> None:
+    """Where mirrored borders take the same shift and flip of the mirrored image, black ones take those of zeros."""
+    images, pad = numbered() | 1, 2  # no black pixel of their own
+    mirror, black = (
+        crop_and_flip(images, pad, torch.Generator().manual_seed(5), border=border) for border in ("mirror", "black")
+    )
+    mirrored = functional.pad(images.float(), (pad,) * 4, mode="reflect").to(torch.uint8)
+    padded = functional.pad(images, (pad,) * 4)
+    for i in range(len(images)):
+        (window,) = [
+            (top, left, flipped)
+            for top in range(2 * pad + 1)
+            for left in range(2 * pad + 1)
+            for flipped in (False, True)
+            if torch.equal(_window(mirrored[i], top, left, flipped), mirror[i])
+        ]
+        assert torch.equal(_window(padded[i], *window), black[i])
+    assert bool((black == 0).any())
+
+
+def test_alternating_flips_show_both_sides_equally_often() -> None:
+    first = torch.rand(100, generator=torch.Generator().manual_seed(0)) < 0.5
+    before = first.clone()
+    times = sum(alternated(first, epoch).long() for epoch in range(10))
+    assert torch.equal(times, torch.full((100,), 5))
+    assert torch.equal(alternated(first, 0), before)
+    assert torch.equal(alternated(first, 1), ~before)
+    assert torch.equal(first, before)
+
+
+def test_six_views_are_airbenchs() -> None:
+    """Mirror of each of: nothing, and windows of the image padded by one mirrored pixel; weights as in its sums."""
+    images = numbered(batch=3, height=6, width=5)
+    padded = functional.pad(images.float(), (1, 1, 1, 1), mode="reflect").to(torch.uint8)
+    wanted = [(0.5, images), (0.25, padded[:, :, 2:, 2:]), (0.25, padded[:, :, :-2, :-2])]
+    found = views_of(images, 6)
+    assert len(found) == 6
+    for place, (weight, image) in enumerate(wanted):
+        for part, turned in ((found[2 * place], image), (found[2 * place + 1], image.flip(3))):
+            assert part[0] == weight / 2
+            assert torch.equal(part[1], turned)
+
+
+@pytest.mark.parametrize("count", VIEWS)
+def test_weights_of_views_sum_to_one_and_the_image_is_among_them(count: int) -> None:
+    images = numbered(batch=2)
+    found = views_of(images, count)
+    assert len(found) == count
+    assert sum(weight for weight, _ in found) == 1
+    assert torch.equal(found[0][1], images)
+    assert {view.dtype for _, view in found} == {torch.uint8}

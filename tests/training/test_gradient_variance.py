@@ -1,0 +1,342 @@
+"""Gradient variance against brute force in float64: every batch, every pairing, λ by quadrature; and its intervals."""
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mixlab as mx
+from mixlab.data.load import Dataset, Split
+from mixlab.training import gradient_variance as variance
+from mixlab.training.gradient_variance import GradientVariance, Scheme, gradient_variance
+
+SCHEMES = {
+    "none": Scheme(mx.Mixer("none")),
+    "mixup": Scheme(mx.Mixer()),
+    "shared": Scheme(mx.Mixer(shared_lam=True)),
+    "K = 2": Scheme(mx.Mixer(k=2)),
+    "K = 2, shared": Scheme(mx.Mixer(k=2, shared_lam=True)),
+    "2 permutations": Scheme(mx.Mixer(), permutations=2),
+    "2 batches": Scheme(mx.Mixer(), batches=2),
+}
+
+
+class Linear(nn.Module):
+    """Logits linear in the pixels, in float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3, dtype=torch.float64)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor([[0.5, -0.2, 0.1], [0.3, 0.4, -0.6], [-0.4, 0.1, 0.2]]))
+            self.linear.bias.copy_(torch.tensor([0.1, -0.1, 0.3]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x.flatten(1).double())
+        return logits
+
+
+def tiny(count: int = 5, side: int = 1) -> Dataset:
+    draw = torch.Generator().manual_seed(3)
+    images = torch.randint(256, (count, 3, side, side), generator=draw, dtype=torch.uint8)
+    split = Split(images, torch.arange(count) % 3)
+    return Dataset("tiny", split, split, ("a", "b", "c"))
+
+
+def pair_gradients(model: Linear, data: Dataset, lam: np.ndarray) -> np.ndarray:
+    """The gradient of one mix's loss, [example, partner, λ, weights], written out: (softmax(Wx + b) − y) xᵀ."""
+    mean, std = (np.array(part) for part in data.normalization)
+    x = (data.train.images.flatten(1).double().numpy() / 255 - mean) / std
+    y = np.eye(3)[data.train.labels.numpy()]
+    mix = lambda v: lam[:, None] * v[:, None, None] + (1 - lam)[:, None] * v[None, :, None]  # noqa: E731
+    x, y = mix(x), mix(y)
+    logits = x @ model.linear.weight.detach().numpy().T + model.linear.bias.detach().numpy()
+    probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    ones = np.ones((*x.shape[:-1], 1))
+    return ((probs - y)[..., :, None] * np.concatenate([x, ones], -1)[..., None, :]).reshape(*x.shape[:-1], 12)
+
+
+def exact(scheme: Scheme, batch: int, data: Dataset, model: Linear) -> float:
+    """The trace by enumeration: all batches, all partners, and the λs (uniform) at 5 Gauss–Legendre nodes each."""
+    count, mixer = batch * scheme.batches, scheme.mixer
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    nodes, weights = (nodes + 1) / 2, weights / 2
+    if mixer.variant == "none":
+        nodes, weights = np.ones(1), np.ones(1)
+    table = pair_gradients(model, data, nodes)
+    per_mix = 1 if mixer.shared_lam else count
+    free = scheme.permutations * mixer.k * per_mix
+    grid = np.array(list(itertools.product(range(len(nodes)), repeat=free)))
+    probability = weights[grid].prod(1)
+    grid = grid.reshape(-1, scheme.permutations, mixer.k, per_mix)
+    pairings = [tuple(range(count))] if mixer.variant == "none" else list(itertools.permutations(range(count)))
+    cases, total, square = 0, np.zeros(12), 0.0
+    for images in itertools.combinations(range(len(data.train)), count):
+        for chosen in itertools.product(pairings, repeat=scheme.permutations):
+            gradient = np.zeros((len(grid), 12))
+            for p, pairing in enumerate(chosen):
+                for k, b in itertools.product(range(mixer.k), range(count)):
+                    gradient += table[images[b], images[pairing[b]], grid[:, p, k, b % per_mix]]
+            gradient /= scheme.permutations * mixer.k * count
+            total += probability @ gradient
+            square += float(probability @ (gradient**2).sum(1))
+            cases += 1
+    return square / cases - float((total / cases) @ (total / cases))
+
+
+@pytest.fixture(scope="module")
+def found() -> Mapping[str, GradientVariance]:
+    return gradient_variance(Linear(), tiny(), SCHEMES, batch_size=2, draws=350)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Mapping[str, float]:
+    return {name: exact(scheme, 2, tiny(), Linear()) for name, scheme in SCHEMES.items()}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_trace_is_that_of_enumeration(name, found, truth):
+    """n = 350 draws, within 4.5 standard errors; so is the ratio to mixup, which is surer than both."""
+    trace = found[name].trace
+    assert trace.mean == pytest.approx(truth[name], abs=4.5 * (trace.high - trace.low) / 3.92)
+    if name != "mixup":
+        ratio = found[name].ratio(found["mixup"])
+        error = (np.log(ratio.high) - np.log(ratio.low)) / 3.92
+        assert np.log(ratio.mean) == pytest.approx(np.log(truth[name] / truth["mixup"]), abs=4.5 * error)
+
+
+def test_without_mixing_it_is_the_variance_of_a_mean_of_examples(found):
+    """Cochran, Sampling Techniques, theorem 2.2: (N − B)/(N − 1) of the population's variance, over B."""
+    each = pair_gradients(Linear(), tiny(), np.ones(1))[range(5), range(5), 0]
+    population = ((each - each.mean(0)) ** 2).sum(1).mean()
+    trace = found["none"].trace
+    assert exact(SCHEMES["none"], 2, tiny(), Linear()) == pytest.approx((5 - 2) / (5 - 1) * population / 2, rel=1e-9)
+    assert trace.low < (5 - 2) / (5 - 1) * population / 2 < trace.high
+
+
+def test_K_divides_only_what_lambda_adds(truth):
+    """V(K) = V_pairs + V_λ/K, from three enumerations; so K = 2 gains less than 2 batches."""
+    three = exact(Scheme(mx.Mixer(k=3, shared_lam=True)), 2, tiny(), Linear())
+    one, two = truth["shared"], truth["K = 2, shared"]
+    of_lam = 2 * (one - two)
+    assert three == pytest.approx(one - of_lam + of_lam / 3, rel=1e-9)
+    assert 0 < of_lam < one
+
+
+@pytest.mark.parametrize("scheme", [Scheme(mx.Mixer("none")), Scheme(mx.Mixer(k=2, shared_lam=True))])
+def test_the_whole_set_as_one_batch_leaves_the_variance_of_mixing(scheme):
+    found = gradient_variance(Linear(), tiny(4), {"": scheme}, batch_size=4, draws=200)[""].trace
+    truth = exact(scheme, 4, tiny(4), Linear())
+    assert found.mean == pytest.approx(truth, abs=4.5 * (found.high - found.low) / 3.92 + 1e-14)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(truth):
+    """100 intervals of 12 draws each, of a skewed estimate: 95% within 4.5 standard errors, for trace and ratio."""
+    schemes = {name: SCHEMES[name] for name in ("mixup", "K = 2")}
+    found = gradient_variance(Linear(), tiny(), schemes, batch_size=2, draws=1200, seed=1)
+    hits = [0, 0]
+    for start in range(0, 1200, 12):
+        one, two = (slice_of(result, start, start + 12) for result in found.values())
+        ratio = two.ratio(one)
+        hits[0] += one.trace.low <= truth["mixup"] <= one.trace.high
+        hits[1] += ratio.low <= truth["K = 2"] / truth["mixup"] <= ratio.high
+    assert min(hits) >= 100 * 0.95 - 4.5 * (100 * 0.95 * 0.05) ** 0.5
+
+
+@pytest.mark.parametrize(("n", "shared"), [(10, 0.0), (20, 0.7), (50, 0.7)])
+def test_ratio_covers_gaussian_gradients(n: int, shared: float) -> None:
+    """2,000 intervals of ½|g − g′|² for Gaussian g of 10 weights, correlated between the schemes: 93% to 97%."""
+    draw = np.random.default_rng(n)
+    a = draw.normal(size=(2000, n, 10))
+    b = np.sqrt(0.5) * (shared * a + (1 - shared**2) ** 0.5 * draw.normal(size=a.shape))
+    below, above = ((part**2).sum(2).tolist() for part in (a, b))
+    ratios = (result(top).ratio(result(bottom)) for top, bottom in zip(above, below, strict=True))
+    hits = sum(ratio.low <= 0.5 <= ratio.high for ratio in ratios)
+    assert 0.93 <= hits / 2000 <= 0.97
+
+
+def result(values: list[float]) -> GradientVariance:
+    return GradientVariance(mx.mean_interval(values), 1, 1, 1, tuple(values))
+
+
+def slice_of(whole: GradientVariance, start: int, stop: int) -> GradientVariance:
+    return result(list(whole.values[start:stop]))
+
+
+def test_a_scheme_does_not_feel_its_neighbors_and_the_seed_decides():
+    alone = gradient_variance(Linear(), tiny(), {"b": mx.Mixer(k=2)}, batch_size=2, draws=3, seed=5)
+    both = gradient_variance(Linear(), tiny(), {"a": mx.Mixer(), "b": mx.Mixer(k=2)}, batch_size=2, draws=3, seed=5)
+    other = gradient_variance(Linear(), tiny(), {"b": mx.Mixer(k=2)}, batch_size=2, draws=3, seed=6)
+    assert alone["b"].values == both["b"].values
+    assert set(alone["b"].values).isdisjoint(other["b"].values)
+
+
+def test_schemes_share_their_images_and_draws_do_not(found):
+    """Correlation between schemes, and none between one draw and the next (n = 350, 4.5 standard errors)."""
+    one, two = (np.array(found[name].values) for name in ("mixup", "K = 2"))
+    assert np.corrcoef(one, two)[0, 1] > 0.5
+    assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 4.5 / 350**0.5
+
+
+class Twice(mx.Mixer):
+    """A mixer whose plans have their own loss once more as a clean one."""
+
+    def plan(self, x, y=None, *, model=None, normalize=None, generator=None):
+        plan = super().plan(x, y, model=model, normalize=normalize, generator=generator)
+        return replace(plan, clean_loss=mx.mixed_loss(model, x, y, plan, normalize=normalize))
+
+
+def test_a_clean_loss_is_part_of_the_gradient():
+    schemes = {"once": mx.Mixer("mixup"), "twice": Twice("mixup")}
+    found = gradient_variance(Linear(), tiny(), schemes, batch_size=3, draws=5)
+    assert found["twice"].values == pytest.approx([4 * value for value in found["once"].values], rel=1e-5)
+
+
+def test_costs_are_counted():
+    schemes = {
+        "none": mx.Mixer("none"),
+        "k": mx.Mixer(k=3),
+        "all": Scheme(mx.Mixer(k=2), batches=2, permutations=3),
+    }
+    found = gradient_variance(Linear(), tiny(), schemes, batch_size=2, draws=2)
+    costs = {name: (one.images, one.pairs, one.forwards) for name, one in found.items()}
+    assert costs == {"none": (2, 2, 2), "k": (2, 2, 6), "all": (4, 12, 24)}
+    assert {one.trace.n for one in found.values()} == {2}
+
+
+class WithState(nn.Module):
+    """A net with BatchNorm, dropout, a frozen part and a weight that takes no part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())
+        self.head = nn.Linear(4 * 196, 3)
+        self.idle = nn.Parameter(torch.ones(2))
+        self.body[0].bias.requires_grad_(False)
+        self.body[1].eval()  # as one freezes BatchNorm
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+
+@pytest.mark.parametrize("variant", mx.VARIANTS)
+def test_nothing_is_left_changed_and_every_variant_is_measured(variant):
+    model = WithState()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    settings = {"layers": ["body.0"]} if variant == "manifold" else {}
+    state = torch.random.get_rng_state()
+    with torch.no_grad():  # the caller's mode does not matter, and stays
+        found = gradient_variance(
+            model,
+            tiny(6, side=16),
+            {"": Scheme(mx.Mixer(variant, k=2, **settings), permutations=2)},
+            batch_size=4,
+            draws=2,
+        )
+        assert not torch.is_grad_enabled()
+    assert found[""].trace.mean > 0
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_modes_come_back_after_an_error():
+    model = WithState()
+    modes = [module.training for module in model.modules()]
+    with torch.no_grad():
+        model.head.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"^the gradient of scheme 'mixup' is not finite at draw 1 of 5$"):
+        gradient_variance(model, tiny(6, side=16), {"mixup": mx.Mixer()}, batch_size=4, draws=5)
+    assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schemes": {}}, "schemes must be a dict of at least one named Mixer or Scheme, got {}"),
+        (
+            {"schemes": mx.Mixer("none")},
+            "schemes must be a dict of at least one named Mixer or Scheme, got Mixer('none')",
+        ),
+        ({"schemes": {"a": "mixup"}}, "schemes['a'] must be a Mixer or a Scheme, got 'mixup'"),
+        ({"data": "cifar10"}, "data must be a mixlab Dataset, as mx.load gives it, got 'cifar10'"),
+        ({"model": abs}, "model must be a torch.nn.Module, got <built-in function abs>"),
+        ({"model": nn.Flatten()}, "model must have parameters that require gradients, got none"),
+        ({"batch_size": 6}, "batch_size must be an integer from 1 to 5, got 6"),
+        ({"draws": 1}, "draws must be an integer of at least 2, got 1"),
+        ({"seed": -1}, f"seed must be an integer from 0 to {2**63 - 1}, got -1"),
+        (
+            {"schemes": {"a": Scheme(mx.Mixer(), batches=3)}},
+            "scheme 'a' must take at most the 5 training images, got 3 batches of 2",
+        ),
+        ({"batch_size": 1}, "x must hold at least two examples to mix, got a batch of one; drop a short last batch"),
+        (
+            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer(partners="reversed", distinct=True)}, "batch_size": 3},
+            (
+                "distinct with partners 'reversed' must have an even batch, got 3 examples: the middle one would be "
+                "its own partner"
+            ),
+        ),
+        (
+            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer("puzzle", blocks=3)}, "data": tiny(side=4)},
+            "blocks must divide the side of the images, 4 pixels (2 or 4 would fit), got 3",
+        ),
+        (
+            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer("manifold", layers=["input", "lineer"])}},
+            "layer must be 'input' or the name of a module of the model, got 'lineer'; did you mean 'linear'?",
+        ),
+        (
+            {"data": replace(tiny(), classes=("a", "b", "c", "d"))},
+            "model must give 4 logits, one for each class of tiny, got a float64 tensor of shape [2, 3] for 2 images",
+        ),
+    ],
+)
+def test_wrong_input_is_refused(change, message, monkeypatch):
+    arguments = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2} | change
+    monkeypatch.setattr(variance, "mixed_loss", lambda *_, **__: pytest.fail("something was computed"))
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        gradient_variance(**arguments)
+
+
+def test_inference_mode_is_refused_and_no_grad_is_not():
+    message = "gradient_variance needs gradients: call it outside torch.inference_mode()"
+    arguments = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2}
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+        gradient_variance(**arguments)
+    with torch.no_grad():
+        found = gradient_variance(**arguments)
+    assert found["a"].values == gradient_variance(**arguments)["a"].values
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mixup",), "mixer must be a Mixer, such as mx.Mixer(\"mixup\"), got 'mixup'"),
+        ((mx.Mixer(), 0), "batches must be an integer of at least 1, got 0"),
+        ((mx.Mixer(), 1, 2.5), "permutations must be an integer of at least 1, got 2.5"),
+    ],
+)
+def test_wrong_schemes_are_refused(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        Scheme(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (1.0, "base must be a GradientVariance, got 1.0"),
+        (result([1.0, 2.0, 3.0]), "base must have as many draws, 2, got 3"),
+        (result([0.0, 0.0]), "both traces must be above 0 for a ratio, got 1.5 and 0"),
+    ],
+)
+def test_wrong_ratios_are_refused(base, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        result([1.0, 2.0]).ratio(base)

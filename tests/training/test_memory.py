@@ -1,0 +1,182 @@
+"""A batch that does not fit, on a model that says so above a size: which one does, and that all is as before."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mixlab as mx
+from mixlab.data.load import Dataset
+from mixlab.training import Trainer
+from mixlab.training.memory import largest_fitting
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return mx.load("shapes", train_size=100, test_size=20)
+
+
+class Backward(torch.autograd.Function):
+    """The identity, whose gradient takes all the memory there is for more than `room` rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, room: int) -> Tensor:
+        ctx.room = room
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None]:
+        if len(gradient[0]) > ctx.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return gradient[0], None
+
+
+class Big(nn.Module):
+    """Statistics and dropout before the place where memory gives out, in the forward or in the backward."""
+
+    def __init__(self, room: int, where: str) -> None:
+        super().__init__()
+        self.norm, self.drop, self.head = nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Linear(3 * 32 * 32, 10)
+        self.room, self.where, self.sizes = room, where, list[int]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes += [len(x)] if self.training else []
+        x = self.drop(self.norm(x)).flatten(1)
+        if self.training and self.where == "forward" and len(x) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        logits: Tensor = self.head(Backward.apply(x, self.room) if self.where == "backward" else x)
+        return logits
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("room", "k", "message", "tried"),
+    [
+        (100, 1, None, []),
+        (49, 1, "batch_size=24 does", [50, 24]),  # even sizes, as some mixers need
+        (48, 2, "batch_size=24 does", [50, 24]),  # K = 2 mixes of each pair are held at once
+        (2, 1, "batch_size=2 does", [50, 24, 12, 6, 2]),
+        (1, 1, "not even batch_size=2 does", [50, 24, 12, 6, 2]),
+    ],
+)
+def test_the_message_says_which_batch_fits(
+    data: Dataset, where: str, room: int, k: int, message: str | None, tried: list[int]
+) -> None:
+    model = Big(room, where)
+    trainer = mx.fit(model, data, mx.Mixer("mixup", k=k), epochs=1, batch_size=100, dtype=torch.float32, device="cpu")
+    if message is None:
+        trainer.step()
+        return
+    told = f"^batch_size=100 does not fit into the memory of cpu; {re.escape(message)}$"
+    with pytest.raises(torch.OutOfMemoryError, match=told) as caught:
+        trainer.step()
+    assert caught.value.__context__ is None, "it would hold what was computed"
+    assert model.sizes == [size * k for size in (100, *tried)]
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert (trainer.step_count, trainer.loss_so_far) == (0, (0, 0))
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])  # the first of an epoch draws its order, the second does not
+@pytest.mark.parametrize("variant", ["mixup", "cutmix"])
+def test_afterwards_all_is_as_before_and_it_goes_on_to_the_bit(data: Dataset, variant: str, steps: int) -> None:
+    def trainer(room: int) -> Trainer:
+        torch.manual_seed(0)
+        settings = {"epochs": 2, "batch_size": 40, "dtype": torch.float32, "device": "cpu"}
+        return mx.fit(Big(room, "backward"), data, mx.Mixer(variant), flip="alternating", **settings)
+
+    with torch.random.fork_rng(devices=[]):
+        untroubled = trainer(room=100)
+        list(untroubled)
+        numbers = torch.rand(3)
+        troubled = trainer(room=100)
+        for _ in range(steps):
+            troubled.step()
+        before, here = troubled.state(), torch.get_rng_state()
+        troubled.model.room = 20
+        with pytest.raises(torch.OutOfMemoryError, match=r"batch_size=20 does$"):
+            troubled.step()
+        after = troubled.state()
+        assert before.tensors.keys() == after.tensors.keys()
+        assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
+        assert before.numbers | {"seconds": 0} == after.numbers | {"seconds": 0}
+        assert torch.equal(torch.get_rng_state(), here), "dropout draws from there"
+        troubled.model.room = 100
+        list(troubled)
+        assert torch.equal(torch.rand(3), numbers)
+    ends = [one.state().tensors for one in (untroubled, troubled)]
+    assert int(ends[0]["model.norm.num_batches_tracked"]) == 4
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+
+
+def test_buffers_that_a_model_makes_anew_are_put_back(data: Dataset) -> None:
+    class Counting(Big):
+        def __init__(self) -> None:
+            super().__init__(50, "forward")
+            self.register_buffer("calls", torch.tensor(0))
+            self.register_buffer("none", None)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = self.calls + 1
+            return super().forward(x)
+
+    model = Counting()
+    trainer = mx.fit(model, data, epochs=1, batch_size=100, dtype=torch.float32, device="cpu")
+    before = int(model.calls)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.step()
+    assert int(model.calls) == before
+
+
+def test_an_error_of_another_kind_in_the_search_leaves_nothing_behind_either(data: Dataset) -> None:
+    class Odd(Big):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training and len(x) == 50:
+                self.norm(x)
+                raise RuntimeError("no batches of 50")
+            return super().forward(x)
+
+    trainer = mx.fit(Odd(1, "forward"), data, epochs=1, batch_size=100, dtype=torch.float32, device="cpu")
+    before = trainer.state().tensors
+    with pytest.raises(RuntimeError, match="no batches of 50"):
+        trainer.step()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.state().tensors.items())
+
+
+def test_other_errors_pass_as_they_are(data: Dataset) -> None:
+    class Broken(Big):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                raise RuntimeError("CUDA error: device-side assert triggered")
+            return super().forward(x)
+
+    trainer = mx.fit(Broken(1, "forward"), data, epochs=1, dtype=torch.float32)
+    with pytest.raises(RuntimeError, match=r"^CUDA error: device-side assert triggered$"):
+        trainer.step()
+
+
+def test_a_model_that_does_not_fit_at_all_says_so_at_the_call(data: Dataset) -> None:
+    class Huge(Big):
+        def forward(self, _x: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 TiB.")
+
+    with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory. Tried to allocate 2.00 TiB.$"):
+        mx.fit(Huge(1, "forward"), data, epochs=1, dtype=torch.float32)
+
+
+def test_halves_are_even_and_end_at_two() -> None:
+    def attempts(size: int) -> list[int]:
+        tried: list[int] = []
+
+        def attempt(size: int) -> None:
+            tried.append(size)
+            raise torch.OutOfMemoryError
+
+        assert largest_fitting(attempt, size) is None
+        return tried
+
+    assert attempts(512) == [256, 128, 64, 32, 16, 8, 4, 2]
+    assert attempts(7) == [2]
+    assert attempts(3) == [2]
+    assert attempts(2) == []

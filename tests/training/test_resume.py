@@ -1,0 +1,409 @@
+"""A training that is put down, through bytes and text, and taken up by a fresh trainer ends with the same bits."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from tiny_runs import CLOCKED
+from torch import Tensor, nn
+
+import mixlab as mx
+from mixlab.data.load import Dataset
+from mixlab.models.spiral_net import SpiralNet, spirals
+from mixlab.runs.fingerprint import canonical
+from mixlab.training import Record, Trainer
+from mixlab.training.loop import Loop, State, copies_of, fill
+from mixlab.training.schedules import Steps
+from mixlab.training.spiral_trainer import SpiralTrainer
+
+EPOCHS, BATCH = 2, 50  # of 160 images: 3 steps an epoch, and 10 images left out
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return mx.load("shapes", train_size=160, test_size=40)
+
+
+class Net(nn.Module):
+    """All that a state can hold: filters in channels_last, statistics, dropout, a buffer that state_dict leaves out."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Conv2d(3, 8, 5, stride=4),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.Dropout(0.2),
+                nn.Conv2d(8, 16, 3, stride=2),
+                nn.Flatten(),
+                nn.Linear(144, 10),
+            )
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        logits: Tensor = self.body(x)
+        return logits / (1 + 0.01 * self.calls)
+
+
+def fit(data: Dataset, mixer: mx.Mixer | None = None, model: nn.Module | None = None, **settings: Any) -> Trainer:
+    settings = {"epochs": EPOCHS, "batch_size": BATCH, "dtype": torch.float32, "cutout_side": 6} | settings
+    return mx.fit(model or Net(), data, mixer, **settings)
+
+
+def through_a_file(state: State) -> State:
+    """As the store does it: keys come back in another order."""
+    return State(load(save(state.tensors)), json.loads(canonical(state.numbers)))
+
+
+def walked(trainer: Loop[Any], steps: int) -> list[Any]:
+    """The records of so many steps."""
+    records = []
+    for _ in range(steps):
+        trainer.step()
+        if trainer.step_count % trainer.steps_per_epoch == 0:
+            records.append(trainer.evaluate())
+    return records
+
+
+def measured(records: list[Record]) -> list[Any]:
+    """All in them but what a clock says."""
+    clocks = dict.fromkeys(CLOCKED, 0.0) | {"reliability": None}
+    return [replace(record, **clocks) for record in records]  # type: ignore[arg-type]
+
+
+def assert_same(one: State, two: State) -> None:
+    assert one.tensors.keys() == two.tensors.keys()
+    assert [name for name, tensor in one.tensors.items() if not torch.equal(tensor, two.tensors[name])] == []
+    clocks = {"seconds": 0, "training_seconds": 0}
+    assert one.numbers | clocks == two.numbers | clocks
+
+
+MIXERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "mixup": {"k": 2},
+    "cutmix": {},
+    "manifold": {"layers": ["input", "body.2"]},
+    "puzzle": {"blocks": 4},
+    "regmixup": {"k": 2},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("variant", MIXERS)
+def test_it_goes_on_to_the_bit(data: Dataset, variant: str, dtype: torch.dtype) -> None:
+    mixer = mx.Mixer(variant, **MIXERS[variant])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        whole = fit(data, mixer, dtype=dtype)
+        expected = list(whole)
+        for stop in (0, 2, 3, 5, 6):  # before the first step, within both epochs, at both ends
+            torch.manual_seed(1)
+            first = fit(data, mixer, dtype=dtype)
+            records = walked(first, stop)
+            state, dropout = through_a_file(first.state()), torch.get_rng_state()
+            torch.rand(7)  # another day
+            second = fit(data, mixer, dtype=dtype)
+            second.restore(state)
+            torch.set_rng_state(dropout)
+            assert (second.step_count, second.epoch) == (stop, stop / 3)
+            assert second.loss_so_far == first.loss_so_far
+            records += list(second)
+            assert_same(second.state(), whole.state())
+            assert measured(records) == measured(expected), stop
+
+
+@pytest.mark.parametrize(
+    "settings", [{"schedule": Steps((0.5,), 0.1)}, {"freeze": {"body.1.weight": 1, "body.0.bias": 1}}]
+)
+def test_settings_in_another_order_are_the_same(data: Dataset, settings: dict[str, Any]) -> None:
+    first, second = fit(data, **settings), fit(data, **settings)
+    walked(first, 2)
+    state = through_a_file(first.state())
+    name = next(iter(settings))
+    assert list(state.numbers["training"][name]) != list(first.settings[name])
+    second.restore(state)
+    assert_same(second.state(), first.state())
+
+
+def test_what_was_said_of_another_model_is_forgotten(data: Dataset) -> None:
+    trainer = fit(data)
+    assert trainer.tested is None
+    state = trainer.state()
+    next(iter(trainer))
+    assert trainer.tested is not None
+    with pytest.raises(TypeError):
+        trainer.restore({})  # type: ignore[arg-type]
+    assert trainer.tested is not None
+    trainer.restore(state)
+    assert trainer.tested is None
+
+
+def test_the_model_itself_is_filled_and_keeps_its_layout(data: Dataset) -> None:
+    first = fit(data)
+    walked(first, 2)
+    second = fit(data)
+    model = second.model
+    before = {name: (p.data_ptr(), p.stride()) for name, p in model.named_parameters()}
+    assert not model.body[0].weight.is_contiguous()
+    second.restore(through_a_file(first.state()))
+    assert second.model is model
+    assert before == {name: (p.data_ptr(), p.stride()) for name, p in model.named_parameters()}
+    state = second.state()
+    velocities = {name: tensor for name, tensor in state.tensors.items() if name.startswith("velocity.")}
+    assert len(velocities) == len(before)
+    assert all(tensor.any() for tensor in velocities.values())
+    assert_same(state, first.state())
+
+
+def test_a_state_is_a_copy_in_memory_of_its_own(data: Dataset) -> None:
+    class Tied(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.again = self.body[6]
+
+    trainer = fit(data, model=Tied())
+    walked(trainer, 1)
+    state = trainer.state()
+    tensors = list(state.tensors.values())
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == len(tensors)
+    assert all(
+        tensor.is_contiguous() and tensor.device.type == "cpu" and not tensor.requires_grad for tensor in tensors
+    )
+    kept = through_a_file(state)
+    walked(trainer, 1)
+    assert_same(state, kept)
+    other = fit(data, model=Tied())
+    other.restore(state)
+    walked(other, 1)
+    assert torch.equal(other.model.body[6].weight, trainer.model.body[6].weight) is False  # dropout drew on
+    kept.tensors["model.body.6.weight"].zero_()
+    assert state.tensors["model.body.6.weight"].any()
+
+
+def test_what_is_frozen_has_no_velocity(data: Dataset) -> None:
+    model = Net()
+    model.body[0].requires_grad_(False)
+    trainer = fit(data, model=model)
+    walked(trainer, 1)
+    names = {name for name in trainer.state().tensors if name.startswith("velocity.")}
+    assert names == {
+        f"velocity.body.{name}" for name in ("1.weight", "1.bias", "4.weight", "4.bias", "6.weight", "6.bias")
+    }
+
+
+def test_a_parameter_that_was_never_moved_begins_as_in_the_whole_training(data: Dataset) -> None:
+    class Spare(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spare = nn.Parameter(torch.ones(3))  # has no gradient, ever
+
+    first, second = fit(data, model=Spare()), fit(data, model=Spare())
+    walked(first, 2)
+    walked(second, 1)
+    second.restore(through_a_file(first.state()))
+    assert_same(second.state(), first.state())
+    fresh = fit(data, model=Spare())
+    second.restore(through_a_file(fresh.state()))  # back to the start: velocities are gone again
+    assert_same(second.state(), fresh.state())
+
+
+def test_time_goes_on_from_where_it_was(data: Dataset) -> None:
+    first, second = fit(data), fit(data)
+    assert first.state().numbers["seconds"] is None
+    walked(first, 3)
+    state = first.state()
+    later = State(state.tensors, state.numbers | {"seconds": 1000.0, "training_seconds": 500.0})
+    second.restore(later)
+    (record,) = second
+    assert 1000 < record.seconds < 1100
+    assert record.images_per_second == pytest.approx(300 / 500, rel=0.1)  # 6 batches in all
+
+
+def spiral_trainer(**settings: Any) -> SpiralTrainer:
+    g = torch.Generator().manual_seed(0)
+    train, test = spirals(60, generator=g), spirals(30, generator=g)
+    mixer = mx.Mixer("manifold", layers=["input", "bottleneck"])
+    return SpiralTrainer(SpiralNet(2), train, test, mixer, **{"epochs": 3, "batch_size": 20} | settings)
+
+
+@pytest.mark.parametrize("stop", [0, 3, 5])
+def test_spirals_go_on_to_the_bit(stop: int) -> None:
+    whole, first, second = spiral_trainer(), spiral_trainer(), spiral_trainer()
+    expected = list(whole)
+    records = walked(first, stop)
+    second.restore(through_a_file(first.state()))
+    records += list(second)
+    assert_same(second.state(), whole.state())
+    for one, two in zip(records, expected, strict=True):
+        assert (one.step, one.train_loss, one.test_nll) == (two.step, two.train_loss, two.test_nll)
+        assert torch.equal(one.field, two.field)
+
+
+def test_settings_say_what_was_given_and_what_was_picked(data: Dataset) -> None:
+    trainer = fit(data, batch_size=10_000, seed=4, label_smoothing=0.1, device="cpu")
+    assert json.loads(json.dumps(trainer.settings)) == trainer.settings
+    assert (
+        trainer.settings.items()
+        >= {
+            "epochs": 2,
+            "seed": 4,
+            "batch_size": 160,
+            "learning_rate": 0.3,
+            "weight_decay": 5e-4,
+            "label_smoothing": 0.1,
+            "augment": True,
+            "cutout_side": 6,
+            "dtype": "float32",
+            "device": "cpu",
+            "compile": False,
+        }.items()
+    )
+    assert trainer.settings["schedule"] == {"kind": "linear", "points": [[0, 0], [0.2, 1], [1, 0]]}
+    assert fit(data, dtype=None).settings["dtype"] in ("float32", "bfloat16")
+    assert set(spiral_trainer().settings) == {"epochs", "seed", "batch_size", "learning_rate", "schedule"}
+
+
+def without(part: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != name}
+
+
+WITH = "state must be of a training with "
+WRONG: list[tuple[str, Callable[[Dataset], Any], str]] = [
+    (
+        "another model",
+        lambda d: fit(d, model=mx.models.quick(10)).state(),
+        WITH + "'model.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
+    ),
+    (
+        "more of a model",
+        lambda d: fit(d, model=nn.Sequential(Net(), nn.Identity())).state(),
+        WITH + "'model.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
+    ),
+    (
+        "other shapes",
+        lambda d: fit(d, model=narrow()).state(),
+        WITH + "'model.body.4.weight' a float32 tensor of shape [16, 8, 3, 3], got one with a float32 tensor of shape "
+        "[16, 8, 4, 4]",
+    ),
+    ("other batches", lambda d: fit(d, batch_size=40).state(), WITH + "batch_size 50, got one with 40"),
+    ("other steps", lambda d: fit(d, epochs=3).state(), WITH + "epochs 2, got one with 3"),
+    (
+        "other data",
+        lambda d: fit(replace(d, train=d.train.subset(torch.arange(155)))).state(),
+        WITH + "examples 160, got one with 155",
+    ),
+    (
+        "another mixer",
+        lambda d: fit(d, mx.Mixer("mixup", alpha=0.4)).state(),
+        WITH + "mixer \"Mixer('none')\", got one with \"Mixer('mixup', alpha=0.4, k=1)\"",
+    ),
+    (
+        "other arithmetic",
+        lambda d: fit(d, dtype=torch.bfloat16).state(),
+        WITH + "dtype 'float32', got one with 'bfloat16'",
+    ),
+    ("no state", lambda _: {}, "state must be a State, as Trainer.state() gives it, got {}"),
+    (
+        "a setting of later days",
+        lambda d: edited(d, lambda s: s.numbers["training"].update(sharpness=2)),
+        WITH + "sharpness none, got one with 2",
+    ),
+    (
+        "no stream",
+        lambda d: edited(d, lambda s: s.tensors.pop("mixing_stream")),
+        WITH + "'mixing_stream' a uint8 tensor of shape [5056], got one with none",
+    ),
+    (
+        "no order within an epoch",
+        lambda d: edited(d, lambda s: s.numbers.update(step_count=2)),
+        WITH + "'order' an int64 tensor of shape [160], got one with an int64 tensor of shape [0]",
+    ),
+    (
+        "a tensor too many",
+        lambda d: edited(d, lambda s: s.tensors.update(spare=torch.zeros(2))),
+        WITH + "'spare' none, got one with a float32 tensor of shape [2]",
+    ),
+    (
+        "no numbers",
+        lambda d: edited(d, lambda s: s.numbers.pop("loss_sum")),
+        (
+            "state must hold the numbers ['loss_count', 'loss_sum', 'moving', 'seconds', 'step_count', 'training', "
+            "'training_seconds'], got ['loss_count', 'moving', 'seconds', 'step_count', 'training', 'training_seconds']"
+        ),
+    ),
+    (
+        "no velocity",
+        lambda d: edited(d, lambda s: s.tensors.pop("velocity.body.0.weight"), steps=1),
+        WITH + "'velocity.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
+    ),
+    (
+        "no generator's state",
+        lambda d: edited(d, lambda s: s.tensors["order_stream"].fill_(255)),
+        "the state of order_stream must be one of a generator, got Invalid mt19937 state",
+    ),
+    (
+        "an example twice",
+        lambda d: edited(d, lambda s: s.tensors["order"].fill_(3), steps=1),
+        "state must hold each of 160 examples once in 'order', got another order",
+    ),
+    (
+        "too many steps",
+        lambda d: edited(d, lambda s: s.numbers.update(step_count=7)),
+        "step_count of state must be an integer from 0 to 6, got 7",
+    ),
+    (
+        "no time",
+        lambda d: edited(d, lambda s: s.numbers.update(seconds="long")),
+        "seconds of state must be a finite number, got 'long'",
+    ),
+]
+
+
+def test_weights_fill_a_model_or_leave_it_as_it_is() -> None:
+    model, other = Net(), Net()
+    weights = copies_of(other) | {"calls": torch.tensor(5)}
+    fill(model, weights)
+    assert int(model.calls) == 5
+    found = copies_of(model)
+    with pytest.raises(ValueError, match=r"^weights must be those of the model: body\.0\.weight is None, not "):
+        fill(model, {name: torch.zeros_like(part) for name, part in weights.items() if name != "body.0.weight"})
+    for name, part in weights.items():
+        assert torch.equal(found[name], part)
+        assert torch.equal(copies_of(model)[name], part)
+
+
+def narrow() -> Net:
+    model = Net()
+    model.body[4] = nn.Conv2d(8, 16, 4, stride=2, padding=1)
+    model.body[6] = nn.Linear(16 * 9, 10)
+    return model
+
+
+def edited(data: Dataset, edit: Callable[[State], object], steps: int = 0) -> State:
+    trainer = fit(data)
+    walked(trainer, steps)
+    state = trainer.state()
+    edit(state)
+    return state
+
+
+@pytest.mark.parametrize(("make", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_what_does_not_fit_is_named_and_changes_nothing(
+    data: Dataset, make: Callable[[Dataset], Any], message: str
+) -> None:
+    trainer = fit(data)
+    walked(trainer, 1)
+    before, wrong = trainer.state(), make(data)
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        trainer.restore(wrong)
+    assert_same(trainer.state(), before)

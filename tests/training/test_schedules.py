@@ -1,0 +1,107 @@
+"""Schedules of the learning rate against numpy's interpolation, torch's schedulers and the triangle they replace."""
+
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mixlab.training import schedules
+from mixlab.training.schedules import TRIANGLE, Cosine, Linear, Steps, at_step
+
+AIRBENCH = Linear(((0, 0.2), (0.23, 1), (1, 0.07)))
+
+
+@pytest.mark.parametrize("schedule", [TRIANGLE, AIRBENCH, Linear([(0, 1), (1, 1)])])
+def test_linear_is_numpys_interpolation(schedule: Linear) -> None:
+    progress = np.linspace(0, 1, 1001)
+    assert np.allclose([schedule(p) for p in progress], np.interp(progress, *np.array(schedule.points).T), atol=1e-15)
+    for place, share in schedule.points:
+        assert schedule(place) == share
+
+
+def test_triangle_has_the_bits_of_the_formula() -> None:
+    """up = p/0.2, down = (1 − p)/(1 − 0.2), the smaller of both: what trainings were made with before."""
+    for steps in (7, 390, 1234):
+        for step in range(steps):
+            progress = (step + 1) / (steps + 1)
+            assert at_step(TRIANGLE, step, steps) == min(progress / 0.2, (1 - progress) / (1 - 0.2))
+
+
+@pytest.mark.parametrize("steps", [10, 480])
+def test_cosine_is_torchs(steps: int) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(steps):
+        assert math.isclose(Cosine()(step / steps), theirs.get_last_lr()[0], abs_tol=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("steps", [4, 200, 78_000, 100_000])
+def test_steps_begin_where_a_share_of_the_steps_is_done(steps: int) -> None:
+    schedule = Steps((0.5, 0.75), 0.1)
+    for step, exponent in (
+        (0, 0),
+        (steps // 2 - 1, 0),
+        (steps // 2, 1),
+        (steps * 3 // 4 - 1, 1),
+        (steps * 3 // 4, 2),
+        (steps - 1, 2),
+    ):
+        assert at_step(schedule, step, steps) == 0.1**exponent
+
+
+def test_no_step_is_at_the_ends() -> None:
+    shares = [at_step(TRIANGLE, step, 3) for step in range(3)]
+    assert min(shares) > 0
+    assert at_step(Cosine(), 2, 3) > 0
+
+
+@pytest.mark.parametrize("schedule", [AIRBENCH, Cosine(), Steps([0.5], 0.1)])
+def test_settings_are_json_and_schedules_are_values(schedule: schedules.Schedule) -> None:
+    assert json.loads(json.dumps(schedule.settings)) == schedule.settings
+    assert hash(schedule) == hash(eval(repr(schedule)))
+    assert eval(repr(schedule)) == schedule
+    assert schedules.check(schedule) is schedule
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Linear(3), "points must be two or more pairs (progress, share), got 3"),  # type: ignore[arg-type]
+        (lambda: Linear([(0, 0, 0), (1, 1, 1)]), "points must be two or more pairs (progress, share), got [(0, 0, 0"),  # type: ignore[list-item]
+        (
+            lambda: Linear([(0, 0)]),
+            "points must be two or more pairs (progress, share) whose progress rises from 0 to 1, got [(0, 0)]",
+        ),
+        (
+            lambda: Linear([(0, 0), (0.5, 1)]),
+            "points must be two or more pairs (progress, share) whose progress rises from 0 to 1, got [(0, 0), (0.5",
+        ),
+        (
+            lambda: Linear([(0, 0), (0.5, 1), (0.5, 0), (1, 0)]),
+            "points must be two or more pairs (progress, share) whose progress rises from 0 to 1, got [(0, 0), (0.5",
+        ),
+        (lambda: Linear([(0, 0), (1, 2)]), "points[1][1] must be a number from 0 to 1, got 2"),
+        (lambda: Linear([(0, 0), (math.nan, 1)]), "points[1][0] must be a number from 0 to 1, got nan"),
+        (lambda: Steps(0.5, 0.1), "at must be a rising sequence of numbers from 0 to 1, got 0.5"),  # type: ignore[arg-type]
+        (lambda: Steps((0.7, 0.5), 0.1), "at must be a rising sequence of numbers from 0 to 1, got (0.7, 0.5)"),
+        (lambda: Steps((0.5, 100), 0.1), "at[1] must be a number from 0 to 1, got 100"),
+        (lambda: Steps((0.5,), 10), "factor must be a number from 0 to 1, got 10"),
+        (
+            lambda: schedules.check("cosine"),
+            "schedule must be a schedule: mixlab.training.schedules.Linear, Cosine or Steps, got 'cosine'",
+        ),
+        (
+            lambda: schedules.check(Cosine),
+            "schedule must be a schedule: mixlab.training.schedules.Linear, Cosine or Steps, got <class",
+        ),
+    ],
+)
+def test_wrong_input(make: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}"):
+        make()
