@@ -1,34 +1,22 @@
-"""What this machine can do: how many threads torch should get, and whether bfloat16 pays, which is measured."""
+"""What this machine can do: how many threads torch should get, and whether its CPU or GPU computes in bfloat16."""
 
 import ctypes
-import json
 import os
-import platform
 import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-# bfloat16 is taken if the timed step is this many times as fast: a whole step of a training gains less (1.7 where this
-# one has 1.9, as much of it is not convolution), and below that its rounding buys nothing.
-WORTH_IT = 1.25
-_BUDGET = 0.4  # seconds for the timed steps; where bfloat16 is emulated, one step can take a quarter of a second
-_PAIRS = 7
-_UNDISTURBED = 0.9  # least share of the wall clock that a thread has when it is alone: 0.99, and 0.8 beside one other
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
+# The instructions that multiply in bfloat16, as Linux names them. Where they are missing it is emulated, and slower.
+_BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
 # What the environment can forbid the CPU: oneDNN's instructions (by its new name and its old), its rounding of float32,
 # and ATen's instructions.
-_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 _LIMITS = (
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
@@ -81,10 +69,8 @@ def release_memory() -> None:
 def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
     """The dtype for autocast on `device`, torch.bfloat16 or torch.float32, and why.
 
-    On a CPU a small training step is timed in both, once for each kind of CPU, torch, thread count and limit that the
-    environment sets to the instructions, such as ONEDNN_MAX_CPU_ISA (under a second); the result is kept in
-    `machine.json` in the user's cache folder. Where other processes disturb the measurement, the CPU's instructions
-    decide, so that every process picks the same: it is part of a run's name.
+    A CPU gets bfloat16 if it has instructions for it and no variable such as ONEDNN_MAX_CPU_ISA limits them. Nothing is
+    timed: the dtype is part of a run's name, so every process on a machine must pick the same.
 
     Raises:
         RuntimeError: `device` names no device that torch knows.
@@ -96,14 +82,13 @@ def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
         return torch.float32, "the GPU has no bfloat16"
     if kind != "cpu":
         return torch.float32, f"bfloat16 is not tried on {kind}"
-    speedup = _bfloat16_speedup(" ".join([_cpu_name(), *_limits()]), torch.__version__, torch_threads()[0])
-    if speedup is None:
-        told = "by the CPU's instructions, as other processes kept it from being measured"
-        fast = not _limits() and any(flag in _cpu_name().split() for flag in _BFLOAT16_FLAGS)
-        return torch.bfloat16 if fast else torch.float32, told
-    if speedup >= WORTH_IT:
-        return torch.bfloat16, f"{speedup:.2f} times as fast as float32 on this CPU"
-    return torch.float32, f"bfloat16 is {speedup:.2f} times as fast on this CPU"
+    flag = next((flag for flag in _BFLOAT16_FLAGS if flag in _cpu_flags()), None)
+    if flag is None:
+        return torch.float32, "the CPU has no bfloat16"
+    limit = next((name for name in _LIMITS if os.environ.get(name, "").strip()), None)
+    if limit is not None:
+        return torch.float32, f"{limit} is set"
+    return torch.bfloat16, f"the CPU has {flag}"
 
 
 def _cpus() -> set[int]:
@@ -155,92 +140,10 @@ def _quota(folder: Path) -> Iterator[float]:
             yield int(quota) / int(period)
 
 
-def _cpu_name() -> str:
-    """The CPU's name, with its bfloat16 instructions: the names that virtual machines give leave them open."""
+def _cpu_flags() -> set[str]:
+    """The CPU's features by Linux's names; none on other systems."""
     try:
-        text = _CPUINFO.read_text()
+        flags = re.search(r"^flags\s*:(.*)$", _CPUINFO.read_text(), re.MULTILINE)
     except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = [flag for flag in ("avx2", *_BFLOAT16_FLAGS) if re.search(rf"\b{flag}\b", text)]
-    return " ".join([name[1] if name else platform.machine(), *flags])
-
-
-def _limits() -> list[str]:
-    """What the environment forbids the CPU, as NAME=VALUE: an emulated machine must not inherit this one's answer."""
-    return [f"{name}={os.environ[name].strip().upper()}" for name in _LIMITS if os.environ.get(name, "").strip()]
-
-
-@cache
-def _bfloat16_speedup(cpu: str, torch_version: str, threads: int) -> float | None:
-    """Float32's time for a training step over bfloat16's: remembered for these three, or measured now.
-
-    None beside other busy processes, where the ratio can be wrong by a factor of 8.
-    """
-    import platformdirs
-
-    key = f"{cpu}, torch {torch_version}, {threads} threads"
-    path = Path(platformdirs.user_cache_dir("mixlab", appauthor=False)) / "machine.json"
-    known = _read(path)
-    if key in known:
-        return known[key]
-    speedup, undisturbed = _measure(threads)
-    if not undisturbed:
-        return None
-    _write(path, known | {key: speedup})
-    return speedup
-
-
-def _read(path: Path) -> dict[str, float]:
-    """The speed-ups in a cache file; none if it is missing or damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    entries = found.items() if isinstance(found, dict) else ()
-    return {key: value for key, value in entries if isinstance(value, float) and 0 < value < float("inf")}
-
-
-def _write(path: Path, known: dict[str, float]) -> None:
-    """Replace the cache file as a whole; where the folder is not to be written, the next process measures again."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        partial.replace(path)
-
-
-def _measure(threads: int) -> tuple[float, bool]:
-    """Float32's shortest training step over bfloat16's, turn about, and whether other processes left us the CPU."""
-    with using_threads(threads):
-        return _timed_ratio()
-
-
-def _timed_ratio() -> tuple[float, bool]:
-    """The shortest of up to _PAIRS float32 steps over the shortest bfloat16 step; whether this thread kept running."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        draw = torch.Generator().manual_seed(0)
-        x = torch.randn(32, 3, 32, 32, generator=draw).contiguous(memory_format=torch.channels_last)
-        widths = [(3, 32), (32, 64), (64, 128)]
-        weights = [(torch.randn(o, i, 3, 3, generator=draw) / (9 * i) ** 0.5).requires_grad_() for i, o in widths]
-        times: dict[bool, list[float]] = {False: [], True: []}
-        for reduced in times:
-            _step(x, weights, reduced)  # the first step chooses kernels
-        start, ran = time.perf_counter(), time.thread_time()
-        while len(times[True]) < _PAIRS and (not times[True] or time.perf_counter() - start < _BUDGET):
-            for reduced, spent in times.items():
-                spent.append(_step(x, weights, reduced))
-        share = (time.thread_time() - ran) / (time.perf_counter() - start)
-    return min(times[False]) / min(times[True]), share >= _UNDISTURBED
-
-
-def _step(x: Tensor, weights: list[Tensor], reduced: bool) -> float:
-    """Seconds for forward and backward through three convolutions, in bfloat16 if `reduced`."""
-    start = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-        h = x
-        for weight in weights:
-            h = F.max_pool2d(F.relu(F.conv2d(h, weight.contiguous(memory_format=torch.channels_last), padding=1)), 2)
-        loss = h.float().square().mean()
-    torch.autograd.grad(loss, weights)
-    return time.perf_counter() - start
+        return set()
+    return set(flags[1].split()) if flags else set()

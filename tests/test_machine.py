@@ -1,14 +1,11 @@
-"""What this machine can do: CPU shares read from made-up control groups, and a measurement that is kept."""
+"""What this machine can do: CPU shares and features read from made-up files."""
 
 import importlib.metadata
-import json
-import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
-import platformdirs
 import pytest
 import torch
 from paths import ROOT
@@ -71,10 +68,6 @@ def test_quota_without_control_groups_is_the_cpus_of_this_process(groups):
     assert machine.cpu_quota() == 8.0
 
 
-def test_quota_of_this_machine_is_no_more_than_its_cpus():
-    assert 0 < machine.cpu_quota() <= os.cpu_count()
-
-
 @pytest.mark.parametrize(
     ("wish", "threads", "why"),
     [
@@ -109,146 +102,40 @@ def test_two_hyperthreads_count_as_one_core(groups, tmp_path):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A user cache folder of our own, nothing remembered, and a measurement that counts its calls and says 2.0."""
-    calls = []
-    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or 2.0, True))
-    machine._bfloat16_speedup.cache_clear()
-    yield tmp_path / "cache" / "machine.json", calls
-    machine._bfloat16_speedup.cache_clear()
+def cpuinfo(tmp_path, monkeypatch):
+    """Say what the CPU's features are: `cpuinfo(flags)`; nothing limits them."""
 
+    def write(flags):
+        (tmp_path / "cpuinfo").write_text(f"model name : Some CPU amx_bf16\nflags\t\t: {flags}\npower management:\n")
 
-def test_measurement_is_made_once_and_kept(cache):
-    path, calls = cache
-    for _ in range(2):
-        machine._bfloat16_speedup.cache_clear()  # as a new process would find it
-        assert machine.precision("cpu") == (torch.bfloat16, "2.00 times as fast as float32 on this CPU")
-    assert calls == [machine.torch_threads()[0]]
-    (key,) = json.loads(path.read_text())
-    assert key.endswith(f", torch {torch.__version__}, {calls[0]} threads")
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_another_thread_count_is_measured_anew(cache, monkeypatch):
-    path, calls = cache
-    for threads in ("1", "3"):
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        machine.precision(torch.device("cpu"))
-    assert calls == [1, 3]
-    assert len(json.loads(path.read_text())) == 2
-
-
-def test_a_limit_to_the_instructions_is_measured_anew(cache, monkeypatch):
-    path, calls = cache
     for name in machine._LIMITS:
         monkeypatch.delenv(name, raising=False)
-    speedups = iter([2.0, 0.5, 0.2, 1.5])
-    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or next(speedups), True))
-    picks = []
-    for limit in (None, "AVX512_CORE", "AVX2", "avx2 ", None):
-        if limit is not None:
-            monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-        else:
-            monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-        machine._bfloat16_speedup.cache_clear()  # as a new process would find it
-        picks.append(machine.precision("cpu")[0])
-    assert picks == [torch.bfloat16, torch.float32, torch.float32, torch.float32, torch.bfloat16]
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
-    assert machine.precision("cpu")[0] is torch.bfloat16
-    assert len(calls) == 4
-    keys = list(json.loads(path.read_text()))
-    assert [("=AVX512_CORE" in key, "=AVX2" in key) for key in keys] == [
-        (False, False),
-        (True, False),
-        (False, True),
-        (False, True),
-    ]
-    assert "ATEN_CPU_CAPABILITY=AVX2, torch" in keys[3]
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    return write
 
 
 @pytest.mark.parametrize(
-    ("flags", "limit", "picked"),
+    ("flags", "limits", "picked", "why"),
     [
-        ("avx2 avx512_bf16", "", torch.bfloat16),
-        ("avx2 amx_bf16", "", torch.bfloat16),
-        ("avx2", "", torch.float32),
-        ("avx2 avx512_bf16", "AVX2", torch.float32),
+        ("fpu avx2 avx512_bf16 lm", {}, torch.bfloat16, "avx512_bf16"),
+        ("fpu avx512_bf16 amx_bf16", {}, torch.bfloat16, "amx_bf16"),
+        ("fpu avx2 avx512_bf16x", {}, torch.float32, "no bfloat16"),
+        ("", {}, torch.float32, "no bfloat16"),
+        ("amx_bf16", {"ONEDNN_MAX_CPU_ISA": " "}, torch.bfloat16, "amx_bf16"),
+        *[("amx_bf16", {name: "AVX2"}, torch.float32, name) for name in machine._LIMITS],
     ],
 )
-def test_where_a_measurement_is_disturbed_the_instructions_decide_and_nothing_is_kept(
-    cache, monkeypatch, tmp_path, flags, limit, picked
-):
-    path, calls = cache
-    info = tmp_path / "cpuinfo"
-    info.write_text(f"model name : Some CPU\nflags : {flags}\n")
-    monkeypatch.setattr(machine, "_CPUINFO", info)
-    for name in machine._LIMITS:
-        monkeypatch.setenv(name, limit)
-    ratios = iter([0.2, 8.0])
-    monkeypatch.setattr(machine, "_measure", lambda threads: (calls.append(threads) or next(ratios), False))
-    for _ in range(2):
-        machine._bfloat16_speedup.cache_clear()  # as a new process would find it
-        told = "by the CPU's instructions, as other processes kept it from being measured"
-        assert machine.precision("cpu") == (picked, told)
-    assert len(calls) == 2
-    assert not path.exists()
+def test_cpu_features_and_their_limits_decide(cpuinfo, monkeypatch, flags, limits, picked, why):
+    cpuinfo(flags)
+    for name, value in limits.items():
+        monkeypatch.setenv(name, value)
+    dtype, reason = machine.precision("cpu")
+    assert dtype is picked
+    assert why in reason
 
 
-@pytest.mark.parametrize(("share", "undisturbed"), [(1.0, True), (0.92, True), (0.8, False)])
-def test_a_thread_that_was_taken_from_the_cpu_was_disturbed(monkeypatch, share, undisturbed):
-    now = 0.0
-
-    def step(_x, _weights, reduced):
-        nonlocal now
-        now += 0.01
-        return 1.0 if reduced else 3.0
-
-    monkeypatch.setattr(machine, "_step", step)
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(machine.time, "thread_time", lambda: share * now)
-    assert machine._measure(1) == (3.0, undisturbed)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]", "3", '{"a": "b"}', "\x00\xff"])
-def test_damaged_cache_is_replaced(cache, content):
-    path, calls = cache
-    path.parent.mkdir()
-    path.write_text(content)
-    assert machine.precision("cpu")[0] is torch.bfloat16
-    assert len(calls) == 1
-    assert list(json.loads(path.read_text()).values()) == [2.0]
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan"), "2", None])
-def test_impossible_entry_is_measured_anew(cache, value):
-    path, calls = cache
-    machine.precision("cpu")
-    path.write_text(json.dumps(dict.fromkeys(json.loads(path.read_text()), value)))
-    machine._bfloat16_speedup.cache_clear()
-    assert machine.precision("cpu")[0] is torch.bfloat16
-    assert len(calls) == 2
-
-
-def test_cache_that_cannot_be_written_is_done_without(cache):
-    path, calls = cache
-    path.parent.write_text("a file where the folder would be")
-    assert machine.precision("cpu")[0] is torch.bfloat16
-    assert machine.precision("cpu")[0] is torch.bfloat16
-    assert len(calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("speedup", "picked"),
-    [
-        (1.26, (torch.bfloat16, "1.26 times as fast as float32 on this CPU")),
-        (1.24, (torch.float32, "bfloat16 is 1.24 times as fast on this CPU")),
-        (0.1, (torch.float32, "bfloat16 is 0.10 times as fast on this CPU")),
-    ],
-)
-def test_bfloat16_only_where_it_is_clearly_faster(cache, monkeypatch, speedup, picked):
-    monkeypatch.setattr(machine, "_measure", lambda _: (speedup, True))
-    assert machine.precision("cpu") == picked
+def test_a_system_without_cpuinfo_stays_in_float32(cpuinfo):
+    assert machine.precision(torch.device("cpu")) == (torch.float32, "the CPU has no bfloat16")
 
 
 def test_threads_are_set_for_a_while():
@@ -259,16 +146,6 @@ def test_threads_are_set_for_a_while():
     with pytest.raises(ZeroDivisionError), machine.using_threads(before + 1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == before
-
-
-def test_a_real_measurement_leaves_nothing_changed():
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    with torch.inference_mode():
-        ratio, undisturbed = machine._measure(1)
-    assert 0.001 < ratio < 1000
-    assert isinstance(undisturbed, bool)
-    assert torch.get_num_threads() == threads
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(
@@ -289,44 +166,24 @@ def test_unknown_device_raises():
         machine.precision("abacus")
 
 
-@pytest.mark.parametrize(
-    ("cpuinfo", "name"),
-    [
-        (
-            "model name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 avx512_bf16 amx_bf16\n",
-            "Some CPU @ 2 GHz avx2 avx512_bf16 amx_bf16",
-        ),
-        ("model name : Some CPU\nflags : fpu\nmodel name : Some CPU\n", "Some CPU"),
-    ],
-)
-def test_cpu_name_tells_cpus_apart_that_differ_in_bfloat16(tmp_path, monkeypatch, cpuinfo, name):
-    (tmp_path / "cpuinfo").write_text(cpuinfo)
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
-    assert machine._cpu_name() == name
-
-
-def test_cpu_name_without_proc(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
-    assert machine._cpu_name()
-
-
-def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cache, monkeypatch, tmp_path):
+def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cpuinfo, monkeypatch, tmp_path):
     monkeypatch.setenv("MIXLAB_DATA", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cpuinfo("amx_bf16")
     lines = {line[:9].strip(): line[9:] for line in doctor.report().splitlines()}
     assert len(lines) <= 10
     assert lines["torch"].startswith(torch.__version__)
     assert f"ipykernel {importlib.metadata.version('ipykernel')}" in lines["Jupyter"]
     assert lines["device"].startswith("CPU (torch ")
     assert lines["threads"] == "3, set by OMP_NUM_THREADS"
-    assert lines["training"] == "bfloat16, 2.00 times as fast as float32 on this CPU"
+    assert lines["training"] == "bfloat16, the CPU has amx_bf16"
     assert lines["data"] == 'no cifar10 (mx.load("cifar10") fetches it); no cifar100 (mx.load("cifar100") fetches it)'
     assert lines["runs"].endswith("runs")
     assert lines["folder"] == str(tmp_path)
 
 
-def test_report_says_what_is_missing(cache, monkeypatch):
+def test_report_says_what_is_missing(monkeypatch):
     def absent(package):
         raise importlib.metadata.PackageNotFoundError(package)
 
@@ -334,7 +191,7 @@ def test_report_says_what_is_missing(cache, monkeypatch):
     assert "jupyterlab missing" in doctor.report()
 
 
-def test_report_names_the_gpu(cache, monkeypatch):
+def test_report_names_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
@@ -342,7 +199,7 @@ def test_report_names_the_gpu(cache, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [[], ["doctor"]])
-def test_command_prints_the_report(cache, monkeypatch, capsys, arguments):
+def test_command_prints_the_report(monkeypatch, capsys, arguments):
     monkeypatch.setattr(sys, "argv", ["mixlab", *arguments])
     assert __main__.main() == 0
     assert capsys.readouterr().out == doctor.report() + "\n"
