@@ -11,8 +11,7 @@ from measured import rate, reading
 
 import mixlab as mx
 from mixlab.data.load import Dataset
-from mixlab.runs import recipes
-from mixlab.training import Record
+from mixlab.training import Record, recipes
 
 PUBLISHED = {  # error in % after 200 epochs, ResNet-18, by OpenMixup
     ("cifar10", "none"): 5.13,
@@ -104,7 +103,9 @@ def reproduce(scene: Scene, hours: float, root: str | None) -> list[Row]:
         try:
             if left > 0:
                 with stopped_after(left):
-                    run = recipe.run(cifar(scene, name), mx.Mixer(variant), seed=0, root=root)
+                    data = cifar(scene, name)
+                    settings = recipe.settings | {"seed": 0, "root": root, "name": recipe.model}
+                    run = mx.run(recipe.build(data), data, mx.Mixer(variant), **settings)
                 last = run.history[-1]
                 row |= {"error_percent": round(100 * (1 - last.test_accuracy), 2), "epochs": last.epoch, "run": run.id}
                 row["training_seconds"] = round(training_seconds(last, run.settings["batch_size"]))

@@ -43,8 +43,8 @@ from .runs.sweep import sweep as sweep
 from .training.at_test_time import refreshed_batchnorm as refreshed_batchnorm
 from .training.at_test_time import rescaled as rescaled
 from .training.gradient_variance import gradient_variance as gradient_variance
+from .training.predict import predict as predict
 from .training.trainer import fit as fit
-from .training.trainer import predict as predict
 
 __version__: str
 __all__: list[str]

@@ -13,7 +13,8 @@ from mixlab.runs.run import Training, opened
 from mixlab.runs.store import StoreError
 from mixlab.runs.stored import Run
 from mixlab.training.loop import copies_of, fill
-from mixlab.training.trainer import Record, Trainer
+from mixlab.training.record import Record
+from mixlab.training.trainer import Trainer
 
 _BUSY = "Another process is training this run: waiting for it."
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mixlab.calibration.reliability import Reliability
 from mixlab.panels._session import Result
-from mixlab.training.trainer import Record
+from mixlab.training.record import Record
 
 _POINTS = 300  # of the loss curve, sent to the browser
 

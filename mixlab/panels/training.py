@@ -17,7 +17,8 @@ from mixlab.panels._report import Settings, calibration, outcome, status, view
 from mixlab.panels._running import RunPanel
 from mixlab.panels.panel import Checked, alpha_trait, k_trait, seed_trait, sources
 from mixlab.runs.store import Store
-from mixlab.training.trainer import Record, Trainer
+from mixlab.training.record import Record
+from mixlab.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,7 +25,7 @@ from mixlab.plots.figures import verdict
 from mixlab.plots.style import BLUE, GRAY, GREEN, PAPER, SERIES, VERMILION, axes_and_ink, describe, legend, paint
 
 if TYPE_CHECKING:  # the records only, not the training they come from
-    from mixlab.training.trainer import Record
+    from mixlab.training.record import Record
 
 FEW = 10  # predictions; no line leads to the mark of fewer
 CELLS = 25  # of the histogram of confidence

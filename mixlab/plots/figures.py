@@ -36,7 +36,7 @@ from mixlab.plots.style import (
 )
 
 if TYPE_CHECKING:  # the records only, not the training they come from
-    from mixlab.training.trainer import Record
+    from mixlab.training.record import Record
 
 __all__ = [
     "Picture",

@@ -1,6 +1,4 @@
 # The public names of this package, each with the file it lives in.
-from .recipes import RECIPES as RECIPES
-from .recipes import Recipe as Recipe
 from .run import opened as opened
 from .store import StoreError as StoreError
 from .stored import Run as Run

@@ -14,6 +14,7 @@ from mixlab import _check, models
 from mixlab.data.load import Dataset
 from mixlab.mixing.mixer import Mixer, counts
 from mixlab.mixing.variants import KINDS
+from mixlab.training.options import TrainOptions, gathered
 from mixlab.training.trainer import Trainer
 
 Settings = dict[str, Any]
@@ -27,7 +28,7 @@ def _parameters(of: Callable[..., Any], *without: str) -> tuple[str, ...]:
 COMMON = _parameters(Mixer, "variant")
 OWN = {name: tuple(field.name for field in fields(kind)) for name, kind in KINDS.items()}
 MIXING = tuple(dict.fromkeys((*COMMON, *itertools.chain(*OWN.values()))))
-FITTING = _parameters(Trainer, "model", "data", "mixer")
+FITTING = (*_parameters(Trainer, "model", "data", "mixer", "options"), *_parameters(TrainOptions))
 NAMES = ("model", "variant", *MIXING, *FITTING)
 _MOST = 10_000  # runs of a grid
 ALWAYS = {"model": "quick", "variant": "none", "seed": 0}
@@ -187,9 +188,9 @@ def _tried(run: Planned, data: Dataset, elsewhere: bool) -> tuple[str, Settings]
     if elsewhere:
         asked = {name: run.fitting.get(name) for name in ("device", "dtype")}
         here = {"device": "cpu", "dtype": asked["dtype"] or torch.float32}
-        trainer = Trainer(net, data, mixer, **run.fitting | here)
+        trainer = Trainer(net, data, mixer, **gathered(run.fitting | here))
         return _key(run.model, mixer.variant, mixer.settings, trainer.settings, asked), {}
-    trainer = Trainer(net, data, mixer, **run.fitting)
+    trainer = Trainer(net, data, mixer, **gathered(run.fitting))
     picked = {"device": trainer.device, "dtype": trainer.dtype}
     return _key(run.model, mixer.variant, mixer.settings, trainer.settings), picked
 

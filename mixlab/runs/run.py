@@ -23,7 +23,8 @@ from mixlab.runs.locks import held
 from mixlab.runs.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.runs.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
 from mixlab.training.loop import State, copies_of, fill, tensors_of
-from mixlab.training.trainer import Record, Trainer
+from mixlab.training.record import Record
+from mixlab.training.trainer import Trainer
 
 __all__ = ["Run", "Runs", "Training", "opened", "run", "runs"]
 

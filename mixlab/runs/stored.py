@@ -18,7 +18,7 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.runs.identity import settings_of
 from mixlab.runs.store import PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.training.loop import fill
-from mixlab.training.trainer import Record
+from mixlab.training.record import Record
 
 T = TypeVar("T")
 _MOST_ROWS = 100  # of a table that is shown

@@ -20,6 +20,7 @@ from mixlab.runs.run import run
 from mixlab.runs.shared_data import Shared, opened_data, shared
 from mixlab.runs.store import BusyError, Store, StoreError
 from mixlab.runs.stored import Run
+from mixlab.training.options import gathered
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Outcome = tuple[int, str, str]  # which run, its id, and why it failed: one of the two is empty
@@ -171,7 +172,7 @@ def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
     """Train one run, in whatever process this is; what concerns the store as a whole is raised."""
     with _training:
         try:
-            found = run(plan.model, data, plan.mixer, root=root, progress=False, **plan.fitting)
+            found = run(plan.model, data, plan.mixer, root=root, progress=False, **gathered(plan.fitting))
         except Exception as error:  # the others go on, whatever it is
             if isinstance(error, StoreError) and not isinstance(error, BusyError):
                 raise

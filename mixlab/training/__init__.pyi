@@ -4,10 +4,13 @@ from .at_test_time import rescaled as rescaled
 from .gradient_variance import GradientVariance as GradientVariance
 from .gradient_variance import Scheme as Scheme
 from .loop import fill as fill
+from .options import TrainOptions as TrainOptions
+from .recipes import RECIPES as RECIPES
+from .recipes import Recipe as Recipe
+from .record import Record as Record
 from .spiral_trainer import REACH as REACH
 from .spiral_trainer import SpiralRecord as SpiralRecord
 from .spiral_trainer import SpiralTrainer as SpiralTrainer
-from .trainer import Record as Record
 from .trainer import Trainer as Trainer
 
 __all__: list[str]

@@ -17,7 +17,7 @@ from mixlab._torch_state import evaluating
 from mixlab.data.load import Dataset
 from mixlab.mixing.beta import ALPHA_MAX, ALPHA_MIN, lambda_moments
 from mixlab.mixing.normalize import normalized
-from mixlab.training.trainable import check_logits
+from mixlab.training.checks import check_logits
 
 _CHUNK = 1000  # training images summed at a time
 

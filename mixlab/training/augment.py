@@ -15,13 +15,13 @@ VIEWS = (1, 2, 6)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to the training images of each batch; the fields are settings of `mixlab.Trainer`.
+    """What is done to the training images of each batch: `mixlab.fit`'s augment and the crops of its TrainOptions.
 
     Args:
-        side: the shorter one of an image, in pixels.
+        side: is the shorter side of an image, in pixels.
 
     Raises:
-        TypeError, ValueError: a setting of the wrong kind or out of range.
+        TypeError, ValueError: augment is no bool, or cutout_side is larger than an image.
     """
 
     augment: bool
@@ -33,11 +33,8 @@ class Augmentation:
 
     def __post_init__(self, side: int) -> None:
         _check.flag("augment", self.augment)
-        _check.choice("flip", self.flip, FLIPS)
-        pad = min(_check.integer("pad", self.pad, 0), side - 1)  # a border can be mirrored once
-        _check.choice("border", self.border, BORDERS)
-        object.__setattr__(self, "pad", pad)
-        object.__setattr__(self, "cutout_side", _check.integer("cutout_side", self.cutout_side, 0, side))
+        object.__setattr__(self, "pad", min(self.pad, side - 1))  # a border can be mirrored once
+        _check.integer("cutout_side", self.cutout_side, 0, side)
 
     @property
     def alternates(self) -> bool:
@@ -157,6 +154,14 @@ def views_of(images: Tensor, count: int) -> list[tuple[float, Tensor]]:
         return [(0.5, images), (0.5, images.flip(3))]
     moved = [(0.25, _shifted(images, 1)), (0.25, _shifted(images, -1))]
     return [(weight * part, view) for weight, image in ((0.5, images), *moved) for part, view in views_of(image, 2)]
+
+
+def check_views(views: Any) -> int:
+    """The number of views, if it is 1, 2 or 6."""
+    count = _check.integer("views", views, 1)
+    if count not in VIEWS:
+        raise ValueError(f"views must be 1, 2 or 6, got {_check.shown(views)}")
+    return count
 
 
 def _shifted(images: Tensor, by: int) -> Tensor:

@@ -20,7 +20,7 @@ from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.data.load import Dataset
 from mixlab.mixing.hidden import find_layer, mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
-from mixlab.training.trainable import check_logits
+from mixlab.training.checks import check_logits
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from paths import ROOT
 
 from mixlab.data.load import Dataset
-from mixlab.runs import recipes
+from mixlab.training import recipes
 
 sys.path.append(str(ROOT / "benchmarks"))
 import gpu
@@ -68,7 +68,7 @@ def test_training_seconds_are_those_of_steps_alone() -> None:
 def test_training_seconds_of_the_table_leave_evaluations_and_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
     last = SimpleNamespace(step=30, images_per_second=100.0, seconds=1e6, test_accuracy=0.95, epoch=200.0)
     run = SimpleNamespace(history=[last], id="0" * 16, settings={"batch_size": 50})
-    monkeypatch.setattr(recipes, "standard", lambda: SimpleNamespace(run=lambda *_, **__: run))
+    monkeypatch.setattr(gpu_recipes.mx, "run", lambda *_, **__: run)
     rows = gpu_recipes.reproduce(Scene(1, rehearsed=True), 1.0, None)
     assert {row["training_seconds"] for row in rows} == {15}
 

@@ -24,8 +24,7 @@ from mixlab.mixing import constants as _device
 from mixlab.mixing.constants import constant, host_stream
 from mixlab.mixing.normalize import normalized
 from mixlab.mixing.variants.puzzle.mincut import least_energy
-from mixlab.runs import recipes
-from mixlab.training import Trainer
+from mixlab.training import Trainer, recipes
 from mixlab.training.augment import alternated, crop_and_flip, cutout
 from mixlab.training.sgd import Descent
 

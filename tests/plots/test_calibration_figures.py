@@ -23,7 +23,7 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots import calibration as diagrams
 from mixlab.plots.style import PictureAxes, picture
-from mixlab.training.trainer import Record
+from mixlab.training.record import Record
 
 
 def predictions(sharpness: float = 2.0, n: int = 2000, seed: int = 0) -> Predictions:

@@ -22,7 +22,7 @@ from mixlab.calibration.reliability import Reliability, wilson
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots import figures as plots
 from mixlab.plots.figures import plot_intervals
-from mixlab.training.trainer import Record
+from mixlab.training.record import Record
 
 CLASSES = ("cat", "dog", "bird")
 

@@ -30,7 +30,7 @@ from mixlab.runs import run as durable
 from mixlab.runs.run import opened
 from mixlab.runs.store import CHECKPOINT, Store, StoreError
 from mixlab.runs.stored import record_numbers, records_from, reliability_table
-from mixlab.training import Trainer, schedules
+from mixlab.training import Trainer, TrainOptions, schedules
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_run_that_was_broken_off_before_its_last_file_trains_no_step(tmp_path, n
 def test_divergence_keeps_what_was_finished(tmp_path):
     late = schedules.Linear(((0, 0), (0.5, 0), (1, 1)))
     with pytest.raises(FloatingPointError, match=r"^the loss is no longer finite"):
-        tiny_run(tmp_path, learning_rate=1e6, epochs=9, schedule=late, weight_decay=1e3)
+        tiny_run(tmp_path, learning_rate=1e6, epochs=9, options=TrainOptions(schedule=late, weight_decay=1e3))
     (run,) = mx.runs(tmp_path)
     assert not run.finished
     assert 4 <= len(run.history) < 9, "half of the training stands still"

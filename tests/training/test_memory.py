@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.load import Dataset
-from mixlab.training import Trainer
+from mixlab.training import Trainer, TrainOptions
 from mixlab.training.memory import largest_fitting
 
 
@@ -84,7 +84,9 @@ def test_afterwards_all_is_as_before_and_it_goes_on_to_the_bit(data: Dataset, va
     def trainer(room: int) -> Trainer:
         torch.manual_seed(0)
         settings = {"epochs": 2, "batch_size": 40, "dtype": torch.float32, "device": "cpu"}
-        return mx.fit(Big(room, "backward"), data, mx.Mixer(variant), flip="alternating", **settings)
+        return mx.fit(
+            Big(room, "backward"), data, mx.Mixer(variant), options=TrainOptions(flip="alternating"), **settings
+        )
 
     with torch.random.fork_rng(devices=[]):
         untroubled = trainer(room=100)

@@ -18,6 +18,7 @@ from mixlab.models.spiral_net import SpiralNet, spirals
 from mixlab.runs.fingerprint import canonical
 from mixlab.training import Record, Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
+from mixlab.training.options import gathered
 from mixlab.training.schedules import Steps
 from mixlab.training.spiral_trainer import SpiralTrainer
 
@@ -57,7 +58,7 @@ class Net(nn.Module):
 
 def fit(data: Dataset, mixer: mx.Mixer | None = None, model: nn.Module | None = None, **settings: Any) -> Trainer:
     settings = {"epochs": EPOCHS, "batch_size": BATCH, "dtype": torch.float32, "cutout_side": 6} | settings
-    return mx.fit(model or Net(), data, mixer, **settings)
+    return mx.fit(model or Net(), data, mixer, **gathered(settings))
 
 
 def through_a_file(state: State) -> State:

@@ -18,10 +18,11 @@ from torch.nn import functional
 
 import mixlab as mx
 from mixlab.data.load import Dataset, Split
-from mixlab.training import Record, loop
+from mixlab.training import Record, TrainOptions, loop
 from mixlab.training import trainer as training
 from mixlab.training.augment import crop_and_flip, cutout
-from mixlab.training.trainer import predict
+from mixlab.training.options import gathered
+from mixlab.training.predict import predict
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ class Linear(nn.Module):
 def run(data: Dataset, mixer: mx.Mixer | None = None, **settings: Any) -> tuple[list[Record], nn.Module]:
     model = mx.models.quick(10)
     settings = {"epochs": 2, "batch_size": 64, "dtype": torch.float32} | settings
-    return list(mx.fit(model, data, mixer, **settings)), model
+    return list(mx.fit(model, data, mixer, **gathered(settings))), model
 
 
 def test_records_say_where_the_training_stands(data: Dataset) -> None:
@@ -138,7 +139,9 @@ def test_a_batch_is_drawn_cropped_and_cut(
     data: Dataset, augment: bool, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mixer, seen = mx.Mixer("none"), []
-    trainer = mx.fit(Linear(), data, mixer, epochs=1, batch_size=50, seed=3, augment=augment, cutout_side=side)
+    trainer = mx.fit(
+        Linear(), data, mixer, epochs=1, batch_size=50, seed=3, augment=augment, options=TrainOptions(cutout_side=side)
+    )
     plan = mixer.plan
     monkeypatch.setattr(mixer, "plan", lambda x, y, **settings: (seen.append(x), plan(x, y, **settings))[1])
     trainer.step()
@@ -156,8 +159,8 @@ def test_one_step_by_hand(data: Dataset) -> None:
     """One step of a linear model equals gradient descent on smoothed soft-label cross entropy, in float64."""
     model = Linear()
     mixer = mx.Mixer("mixup", k=3)
-    settings: dict[str, Any] = {"augment": False, "weight_decay": 0.1, "label_smoothing": 0.2, "dtype": torch.float32}
-    trainer = mx.fit(model, data, mixer, epochs=1, batch_size=50, **settings)
+    settings: dict[str, Any] = {"augment": False, "label_smoothing": 0.2, "dtype": torch.float32}
+    trainer = mx.fit(model, data, mixer, epochs=1, batch_size=50, options=TrainOptions(weight_decay=0.1), **settings)
     images, labels = [], []
     plan = mixer.plan
 
@@ -228,7 +231,7 @@ def test_leaving_the_loop_stops_it(data: Dataset) -> None:
 
 
 def test_biases_and_normalization_are_not_decayed(data: Dataset) -> None:
-    trainer = mx.fit(mx.models.resnet8(10), data, epochs=1, weight_decay=0.25)
+    trainer = mx.fit(mx.models.resnet8(10), data, epochs=1, options=TrainOptions(weight_decay=0.25))
     matrices, vectors, biases = trainer.optimizer.groups
     assert [group.weight_decay for group in trainer.optimizer.groups] == [0.25, 0.0, 0.0]
     assert all(p.ndim > 1 for p in matrices.parameters)
@@ -380,7 +383,7 @@ WRONG: list[tuple[str, Callable[[Dataset], object], type[Exception], str]] = [
     ),
     (
         "cutout",
-        lambda d: mx.fit(Linear(), d, epochs=1, cutout_side=33),
+        lambda d: mx.fit(Linear(), d, epochs=1, options=TrainOptions(cutout_side=33)),
         ValueError,
         "cutout_side must be an integer from 0 to 32, got 33",
     ),
@@ -392,7 +395,7 @@ WRONG: list[tuple[str, Callable[[Dataset], object], type[Exception], str]] = [
     ),
     (
         "compile",
-        lambda d: mx.fit(Linear(), d, epochs=1, compile="inductor"),  # type: ignore[arg-type]
+        lambda d: mx.fit(Linear(), d, epochs=1, options=TrainOptions(compile="inductor")),  # type: ignore[arg-type]
         TypeError,
         "compile must be True or False, got 'inductor'",
     ),

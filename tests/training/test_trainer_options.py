@@ -18,8 +18,9 @@ from mixlab.runs.fingerprint import canonical
 from mixlab.training import Trainer
 from mixlab.training.augment import alternated, crop_and_flip
 from mixlab.training.loop import State
+from mixlab.training.options import gathered
+from mixlab.training.predict import predict
 from mixlab.training.schedules import Cosine, Linear, Steps
-from mixlab.training.trainer import predict
 
 ALL = {
     "schedule": Linear(((0, 0.2), (0.23, 1), (1, 0.07))),
@@ -60,7 +61,7 @@ def data() -> Dataset:
 
 def fit(data: Dataset, model: nn.Module | None = None, **settings: Any) -> Trainer:
     settings = {"epochs": 3, "batch_size": 50, "dtype": torch.float32, "device": "cpu"} | settings
-    return mx.fit(model or Net(), data, **settings)
+    return mx.fit(model or Net(), data, **gathered(settings))
 
 
 def seen(trainer: Trainer) -> list[Tensor]:

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 import mixlab as mx
 from mixlab.data.load import Dataset
-from mixlab.runs import recipes
-from mixlab.runs.recipes import RECIPES, Recipe, quick, speedrun, standard
+from mixlab.training import recipes
+from mixlab.training.recipes import RECIPES, Recipe, quick, speedrun, standard
 from mixlab.training.schedules import at_step
 from mixlab.training.sgd import Descent, normalization_biases
 
@@ -39,9 +39,7 @@ def test_each_has_a_line() -> None:
 
 def test_quick_is_what_fit_does_by_itself(data: Dataset) -> None:
     own = mx.fit(mx.models.quick(10, seed=3), data, mx.Mixer("mixup"), epochs=1, seed=3, device="cpu")
-    recipe = quick(epochs=1).fit(data, mx.Mixer("mixup"), seed=3, device="cpu")
-    assert recipe.settings == own.settings
-    assert [record.test_nll for record in recipe] == [record.test_nll for record in own]
+    assert quick(epochs=1).fit(data, mx.Mixer("mixup"), seed=3, device="cpu").settings == own.settings
 
 
 def test_speedruns_descent_is_airbenchs() -> None:
@@ -58,8 +56,7 @@ def test_speedruns_descent_is_airbenchs() -> None:
     with torch.random.fork_rng(devices=[]):
         ours, theirs = net(), net()
     settings = speedrun().settings
-    names = ("momentum", "weight_decay", "decay_biases", "bias_rate")
-    descent = Descent(ours.parameters(), biases=normalization_biases(ours), **{name: settings[name] for name in names})
+    descent = Descent(ours.parameters(), biases=normalization_biases(ours), **settings["options"].descent)
     rest = [parameter for name, parameter in theirs.named_parameters() if name != "1.bias"]
     sgd = torch.optim.SGD(
         [
@@ -86,7 +83,7 @@ def test_speedruns_descent_is_airbenchs() -> None:
 
 def test_speedruns_schedule_is_airbenchs_to_a_step() -> None:
     """0.2 up to 1 at 23% of the steps, then down to 0.07: within what one step of 480 changes."""
-    steps, schedule = 480, speedrun().settings["schedule"]
+    steps, schedule = 480, speedrun().settings["options"].schedule
     for step in range(steps):
         peak = int(0.23 * steps)
         wanted = 0.2 + 0.8 * step / peak if step < peak else 1 - 0.93 * (step - peak) / (steps - peak)
@@ -127,19 +124,11 @@ def test_speedruns_network_whitens_the_data_it_is_for(data: Dataset) -> None:
 def test_standard_is_the_papers(model: str, batch: int, shares: list[float]) -> None:
     recipe = standard(model)
     settings = dict(recipe.settings)
-    schedule = settings.pop("schedule")
-    assert [schedule(progress) for progress in (0.25, 0.5, 0.9)] == pytest.approx(shares)
-    assert settings == {
-        "epochs": 200,
-        "batch_size": batch,
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "nesterov": False,
-        "weight_decay": 1e-4,
-        "decay_biases": True,
-        "pad": 4,
-        "border": "black",
-    }
+    options = vars(settings.pop("options"))
+    assert [options["schedule"](progress) for progress in (0.25, 0.5, 0.9)] == pytest.approx(shares)
+    assert settings == {"epochs": 200, "batch_size": batch, "learning_rate": 0.1}
+    named = {"momentum": 0.9, "nesterov": False, "weight_decay": 1e-4, "decay_biases": True, "pad": 4}
+    assert options.items() >= (named | {"border": "black", "flip": "random", "lookahead": False}).items()
     assert recipe.model == model
     assert standard(model, epochs=3).settings["epochs"] == 3
 
@@ -152,39 +141,17 @@ def test_each_trains_with_a_mixer(recipe: Recipe) -> None:
     assert record.step == 1
 
 
-def test_run_stores_what_fit_trains(data: Dataset, tmp_path: Path) -> None:
-    recipe = small(quick())
-    fitted = [record.test_nll for record in recipe.fit(data, mx.Mixer("mixup"), seed=1, device="cpu")]
-    first = recipe.run(data, mx.Mixer("mixup"), seed=1, device="cpu", root=tmp_path, progress=False)
-    again = recipe.run(data, mx.Mixer("mixup"), seed=1, device="cpu", root=tmp_path, progress=False)
-    assert [record.test_nll for record in first.history] == fitted
-    assert again.id == first.id
-    assert len(mx.runs(tmp_path)) == 1
-
-
-def test_a_stored_run_builds_its_model_whoever_trained_it(data: Dataset, tmp_path: Path) -> None:
-    first = small(quick()).run(data, seed=1, device="cpu", root=tmp_path, progress=False)
-    (listed,) = mx.runs(tmp_path)
-    assert listed.settings["model"] == first.settings["model"] == "quick"
-    weights = first.model.state_dict()
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in listed.model.state_dict().items())
-    settings = small(quick()).settings
-    model = mx.models.quick(10, seed=1)
-    mx.run(model, data, seed=1, device="cpu", root=tmp_path / "own", progress=False, **settings)
-    named = mx.run("quick", data, seed=1, device="cpu", root=tmp_path / "own", progress=False, **settings)
-    assert named.id == first.id
-    assert named.settings["model"] == "quick"
-
-
-def test_a_run_keeps_what_all_views_say(tmp_path: Path) -> None:
-    """The stored predictions are of all six views, as the accuracy in the history is."""
+def test_a_recipe_is_run_and_stored_as_it_is_fitted(tmp_path: Path) -> None:
+    """The network whitened for the data, and predictions of all six views, as the accuracy in the history is."""
     tiny = mx.load("shapes", 20, test_size=10)
     recipe = small(speedrun(), batch_size=10)
-    run = recipe.run(tiny, device="cpu", root=tmp_path, progress=False)
-    trainer = recipe.fit(tiny, device="cpu")
-    for _ in trainer:
-        pass
+    trainer = recipe.fit(tiny, device="cpu", seed=1)
+    fitted = [record.test_nll for record in trainer]
+    where = {"device": "cpu", "root": tmp_path, "progress": False, "name": recipe.model, "seed": 1}
+    run = mx.run(recipe.build(tiny, seed=1), tiny, **where, **recipe.settings)
+    assert [record.test_nll for record in run.history] == fitted
     assert torch.equal(run.predictions.logits, trainer.predictions().logits)
+    assert run.settings["model"] == "airbench"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What can be trained: a data set, a network that fits it, and names of what it learns."""
+"""Checks before a training: the data set, the network that fits it, the arithmetic, the parameters that rest."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ def check_data(data: Dataset) -> Dataset:
         raise ValueError(f"data must vary in every channel, got deviations {data.normalization[1]} over train")
     present = torch.bincount(data.train.labels, minlength=len(data.classes)) > 0
     if not bool(present.all()):
-        missing = [name for name, there in zip(data.classes, present.tolist(), strict=True) if not there]
+        missing = [name for name, shown in zip(data.classes, present.tolist(), strict=True) if not shown]
         raise ValueError(f"data must hold a training image of every class, got none of {', '.join(missing)}")
     return data
 
@@ -65,29 +65,29 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
         raise ValueError(f"model must take float32 images {shape} in channels_last layout, got {error!r}") from error
     wanted = (2, len(data.classes))
     if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
-        came = _check.shown(logits)
+        given = _check.shown(logits)
         raise ValueError(
-            f"model must give {wanted[1]} logits, one for each class of {data.name}, got {came} for 2 images"
+            f"model must give {wanted[1]} logits, one for each class of {data.name}, got {given} for 2 images"
         )
 
 
-def check_freeze(freeze: Mapping[str, int] | None, model: nn.Module, epochs: int) -> dict[str, int]:
-    """After how many epochs parameters rest, by name.
+def check_dtype(dtype: torch.dtype, allowed: str) -> None:
+    """Raise TypeError unless it is one of the two kinds of arithmetic; `allowed` words what the caller takes."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise TypeError(f"dtype must be {allowed}, got {_check.shown(dtype)}")
 
-    Raises TypeError unless it is a mapping to integers, ValueError unless all are trained, and one is in every epoch.
-    """
-    wanted = "freeze must be a mapping from names of trained parameters to epochs"
-    if not isinstance(freeze, Mapping | None):
-        raise TypeError(f"{wanted}, got {_check.shown(freeze)}")
+
+def check_freeze(freeze: Mapping[str, int], model: nn.Module, epochs: int) -> None:
+    """Raise ValueError unless freeze names trained parameters, and leaves one to be trained in every epoch."""
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    for name in freeze or {}:
+    for name in freeze:
         if name not in trained:
-            raise ValueError(f"{wanted}, got {_check.shown(name)}")
-    found = {name: _check.integer(f"freeze[{name!r}]", after, 0) for name, after in (freeze or {}).items()}
-    last = max(found.values(), default=epochs)
-    if found.keys() == trained and last < epochs:
+            raise ValueError(
+                f"freeze must be a mapping from names of trained parameters to epochs, got {_check.shown(name)}"
+            )
+    last = max(freeze.values(), default=epochs)
+    if freeze.keys() == trained and last < epochs:
         raise ValueError(
             f"freeze must leave a parameter to be trained in each of the {epochs} epochs, got all of them at rest "
             f"after {last}"
         )
-    return found

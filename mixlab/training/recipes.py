@@ -1,8 +1,7 @@
 """Whole trainings by name: a network and every setting, where they come from, and what has been claimed for them."""
 
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,28 +10,27 @@ from mixlab import _check, models
 from mixlab.data.load import Dataset
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.normalize import normalized
-from mixlab.training.schedules import TRIANGLE, Cosine, Linear, Steps
+from mixlab.training.options import TrainOptions
+from mixlab.training.schedules import Cosine, Linear, Steps
 from mixlab.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from mixlab.runs.run import Run
 
 _WHITENED_BY = 5000  # training images whose patches set the first filters, as in airbench
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and the settings it is trained with.
+    """A network and the settings it is trained with, here or as a stored run.
 
-        trainer = mx.recipes.speedrun().fit(mx.load("cifar10"), mx.Mixer("mixup"))
-        for record in trainer: ...
+        recipe = recipes.speedrun()
+        trainer = recipe.fit(data, mx.Mixer("mixup"))
+        run = mx.run(recipe.build(data), data, mx.Mixer("mixup"), name=recipe.model, **recipe.settings)
 
     Attributes:
-        name: of the recipe.
-        about: what it is, its source, and what has been claimed for it.
-        model: a name of `mixlab.models`.
-        settings: what `mixlab.fit` is given.
-        whitens: whether the network's first layer whitens the patches of the data it is trained on.
+        name: is what RECIPES calls it.
+        about: says what it is, its source, and what has been claimed for it.
+        model: is a name of `mixlab.models`.
+        settings: are keywords of `mixlab.fit` and `mixlab.run`.
+        whitens: says whether the network's first layer whitens the patches of the data it is trained on.
     """
 
     name: str
@@ -45,48 +43,28 @@ class Recipe:
         """The network in its initial state, for the classes of `data`."""
         if not isinstance(data, Dataset):
             raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
-        given = {}
-        if self.whitens:
-            given["images"] = normalized(data.train.images[:_WHITENED_BY], data.normalization)
-        model: nn.Module = getattr(models, self.model)(len(data.classes), seed=seed, **given)
+        images = {"images": normalized(data.train.images[:_WHITENED_BY], data.normalization)} if self.whitens else {}
+        model: nn.Module = getattr(models, self.model)(len(data.classes), seed=seed, **images)
         return model
 
     def fit(
         self, data: Dataset, mixer: Mixer | None = None, *, seed: int = 0, device: torch.device | str | None = None
     ) -> Trainer:
-        """A Trainer at its start, to iterate over. Arguments as for `mixlab.fit`; the weights are of `seed` as well."""
+        """A Trainer at its start, to iterate over. Arguments as for `mixlab.fit`; `seed` seeds the weights too."""
         return Trainer(self.build(data, seed=seed), data, mixer, seed=seed, device=device, **self.settings)
-
-    def run(
-        self,
-        data: Dataset,
-        mixer: Mixer | None = None,
-        *,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        root: str | os.PathLike[str] | None = None,
-        progress: bool = True,
-    ) -> "Run":
-        """The stored run of this recipe, or else: train and store it. Arguments as for `mixlab.run`."""
-        from mixlab.runs.run import run  # files, locks and digests, which a mere fit does not need
-
-        given: dict[str, Any] = {"name": self.model, "seed": seed, "device": device, "root": root, "progress": progress}
-        return run(self.build(data, seed=seed), data, mixer, **given, **self.settings)
 
 
 def quick(epochs: int = 8) -> Recipe:
     """What `mixlab.fit` does if nothing else is asked for, with the net for two CPU cores.
 
     Args:
-        epochs: passes over the training images.
+        epochs: counts the passes over the training images.
     """
     settings = {
         "epochs": _check.integer("epochs", epochs, 1),
         "batch_size": 128,
         "learning_rate": 0.3,
-        "schedule": TRIANGLE,
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
+        "options": TrainOptions(),
     }
     return Recipe("quick", "a small net in minutes on two CPU cores: the defaults of mx.fit", "quick", settings)
 
@@ -110,17 +88,19 @@ def speedrun() -> Recipe:
         "epochs": 10,
         "batch_size": 1024,
         "learning_rate": 11.5 / (1 + 1 / (1 - momentum)),
-        "schedule": Linear(((0, 0.2), (0.23, 1), (1, 0.07))),
-        "momentum": momentum,
-        "weight_decay": 0.0153 / 11.5,
-        "decay_biases": True,
-        "bias_rate": 64.0,
-        "freeze": {"whiten.bias": 3},
-        "lookahead": True,
         "label_smoothing": 0.2,
-        "flip": "alternating",
-        "pad": 2,
-        "views": 6,
+        "options": TrainOptions(
+            schedule=Linear(((0, 0.2), (0.23, 1), (1, 0.07))),
+            momentum=momentum,
+            weight_decay=0.0153 / 11.5,
+            decay_biases=True,
+            bias_rate=64.0,
+            freeze={"whiten.bias": 3},
+            lookahead=True,
+            flip="alternating",
+            pad=2,
+            views=6,
+        ),
     }
     about = "CIFAR-10 to 94% in ten epochs, after airbench94 (Jordan, 2024: 94.01%, mean of 1,000 runs)"
     return Recipe("speedrun", about, "airbench", settings, whitens=True)
@@ -143,8 +123,8 @@ def standard(model: str = "resnet18", epochs: int = 200) -> Recipe:
     by the data's own statistics, where OpenMixup's standard deviations are a fifth smaller.
 
     Args:
-        model: "resnet18" or "preact_resnet18".
-        epochs: passes over the training images.
+        model: is "resnet18" or "preact_resnet18".
+        epochs: counts the passes over the training images.
     """
     claims = {
         "resnet18": "CIFAR-10 at 5.13% error, with mixup 4.30, with CutMix 3.89, as OpenMixup reports it",
@@ -155,13 +135,15 @@ def standard(model: str = "resnet18", epochs: int = 200) -> Recipe:
         "epochs": _check.integer("epochs", epochs, 1),
         "batch_size": 100 if model == "resnet18" else 128,
         "learning_rate": 0.1,
-        "schedule": Cosine() if model == "resnet18" else Steps((0.5, 0.75), 0.1),
-        "momentum": 0.9,
-        "nesterov": False,
-        "weight_decay": 1e-4,
-        "decay_biases": True,
-        "pad": 4,
-        "border": "black",
+        "options": TrainOptions(
+            schedule=Cosine() if model == "resnet18" else Steps((0.5, 0.75), 0.1),
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=1e-4,
+            decay_biases=True,
+            pad=4,
+            border="black",
+        ),
     }
     return Recipe("standard", f"the papers' long training: {claim}", model, settings)
 
