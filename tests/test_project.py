@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from functools import reduce
+from operator import getitem
 
 import pytest
 import yaml
@@ -27,18 +29,19 @@ IMPORTED_AS = {
 }
 
 
-def toml():
-    """pyproject.toml's [project] table; Python 3.10 has no tomllib, but coverage and pytest bring tomli there."""
+def toml(*table):
+    """A table of pyproject.toml. Python 3.10 has no tomllib, but coverage and pytest bring tomli there."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return reduce(getitem, table, whole)
 
 
 def requirements(*extras):
     """The direct requirements of mixlab with these extras, by name."""
-    project = toml()
+    project = toml("project")
     lines = list(project["dependencies"])
     for extra in extras:
         lines += project["optional-dependencies"][extra]
@@ -95,7 +98,7 @@ def test_conda_environments_name_what_the_lessons_need(path):
 
 def test_the_citation_has_the_version_and_the_license_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    code, text = toml()["license"].split(" AND ")
+    code, text = toml("project")["license"].split(" AND ")
     assert citation["cff-version"] == "1.2.0"
     assert {"title", "message", "abstract"} <= set(citation)
     assert citation["type"] == "software"
@@ -109,11 +112,10 @@ def test_the_citation_has_the_version_and_the_license_of_the_package():
     assert text == "CC-BY-4.0"
     assert author["name"] in lessons
     assert "https://creativecommons.org/licenses/by/4.0/legalcode" in lessons
-    assert toml()["license-files"] == ["LICENSE", "notebooks/LICENSE"]
+    assert toml("project")["license-files"] == ["LICENSE", "notebooks/LICENSE"]
 
 
 def test_the_lessons_kernel_answers_widgets_on_its_main_thread():
-    assert requirements("lab")["ipykernel"].specifier == Requirement("ipykernel>=7.4").specifier
     overrides = json.loads((ROOT / "binder" / "overrides.json").read_text())
     assert overrides["@jupyterlab/apputils-extension:kernels-settings"] == {"commsOverSubshells": "disabled"}
 
@@ -135,6 +137,20 @@ def test_every_import_of_the_package_is_a_declared_requirement():
             modules += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             roots = {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names)
             assert roots <= declared, f"{path.name} imports {roots - declared}, which pyproject.toml does not name"
+
+
+def test_contributing_shows_every_package_from_the_top_layer_down():
+    tree = re.search(
+        r"```\nmixlab/\n(.*?)^notebooks/", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE
+    )[1]
+    shown = re.findall(r"^  ([\w.]+)", tree, re.MULTILINE)
+    packages = {path.parent.name for path in (ROOT / "mixlab").glob("*/__init__.py")}
+    assert {name for name in shown if not name.endswith(".py")} == packages
+    assert all((ROOT / "mixlab" / name).exists() for name in shown)
+    layers = toml("tool", "importlinter", "contracts")[0]["layers"]
+    height = {name.split(".")[-1]: -level for level, names in enumerate(layers) for name in names.split(" | ")}
+    heights = [height[name.removesuffix(".py")] for name in shown]
+    assert heights == sorted(heights, reverse=True)
 
 
 def test_a_few_files_lie_beside_the_packages_and_none_is_long():
