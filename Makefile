@@ -1,5 +1,6 @@
 # make lab: open the lessons. make test: run every test. The first run of each makes .venv and needs the package index.
 PYTHON ?= python3
+WORKERS ?= 2
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
@@ -9,17 +10,20 @@ lab:
 	@$(PYTHON) tools/set_up.py lab
 	@$(RUN) tools/lab.py
 
+# OMP_NUM_THREADS=1: each worker has one core. The lessons get an empty run store, so that they train.
 test: lint
-	$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered
-	@# In an empty run store: a lesson is to train, and to leave nothing of a test behind.
-	runs=$$(mktemp -d); MIXLAB_RUNS=$$runs MIXLAB_FAST=1 $(RUN) -m pytest --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=300 notebooks; status=$$?; rm -rf $$runs; exit $$status
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --durations=20 \
+		--cov --cov-report=term-missing:skip-covered
+	runs=$$(mktemp -d); MIXLAB_RUNS=$$runs MIXLAB_FAST=1 OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) \
+		--dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks; \
+		status=$$?; rm -rf $$runs; exit $$status
 
 lint:
 	@$(PYTHON) tools/set_up.py test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	.venv/bin/lint-imports
 
 format:
 	@$(PYTHON) tools/set_up.py test

@@ -1,11 +1,12 @@
 """What tests share: a real Chromium, and a real JupyterLab for it to open.
 
-A test that asks for `browser` or `page` is marked `browser`; where no Chromium is found it is left out, and the summary
-names it. MIXLAB_DEMAND_BROWSER=1 turns that into an error.
+A test that asks for `browser` or `page` is marked `browser`. Where Chromium is missing such tests are skipped and the
+summary lists them; MIXLAB_DEMAND_BROWSER=1 turns that into an error.
 """
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,21 +26,31 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NO_CHROMIUM = "no Chromium found: install one, or point MIXLAB_CHROMIUM at it"
+NO_CHROMIUM = "no Chromium: install one, or point MIXLAB_CHROMIUM at it"
 
 
+def pytest_configure() -> None:
+    """Take Ctrl-C even if the tests run in the background, where a shell has SIGINT ignored by all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "chromium_path" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "chromium_path" in fixtures:
             item.add_marker("browser")
+        if "chromium_path" in fixtures or "jupyterlab" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one worker starts Chromium and JupyterLab, once
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.getreports("skipped")
-    left_out = [report.nodeid for report in skipped if NO_CHROMIUM in report.longreprtext]
-    if left_out:
-        terminalreporter.section(f"{len(left_out)} tests left out: {NO_CHROMIUM}", yellow=True)
-        for name in left_out:
+    without_chromium = [report.nodeid for report in skipped if NO_CHROMIUM in report.longreprtext]
+    if without_chromium:
+        terminalreporter.section(f"{len(without_chromium)} tests skipped: {NO_CHROMIUM}", yellow=True)
+        for name in without_chromium:
             terminalreporter.line(name)
 
 
@@ -53,7 +64,7 @@ def find_chromium(own: str) -> str | None:
 
 @pytest.fixture(autouse=True)
 def run_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the runs of a test are stored, a folder that is not there yet: never the user's own."""
+    """The folder that stores a test's runs: its own, not made yet, and never the user's."""
     folder = tmp_path / "runs"
     monkeypatch.setenv("MIXLAB_RUNS", str(folder))
     return folder
@@ -67,7 +78,7 @@ def playwright_driver() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def chromium_path(playwright_driver: Playwright) -> str:
-    """Path of the Chromium that is used; the test is left out where there is none."""
+    """The path of Chromium; without one the test is skipped."""
     path = find_chromium(playwright_driver.chromium.executable_path)
     if path is None:
         if os.environ.get("MIXLAB_DEMAND_BROWSER") == "1":
@@ -94,7 +105,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def root(notebook: Page) -> Iterator[Locator]:
-    """The panel that trains in the module's `notebook`, at rest and without runs."""
+    """The training panel in the module's `notebook`, at rest and without runs."""
     root = notebook.locator(".mx-training")
     button(root, "Reset").click()
     status(root, "Say what you expect")

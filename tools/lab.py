@@ -7,15 +7,15 @@ LESSON = "notebooks/00_start_here.ipynb"
 
 
 def arguments(environment: dict[str, str], platform: str, root: bool) -> list[str]:
-    """What to tell JupyterLab. Where no browser can open on this screen, it prints the URL instead."""
+    """JupyterLab's command line. Where no browser can open on this screen, it prints the URL instead."""
     remote = "SSH_CONNECTION" in environment or "SSH_TTY" in environment
     blind = platform.startswith("linux") and not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
-    told = ["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{LESSON}"]
+    options = ["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{LESSON}"]
     if remote or blind:
-        told.append("--no-browser")
+        options.append("--no-browser")
     if root:
-        told.append("--allow-root")
-    return told
+        options.append("--allow-root")
+    return options
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Draw the README's picture from the kit at work: `make pictures`. Real panels, a real training, a real Chromium.
+"""Take the README's picture: `make pictures`. Real panels, a real training, a real Chromium.
 
-The λ panel and the mixing panel stand on the left; on the right is the training panel after two runs with the
-settings of lesson 00, without mixup and with it, on the data that `mx.load("auto")` finds. Takes about two minutes.
+The λ panel and the mixing panel are on the left. On the right is the training panel after two runs with the settings of
+lesson 00, without mixup and with it, on the data of `mx.load("auto")`. It takes about two minutes.
 """
 
 import io
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the tests open panels in a browser, too
 
 from browsing import mount  # noqa: E402
-from conftest import CHROMIUM_ARGS, find_chromium  # noqa: E402
+from conftest import CHROMIUM_ARGS, NO_CHROMIUM, find_chromium  # noqa: E402
 
 TARGET = ROOT / "docs" / "kit.png"
 WIDTH = 860  # of one panel, in CSS pixels
@@ -64,7 +64,7 @@ def main() -> None:
     with sync_playwright() as driver:
         path = find_chromium(driver.chromium.executable_path)
         if path is None:
-            sys.exit("No Chromium found: install one, or point MIXLAB_CHROMIUM at it")
+            sys.exit(NO_CHROMIUM)
         browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
         context = browser.new_context(viewport={"width": WIDTH, "height": 1200}, device_scale_factor=2)
         law, mixing, training = (photograph(context.new_page(), panel) for panel in panels)

@@ -1,7 +1,7 @@
 """Make the virtual environment that the Makefile works in: `python3 tools/set_up.py lab|test|bench`.
 
-A stamp in the environment holds a digest of all that it was made from. While that is unchanged there is nothing to do,
-and no network is asked. Written for Python 3.6 and newer, so that an old one gets a sentence and not a traceback.
+A stamp in the environment holds a digest of the files that it was made from. While they are unchanged there is nothing
+to do, offline too. The code runs on Python 3.6 and newer, so that an old Python gets a sentence and not a traceback.
 """
 
 import hashlib
@@ -41,15 +41,15 @@ def set_up(what):
     """Install mixlab with the tested versions of what the lessons need and, for `test`, of what the tests need."""
     stamps = [stamp(VENV, name) for name in ("lab", "test")]
     finished = {path: path.read_text() for path in stamps if path.exists()}
-    here = all(text.startswith(f"{VENV}\n") for text in finished.values())
-    if not (finished and here and python(VENV).exists()):
-        make_venv(VENV, sys.executable)  # there was none, or half a one, or one that was moved here
+    in_place = all(text.startswith(f"{VENV}\n") for text in finished.values())
+    if not (finished and in_place and python(VENV).exists()):
+        make_venv(VENV, sys.executable)  # there is none, or half of one, or it was moved
         finished = {}
     for path in finished:
         path.unlink()
     extras = "lab,hub" if what == "lab" else "test"
     if not pip(VENV, *torch_choice(), "--editable", f".[{extras}]"):
-        for path, text in finished.items():  # pip gave up before it changed anything, so what was there still works
+        for path, text in finished.items():  # pip changes nothing before it has everything, so the old one works
             path.write_text(text)
         sys.exit("The set-up did not finish. Run the same command again; what was downloaded is kept by pip.")
     if not worked([str(python(VENV)), "-c", PAIRED]):
@@ -61,7 +61,7 @@ def set_up(what):
 
 
 def set_up_bench():
-    """Put the peers into an environment of their own that sees all of .venv: one torch, and no peer in the lessons."""
+    """Install the peers into their own environment, which sees all of .venv: one torch, and no peer in the lessons."""
     main("test")
     if ready(BENCH_VENV, "bench"):
         return
@@ -71,15 +71,15 @@ def set_up_bench():
         subprocess.check_output([str(python(venv)), "-c", query], universal_newlines=True).strip()
         for venv in (VENV, BENCH_VENV)
     )
-    shown = f"import site; site.addsitedir({ours!r})\n"  # reads mixlab's own .pth too, as a bare path would not
-    Path(theirs, "mixlab-venv.pth").write_text(shown)
+    line = f"import site; site.addsitedir({ours!r})\n"  # unlike a bare path, this reads mixlab's own .pth too
+    Path(theirs, "mixlab-venv.pth").write_text(line)
     if not pip(BENCH_VENV, "--requirement", str(PEERS)):
         sys.exit("The peers could not be installed. Run the same command again.")
     stamp(BENCH_VENV, "bench").write_text(digest(BENCH_VENV, "bench"))
 
 
 def make_venv(venv, interpreter):
-    """Make an empty environment, in place of any that is there."""
+    """Make an empty environment, and replace an old one."""
     if sys.version_info < (3, 10):
         sys.exit(
             f"mixlab needs Python 3.10 or newer, and {sys.executable} is {platform.python_version()}.\n"
@@ -97,12 +97,12 @@ def pip(venv, *what):
 
 
 def worked(command):
-    """Run a command in the repository, its output in sight; say whether it worked."""
+    """Run a command in the repository and show its output; say whether it worked."""
     return subprocess.run(command, cwd=str(ROOT), check=False).returncode == 0
 
 
 def torch_choice():
-    """Say which builds of PyTorch are taken and how large they are; return what pip is to be told."""
+    """Say which builds of PyTorch are installed and how large they are; return the arguments for pip."""
     pins = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith(("torch==", "torchvision=="))]
     wheels = pins[0].replace("==", "-")
     if sys.platform != "linux":
@@ -119,20 +119,20 @@ def torch_choice():
 
 
 def answers(url, wanted):
-    """Say whether `url` gives a page that holds `wanted` within PROBE_SECONDS."""
-    found = []  # filled by a thread, as no timeout bounds the look-up of a name
+    """Say whether `url` serves a page that contains `wanted` within PROBE_SECONDS."""
+    answer = []  # filled by a thread, since no timeout bounds the lookup of a host name
 
     def ask():
         try:
             with urlopen(url, timeout=PROBE_SECONDS) as page:
-                found.append(wanted in page.read().decode())
+                answer.append(wanted in page.read().decode())
         except (OSError, ValueError):
-            found.append(False)
+            answer.append(False)
 
     thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
-    return bool(found and found[0])
+    return bool(answer and answer[0])
 
 
 def python(venv):
@@ -146,7 +146,7 @@ def stamp(venv, what):
 
 
 def digest(venv, what):
-    """The place of the environment, which cannot be moved, and a digest of the files that it was made from."""
+    """The path of the environment, which cannot be moved, and a digest of the files that it was made from."""
     content = hashlib.sha256(b"\0".join(path.read_bytes() for path in MADE_FROM[what]))
     return f"{venv}\n{content.hexdigest()}\n"
 

@@ -1,6 +1,6 @@
-"""The lessons as they are written: their structure, their cells, and that what they derive agrees with the package.
+"""The lessons as written: their structure, their cells, and that what they derive agrees with the package.
 
-That they run from top to bottom is nbval's to show: `make test` runs them all with MIXLAB_FAST=1.
+`make test` also runs them all from top to bottom, with nbval and MIXLAB_FAST=1.
 """
 
 import re
@@ -17,13 +17,13 @@ from mixlab.exercises import EXERCISES
 from mixlab.panels._swap import energy_of, swap_labels
 
 LONGEST_CELL, MEDIAN_CELL = 15, 4
-# British spellings that slip in most easily; code, links and formulas are left out of the search.
+# The British spellings that slip in most easily. Code, links and formulas are not searched.
 BRITISH = (
     r"\b(behaviour|cent(re|res|red)|colours?|favour\w*|grey|labelled|modelling|neighbours?|"
     r"(normal|optim|minim|maxim|regular|summar|recogn|real|general)is(e|es|ed|ing))\b"
 )
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|\$\$.*?\$\$|\$[^$\n]+\$|<[^>]+>", re.DOTALL)
-TOLD = "# NBVAL_CHECK_OUTPUT"
+COMPARED = "# NBVAL_CHECK_OUTPUT"
 
 each_lesson = pytest.mark.parametrize("lesson", lessons.lesson_names())
 
@@ -34,11 +34,11 @@ def headings(lesson: str) -> list[tuple[int, str]]:
 
 
 def lines_of(source: str) -> int:
-    """Lines of a cell, without the empty ones that the formatter sets between functions."""
+    """Lines of a cell, not counting empty ones."""
     return sum(1 for line in source.splitlines() if line.strip())
 
 
-def test_the_lessons_are_found() -> None:
+def test_lessons_are_read_in_order() -> None:
     assert lessons.lesson_names()[:3] == ["00_start_here.ipynb", "01_lambda.ipynb", "02_two_images_one_label.ipynb"]
 
 
@@ -76,34 +76,33 @@ def test_predict_move_measure_explain(lesson: str) -> None:
 
 @each_lesson
 def test_links_between_lessons_lead_somewhere(lesson: str) -> None:
-    targets = re.findall(r"\]\(([^)#]+\.ipynb)\)", lessons.markdown(lesson))
-    missing = [target for target in targets if not (lessons.NOTEBOOKS / target).exists()]
-    assert missing == []
+    targets = set(re.findall(r"\]\(([^)#]+\.ipynb)\)", lessons.markdown(lesson)))
+    assert targets <= set(lessons.lesson_names())
 
 
 @each_lesson
 def test_cells_are_short(lesson: str) -> None:
-    lengths = [lines_of(cell.source) for cell in lessons.code_cells(lesson)]
-    assert max(lengths) <= LONGEST_CELL
-    assert statistics.median(lengths) <= MEDIAN_CELL
+    lengths = {cell.id: lines_of(cell.source) for cell in lessons.code_cells(lesson)}
+    assert {cell: length for cell, length in lengths.items() if length > LONGEST_CELL} == {}
+    assert statistics.median(lengths.values()) <= MEDIAN_CELL
 
 
 @each_lesson
 def test_a_sentence_stands_before_each_code_cell(lesson: str) -> None:
     cells = lessons.read(lesson).cells
-    alone = [
+    unexplained = [
         cell.id
-        for before, cell in zip([None, *cells], cells, strict=False)
+        for before, cell in pairwise(cells)
         if cell.cell_type == "code"
-        and not (before and before.cell_type == "markdown" and before.source.rstrip()[-1] in ".:?!|*$)")
+        and not (before.cell_type == "markdown" and before.source.rstrip()[-1] in ".:?!|*$)")
     ]
-    assert alone == []
+    assert unexplained == []
 
 
 @each_lesson
 def test_nothing_is_stored_but_what_is_compared(lesson: str) -> None:
     for cell in lessons.code_cells(lesson):
-        if cell.source.startswith(TOLD):
+        if cell.source.startswith(COMPARED):
             assert cell.execution_count is not None, f"{cell.id}: without a count nbval compares nothing"
             assert all(output.output_type in ("stream", "execute_result") for output in cell.outputs), cell.id
         else:
@@ -122,8 +121,7 @@ def test_no_picture_is_stored(lesson: str) -> None:
 @each_lesson
 def test_spelling_is_american(lesson: str) -> None:
     prose = NOT_PROSE.sub(" ", lessons.markdown(lesson))
-    found = {match[0].lower() for match in re.finditer(BRITISH, prose, re.IGNORECASE)}
-    assert found == set()
+    assert {match[0].lower() for match in re.finditer(BRITISH, prose, re.IGNORECASE)} == set()
 
 
 @each_lesson
@@ -144,7 +142,7 @@ def test_every_exercise_is_set_once_and_every_name_exists() -> None:
 
 
 def derived(lesson: str, *cells: str) -> dict[str, Any]:
-    """The names that some cells of a lesson define, on top of its first."""
+    """The names that these cells of a lesson define, after its first."""
     names = lessons.run_first_cell(lesson)
     for cell in cells:
         exec(next(each.source for each in lessons.code_cells(lesson) if each.id == cell), names)

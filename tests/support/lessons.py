@@ -1,4 +1,4 @@
-"""What tests of the lessons share: reading a notebook, its exercises, and their folded solutions."""
+"""Reads a lesson: its cells, its exercises and their folded solutions."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ CHECKED = re.compile(r'mx\.check\("([^"]+)"')
 
 
 class Exercise(NamedTuple):
-    """An exercise as its lesson has it: the lesson's file name, the cell to fill in, and the folded solution."""
+    """An exercise: the file name of its lesson, the cell to fill in, and the folded solution."""
 
     lesson: str
     cell: str
@@ -47,25 +47,25 @@ def markdown(lesson: str) -> str:
 
 
 def checked(code: str) -> list[str]:
-    """The names of the exercises that a piece of code checks."""
+    """The names of the exercises that this code checks."""
     return CHECKED.findall(code)
 
 
 @cache
 def exercises() -> dict[str, Exercise]:
-    """Every exercise that a lesson sets, by name. An exercise without a folded solution has an empty one."""
-    found = {}
+    """Every exercise of every lesson, by name; `solution` is empty where none is folded."""
+    by_name = {}
     for lesson in lesson_names():
         solutions = [code for fold in FOLDED.findall(markdown(lesson)) for code in PYTHON.findall(fold)]
         for cell in code_cells(lesson):
             for name in checked(cell.source):
                 solution = next((code for code in solutions if checked(code) == [name]), "")
-                found[name] = Exercise(lesson, cell.source, solution)
-    return found
+                by_name[name] = Exercise(lesson, cell.source, solution)
+    return by_name
 
 
 def run_first_cell(lesson: str) -> dict[str, Any]:
-    """The names that a lesson's first code cell defines: the imports, FAST, and what else it sets up."""
+    """The names that the lesson's first code cell defines: imports, FAST, settings."""
     names: dict[str, Any] = {}
     exec(code_cells(lesson)[0].source, names)
     return names
