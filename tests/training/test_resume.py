@@ -13,8 +13,9 @@ from tiny_runs import CLOCKED
 from torch import Tensor, nn
 
 import mixlab as mx
+from mixlab.data import spirals
 from mixlab.data.load import Dataset
-from mixlab.models.spiral_net import SpiralNet, spirals
+from mixlab.models import SpiralNet
 from mixlab.runs.fingerprint import canonical
 from mixlab.training import Record, Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
