@@ -40,8 +40,8 @@ from .runs.run import run as run
 from .runs.run import runs as runs
 from .runs.stored import Runs as Runs
 from .runs.sweep import sweep as sweep
-from .training.at_test_time import refreshed_batchnorm as refreshed_batchnorm
 from .training.at_test_time import rescaled as rescaled
+from .training.batchnorm import refreshed_batchnorm as refreshed_batchnorm
 from .training.gradient_variance import gradient_variance as gradient_variance
 from .training.predict import predict as predict
 from .training.trainer import fit as fit

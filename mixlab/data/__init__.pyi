@@ -6,5 +6,6 @@ from .load import balanced as balanced
 from .load import cache_path as cache_path
 from .load import is_cached as is_cached
 from .load import verify as verify
+from .spiral_points import spirals as spirals
 
 __all__: list[str]

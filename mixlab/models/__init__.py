@@ -13,6 +13,7 @@ from mixlab.models.airbench_nets import Airbench, Quick, patch_covariance, white
 from mixlab.models.resnets import ResNet
 from mixlab.models.resnets import preact_resnet18 as _preact_resnet18
 from mixlab.models.resnets import resnet18 as _resnet18
+from mixlab.models.spiral_net import SpiralNet as SpiralNet
 
 
 def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
@@ -22,8 +23,8 @@ def quick(num_classes: int, *, seed: int = 0) -> nn.Module:
     whitening of 2×2 patches, three stages that halve the image after their first convolution, and a linear read-out.
 
     Args:
-        num_classes: how many logits to give.
-        seed: of the initial weights; the global random state is left alone.
+        num_classes: is the number of logits.
+        seed: seeds the initial weights; the global random state is left alone.
 
     Returns:
         A module from normalized float images [B, 3, 32, 32] to logits [B, num_classes], with `mixing_points`.
@@ -38,10 +39,10 @@ def airbench(num_classes: int, *, seed: int = 0, images: Tensor | None = None) -
     those of the rest, are trained.
 
     Args:
-        num_classes: how many logits to give.
-        seed: of the initial weights; the global random state is left alone.
-        images: normalized float images [N, 3, H, W] whose 2×2 patches the first layer whitens; by default it whitens
-            those of a model of photographs, as in `quick`. airbench takes the first 5,000 of the training set.
+        num_classes: is the number of logits.
+        seed: seeds the initial weights; the global random state is left alone.
+        images: are normalized float images [N, 3, H, W] whose 2×2 patches the first layer whitens; by default it
+            whitens those of a model of photographs, as in `quick`. airbench takes the first 5,000 of the training set.
 
     Returns:
         A module as `quick` returns it.

@@ -7,7 +7,8 @@ import torch
 import traitlets
 
 from mixlab import Mixer, _check
-from mixlab.models.spiral_net import SpiralNet, spirals
+from mixlab.data.spiral_points import spirals
+from mixlab.models.spiral_net import SpiralNet
 from mixlab.panels._report import status
 from mixlab.panels._running import RunPanel
 from mixlab.panels._session import Result
@@ -224,7 +225,7 @@ def spiral_panel(
 
     A run is a `mixlab.training.SpiralTrainer` on 600 points, some seconds on one core. On show: the decision field over
     the plane, the bottleneck's states of the training points, the singular values of each class there
-    (`mixlab.models.spiral_net.class_singular_values`), and the same of the run before.
+    (`mixlab.training.class_singular_values`), and the same of the run before.
 
     Args:
         layer: where to mix: "none", "input", a module of the net, or "random": "input", "block2" or "bottleneck", drawn

@@ -1,6 +1,7 @@
 # The public names of this package, each with the file it lives in.
-from .at_test_time import refreshed_batchnorm as refreshed_batchnorm
 from .at_test_time import rescaled as rescaled
+from .batchnorm import refreshed_batchnorm as refreshed_batchnorm
+from .flatness import class_singular_values as class_singular_values
 from .gradient_variance import GradientVariance as GradientVariance
 from .gradient_variance import Scheme as Scheme
 from .loop import fill as fill

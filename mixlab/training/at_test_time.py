@@ -1,23 +1,15 @@
-"""Two remedies for a network that was trained on mixtures and is asked about clean images.
-
-`rescaled` shows it the inputs, and reads its logits, at the scale that training had ("On Mixup Regularization",
-Carratino et al., JMLR 2022); `refreshed_batchnorm` measures its BatchNorm statistics again on clean images.
+"""Test-time rescaling: show a network that was trained on mixtures clean inputs, and read its logits, at the scale that
+training had ("On Mixup Regularization", Carratino et al., JMLR 2022).
 """
-
-import copy
-import itertools
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixlab import _check
-from mixlab._torch_state import evaluating
 from mixlab.data.load import Dataset
 from mixlab.mixing.beta import ALPHA_MAX, ALPHA_MIN, lambda_moments
 from mixlab.mixing.normalize import normalized
-from mixlab.training.checks import check_logits
+from mixlab.training.checks import check_logits, check_measured
 
 _CHUNK = 1000  # training images summed at a time
 
@@ -96,7 +88,7 @@ def rescaled(model: nn.Module, data: Dataset, alpha: float, *, shrink: bool = Tr
 
     Source: Carratino, Cissé, Jenatton, Vert, "On Mixup Regularization", JMLR 23, 2022, section 4.
     """
-    device = _check_both(model, data)
+    device = check_measured(model, data)
     note = " (a model trained without mixing has no θ̄)"
     alpha = _check.number("alpha", alpha, ALPHA_MIN, ALPHA_MAX, note=note)
     shrink, output = _check.flag("shrink", shrink), _check.flag("output", output)
@@ -119,75 +111,3 @@ def mean_image(data: Dataset) -> Tensor:
     for start in range(0, len(images), _CHUNK):
         total += images[start : start + _CHUNK].sum(0, dtype=torch.int64)
     return normalized(total[None].double() / (255 * len(images)), data.normalization)[0]
-
-
-def refreshed_batchnorm(
-    model: nn.Module, data: Dataset, *, images: int = 5000, batch_size: int = 250, seed: int = 0
-) -> nn.Module:
-    """A copy of the model whose BatchNorm statistics are those of clean training images; the weights are the same.
-
-    Mixing independent pairs shrinks the variance between inputs, and between whatever is linear in them, by
-    E[λ² + (1 − λ)²] = (α + 1)/(2α + 1): to ⅔ at α = 1. (A channel's variance shrinks a little less: it also counts how
-    the mean image varies from place to place, which mixing leaves alone.) The running statistics of a model trained so
-    describe mixtures, and at test time it meets clean images. Here mean and unbiased variance of each batch are
-    averaged with equal weights (momentum=None), over images without augmentation, with every other layer (such as
-    dropout) in evaluation mode.
-
-    Args:
-        model: from normalized float images [B, C, H, W], with at least one BatchNorm layer; not changed.
-        data: its training images, uint8, are used, normalized by `data.normalization`.
-        images: how many, drawn at random without repeats; all if there are fewer.
-        batch_size: images at a time, at least 2; a shorter last batch is left out.
-        seed: of the choice of images.
-
-    Returns:
-        nn.Module: the copy, in the modes and on the device of the model.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong kind or out of range, or no layer with running statistics.
-    """
-    device = _check_both(model, data)
-    most = len(data.train)
-    count = min(_check.integer("images", images, 2), most)
-    batch_size = min(_check.integer("batch_size", batch_size, 2), count)
-    seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-    if most < 2:
-        raise ValueError(f"data must hold at least 2 training images, got {data!r}")
-    if not _tracking(model):
-        raise ValueError(
-            "model must have a BatchNorm layer with running statistics, as there is nothing else to refresh, got "
-            f"{type(model).__name__} with none"
-        )
-    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))[:count]
-    refreshed = copy.deepcopy(model)
-    layers = _tracking(refreshed)
-    momenta = [layer.momentum for layer in layers]
-    with evaluating(refreshed), torch.no_grad():
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # torch's word for an average over all batches with equal weights
-            layer.train()
-        for start in range(0, count - batch_size + 1, batch_size):
-            chosen = order[start : start + batch_size].to(data.train.images.device)
-            batch = data.train.images[chosen].to(device).contiguous(memory_format=torch.channels_last)
-            refreshed(normalized(batch, data.normalization))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    return refreshed
-
-
-def _tracking(model: nn.Module) -> list[_BatchNorm]:
-    """The BatchNorm layers that keep running statistics."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-
-
-def _check_both(model: Any, data: Any) -> torch.device:
-    """The device that the model is on, once model and data are what they should be."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
-    if len(data.train) == 0:
-        raise ValueError(f"data must hold training images, got {data!r}")
-    held = next(itertools.chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if held is None else held.device

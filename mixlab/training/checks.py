@@ -1,6 +1,8 @@
 """Checks before a training: the data set, the network that fits it, the arithmetic, the parameters that rest."""
 
+import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +71,18 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
         raise ValueError(
             f"model must give {wanted[1]} logits, one for each class of {data.name}, got {given} for 2 images"
         )
+
+
+def check_measured(model: Any, data: Any) -> torch.device:
+    """The device that the model is on, once model and data are what they should be."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    if len(data.train) == 0:
+        raise ValueError(f"data must hold training images, got {data!r}")
+    tensor = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def check_dtype(dtype: torch.dtype, allowed: str) -> None:

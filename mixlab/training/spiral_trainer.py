@@ -11,7 +11,8 @@ from mixlab import _check
 from mixlab.machine import using_threads
 from mixlab.mixing.hidden import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
-from mixlab.models.spiral_net import SpiralNet, class_singular_values
+from mixlab.models.spiral_net import SpiralNet
+from mixlab.training.flatness import class_singular_values
 from mixlab.training.loop import Loop
 from mixlab.training.schedules import Linear
 from mixlab.training.sgd import Descent

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import mixlab as mx
-from mixlab.models.spiral_net import SpiralNet, spirals
+from mixlab.data import spirals
+from mixlab.models import SpiralNet
 from mixlab.panels.spirals import POINTS, RANDOM, SpiralPanel
 from mixlab.training.spiral_trainer import GRID, SpiralTrainer
 

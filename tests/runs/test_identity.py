@@ -25,7 +25,8 @@ from mixlab.mixing.variants import KINDS
 from mixlab.runs import fingerprint
 from mixlab.runs.describing import codes_behind
 from mixlab.runs.identity import _plain, attributes, identity, name_of, settings_of
-from mixlab.training import Trainer, schedules
+from mixlab.training import Trainer, TrainOptions, schedules
+from mixlab.training.options import gathered
 
 GIVEN = {"epochs": 2, "batch_size": 8, "dtype": torch.float32, "device": "cpu"}
 
@@ -35,7 +36,7 @@ def trainer(model=None, data=None, mixer=None, **changed):
 
 
 def name(*given, **named):
-    return name_of(identity(trainer(*given, **named)))
+    return name_of(identity(trainer(*given, **gathered(named))))
 
 
 def test_name_is_the_same_for_equal_arguments_and_sixteen_digits():
@@ -130,7 +131,8 @@ OTHERS = {
 
 
 def test_every_option_of_a_training_changes_the_name():
-    options = inspect.signature(Trainer).parameters.keys() - {"model", "data", "mixer", "device"}
+    options = inspect.signature(Trainer).parameters.keys() | inspect.signature(TrainOptions).parameters.keys()
+    options -= {"model", "data", "mixer", "device", "options"}
     assert OTHERS.keys() == options, "a new option needs a value here, and a place in Trainer.settings"
     names = [name(**{option: value}) for option, value in OTHERS.items()]
     assert len({name(), *names}) == 1 + len(OTHERS)

@@ -167,7 +167,7 @@ def test_broken_off_run_goes_on_and_ends_the_same(epochs, tmp_path, root):
     "changed",
     [
         {"mixer": mx.Mixer("cutmix")},
-        {"seed": 7, "cutout_side": 2},
+        {"seed": 7, "options": TrainOptions(cutout_side=2)},
         {"mixer": None, "label_smoothing": 0.1},
         {"batch_size": 5},
     ],

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.calibration.recalibration import at_temperature
 from mixlab.data import Split
-from mixlab.training.at_test_time import mean_image, refreshed_batchnorm, rescaled
+from mixlab.training.at_test_time import mean_image, rescaled
+from mixlab.training.batchnorm import refreshed_batchnorm
 
 
 def small_data(counts=(30, 30, 30), side: int = 8, seed: int = 0) -> mx.Dataset:

@@ -1,7 +1,6 @@
 """A training that is put down, through bytes and text, and taken up by a fresh trainer ends with the same bits."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,8 +12,9 @@ from tiny_runs import CLOCKED
 from torch import Tensor, nn
 
 import mixlab as mx
+from mixlab.data import spirals
 from mixlab.data.load import Dataset
-from mixlab.models.spiral_net import SpiralNet, spirals
+from mixlab.models import SpiralNet
 from mixlab.runs.fingerprint import canonical
 from mixlab.training import Record, Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
@@ -99,15 +99,19 @@ MIXERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("variant", MIXERS)
-def test_it_goes_on_to_the_bit(data: Dataset, variant: str, dtype: torch.dtype) -> None:
+STOPS = (2, 3)  # within an epoch and between two
+CASES = [("none", torch.float32, (0, 2, 3, 5, 6)), ("mixup", torch.bfloat16, STOPS)]
+CASES += [(variant, torch.float32, STOPS) for variant in MIXERS if variant != "none"]
+
+
+@pytest.mark.parametrize(("variant", "dtype", "stops"), CASES)
+def test_it_goes_on_to_the_bit(data: Dataset, variant: str, dtype: torch.dtype, stops: tuple[int, ...]) -> None:
     mixer = mx.Mixer(variant, **MIXERS[variant])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         whole = fit(data, mixer, dtype=dtype)
         expected = list(whole)
-        for stop in (0, 2, 3, 5, 6):  # before the first step, within both epochs, at both ends
+        for stop in stops:
             torch.manual_seed(1)
             first = fit(data, mixer, dtype=dtype)
             records = walked(first, stop)
@@ -237,7 +241,7 @@ def spiral_trainer(**settings: Any) -> SpiralTrainer:
     return SpiralTrainer(SpiralNet(2), train, test, mixer, **{"epochs": 3, "batch_size": 20} | settings)
 
 
-@pytest.mark.parametrize("stop", [0, 3, 5])
+@pytest.mark.parametrize("stop", [5])
 def test_spirals_go_on_to_the_bit(stop: int) -> None:
     whole, first, second = spiral_trainer(), spiral_trainer(), spiral_trainer()
     expected = list(whole)
@@ -250,124 +254,56 @@ def test_spirals_go_on_to_the_bit(stop: int) -> None:
         assert torch.equal(one.field, two.field)
 
 
-def test_settings_say_what_was_given_and_what_was_picked(data: Dataset) -> None:
-    trainer = fit(data, batch_size=10_000, seed=4, label_smoothing=0.1, device="cpu")
-    assert json.loads(json.dumps(trainer.settings)) == trainer.settings
-    assert (
-        trainer.settings.items()
-        >= {
-            "epochs": 2,
-            "seed": 4,
-            "batch_size": 160,
-            "learning_rate": 0.3,
-            "weight_decay": 5e-4,
-            "label_smoothing": 0.1,
-            "augment": True,
-            "cutout_side": 6,
-            "dtype": "float32",
-            "device": "cpu",
-            "compile": False,
-        }.items()
-    )
-    assert trainer.settings["schedule"] == {"kind": "linear", "points": [[0, 0], [0.2, 1], [1, 0]]}
-    assert fit(data, dtype=None).settings["dtype"] in ("float32", "bfloat16")
-    assert set(spiral_trainer().settings) == {"epochs", "seed", "batch_size", "learning_rate", "schedule"}
-
-
-def without(part: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in part.items() if key != name}
-
-
-WITH = "state must be of a training with "
-WRONG: list[tuple[str, Callable[[Dataset], Any], str]] = [
-    (
-        "another model",
+WRONG: dict[str, tuple[Callable[[Dataset], Any], str]] = {
+    "another model": (
         lambda d: fit(d, model=mx.models.quick(10)).state(),
-        WITH + "'model.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
+        "'model.body.0.weight' .* got one with none",
     ),
-    (
-        "more of a model",
-        lambda d: fit(d, model=nn.Sequential(Net(), nn.Identity())).state(),
-        WITH + "'model.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
-    ),
-    (
-        "other shapes",
-        lambda d: fit(d, model=narrow()).state(),
-        WITH + "'model.body.4.weight' a float32 tensor of shape [16, 8, 3, 3], got one with a float32 tensor of shape "
-        "[16, 8, 4, 4]",
-    ),
-    ("other batches", lambda d: fit(d, batch_size=40).state(), WITH + "batch_size 50, got one with 40"),
-    ("other steps", lambda d: fit(d, epochs=3).state(), WITH + "epochs 2, got one with 3"),
-    (
-        "other data",
+    "other shapes": (lambda d: fit(d, model=narrow()).state(), r"'model.body.4.weight' .*3, 3\], got .*4, 4\]"),
+    "other batches": (lambda d: fit(d, batch_size=40).state(), "batch_size 50, got one with 40"),
+    "other steps": (lambda d: fit(d, epochs=3).state(), "epochs 2, got one with 3"),
+    "other data": (
         lambda d: fit(replace(d, train=d.train.subset(torch.arange(155)))).state(),
-        WITH + "examples 160, got one with 155",
+        "examples 160, got one with 155",
     ),
-    (
-        "another mixer",
-        lambda d: fit(d, mx.Mixer("mixup", alpha=0.4)).state(),
-        WITH + "mixer \"Mixer('none')\", got one with \"Mixer('mixup', alpha=0.4, k=1)\"",
-    ),
-    (
-        "other arithmetic",
-        lambda d: fit(d, dtype=torch.bfloat16).state(),
-        WITH + "dtype 'float32', got one with 'bfloat16'",
-    ),
-    ("no state", lambda _: {}, "state must be a State, as Trainer.state() gives it, got {}"),
-    (
-        "a setting of later days",
+    "another mixer": (lambda d: fit(d, mx.Mixer(alpha=0.4)).state(), r"mixer .*none.*, got .*alpha=0.4"),
+    "other arithmetic": (lambda d: fit(d, dtype=torch.bfloat16).state(), "dtype 'float32', got one with 'bfloat16'"),
+    "no state": (lambda _: {}, r"state must be a State, .*got \{\}"),
+    "a setting of later days": (
         lambda d: edited(d, lambda s: s.numbers["training"].update(sharpness=2)),
-        WITH + "sharpness none, got one with 2",
+        "sharpness none, got one with 2",
     ),
-    (
-        "no stream",
+    "no stream": (
         lambda d: edited(d, lambda s: s.tensors.pop("mixing_stream")),
-        WITH + "'mixing_stream' a uint8 tensor of shape [5056], got one with none",
+        "'mixing_stream' .* with none",
     ),
-    (
-        "no order within an epoch",
+    "no order within an epoch": (
         lambda d: edited(d, lambda s: s.numbers.update(step_count=2)),
-        WITH + "'order' an int64 tensor of shape [160], got one with an int64 tensor of shape [0]",
+        r"'order' .*\[160\], got one .*\[0\]",
     ),
-    (
-        "a tensor too many",
+    "a tensor too many": (
         lambda d: edited(d, lambda s: s.tensors.update(spare=torch.zeros(2))),
-        WITH + "'spare' none, got one with a float32 tensor of shape [2]",
+        "'spare' none, got one with a float32",
     ),
-    (
-        "no numbers",
-        lambda d: edited(d, lambda s: s.numbers.pop("loss_sum")),
-        (
-            "state must hold the numbers ['loss_count', 'loss_sum', 'moving', 'seconds', 'step_count', 'training', "
-            "'training_seconds'], got ['loss_count', 'moving', 'seconds', 'step_count', 'training', 'training_seconds']"
-        ),
-    ),
-    (
-        "no velocity",
+    "no numbers": (lambda d: edited(d, lambda s: s.numbers.pop("loss_sum")), "state must hold .*'loss_sum'.* got"),
+    "no velocity": (
         lambda d: edited(d, lambda s: s.tensors.pop("velocity.body.0.weight"), steps=1),
-        WITH + "'velocity.body.0.weight' a float32 tensor of shape [8, 3, 5, 5], got one with none",
+        "'velocity.body.0.weight' .* got one with none",
     ),
-    (
-        "no generator's state",
+    "no generator's state": (
         lambda d: edited(d, lambda s: s.tensors["order_stream"].fill_(255)),
-        "the state of order_stream must be one of a generator, got Invalid mt19937 state",
+        "the state of order_stream must be one of a generator",
     ),
-    (
-        "an example twice",
+    "an example twice": (
         lambda d: edited(d, lambda s: s.tensors["order"].fill_(3), steps=1),
-        "state must hold each of 160 examples once in 'order', got another order",
+        "state must hold each of 160 examples once in 'order'",
     ),
-    (
-        "too many steps",
+    "too many steps": (
         lambda d: edited(d, lambda s: s.numbers.update(step_count=7)),
-        "step_count of state must be an integer from 0 to 6, got 7",
+        "step_count of state .* from 0 to 6, got 7",
     ),
-    (
-        "no time",
-        lambda d: edited(d, lambda s: s.numbers.update(seconds="long")),
-        "seconds of state must be a finite number, got 'long'",
-    ),
-]
+    "no time": (lambda d: edited(d, lambda s: s.numbers.update(seconds="long")), "seconds of state .* got 'long'"),
+}
 
 
 def test_weights_fill_a_model_or_leave_it_as_it_is() -> None:
@@ -398,13 +334,12 @@ def edited(data: Dataset, edit: Callable[[State], object], steps: int = 0) -> St
     return state
 
 
-@pytest.mark.parametrize(("make", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
-def test_what_does_not_fit_is_named_and_changes_nothing(
-    data: Dataset, make: Callable[[Dataset], Any], message: str
-) -> None:
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_is_named_and_changes_nothing(data: Dataset, case: str) -> None:
+    make, message = WRONG[case]
     trainer = fit(data)
     walked(trainer, 1)
     before, wrong = trainer.state(), make(data)
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+    with pytest.raises((TypeError, ValueError), match=message):
         trainer.restore(wrong)
     assert_same(trainer.state(), before)

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import mixlab as mx
+from mixlab.data import spirals
 from mixlab.machine import using_threads
-from mixlab.models.spiral_net import SpiralNet, class_singular_values, spirals
+from mixlab.models import SpiralNet
+from mixlab.training import class_singular_values
 from mixlab.training.spiral_trainer import GRID, REACH, SpiralRecord, SpiralTrainer
 
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-import re
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -241,7 +239,7 @@ def test_views_are_averaged(data: Dataset) -> None:
     assert not torch.equal(found.logits, predict(model, data.test, data.normalization).logits)
 
 
-@pytest.mark.parametrize("at", [1, 4, 5, 8])
+@pytest.mark.parametrize("at", [1, 5])
 def test_all_options_are_taken_up_to_the_bit(data: Dataset, at: int) -> None:
     whole = fit(data, **ALL)
     records = list(whole)
@@ -260,40 +258,43 @@ def test_all_options_are_taken_up_to_the_bit(data: Dataset, at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("settings", "message"),
     [
-        (
-            {"schedule": "cosine"},
-            "schedule must be a schedule: mixlab.training.schedules.Linear, Cosine or Steps, got 'cosine'",
-        ),
-        ({"momentum": 1}, "momentum must be a number from 0 to 0.999999, got 1"),
-        ({"nesterov": 1}, "nesterov must be True or False, got 1"),
-        ({"decay_biases": None}, "decay_biases must be True or False, got None"),
-        ({"bias_rate": 0}, "bias_rate must be a number from 1e-06 to 1e+06, got 0"),
-        (
-            {"freeze": ["first.bias"]},
-            "freeze must be a mapping from names of trained parameters to epochs, got ['first.bias']",
-        ),
-        ({"freeze": {"first": 1}}, "freeze must be a mapping from names of trained parameters to epochs, got 'first'"),
-        ({"freeze": {"first.bias": 1.5}}, "freeze['first.bias'] must be an integer of at least 0, got 1.5"),
+        ({"epochs": 0}, "epochs .* at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs .* integer .* got 1.5"),
+        ({"seed": -1}, "seed .* from 0 to 9223372036854775807, got -1"),
+        ({"batch_size": 1}, "batch_size .* at least 2, got 1"),
+        ({"learning_rate": math.nan}, "learning_rate .* from 0 .* got nan"),
+        ({"label_smoothing": 1.5}, "label_smoothing .* from 0 to 1, got 1.5"),
+        ({"augment": "yes"}, "augment must be True or False, got 'yes'"),
+        ({"dtype": torch.float16}, "dtype .* torch.bfloat16 or None, got torch.float16"),
+        *[({"device": device}, f"device .*, got {device!r}") for device in ("gpu", "", "cuda:99", "meta", 3, 1.5)],
+        ({"schedule": "cosine"}, "schedule .* Cosine or Steps, got 'cosine'"),
+        ({"momentum": 1}, "momentum .* to 0.999999, got 1"),
+        ({"weight_decay": -1}, "weight_decay .* from 0 .* got -1"),
+        ({"bias_rate": 0}, "bias_rate .* from 1e-06 .* got 0"),
+        *[
+            ({name: 1}, f"{name} .* True or False, got 1")
+            for name in ("nesterov", "decay_biases", "lookahead", "compile")
+        ],
+        ({"freeze": ["first.bias"]}, r"freeze .* mapping from names .* got \['first.bias'\]"),
+        ({"freeze": {"first": 1}}, "freeze .* names of trained parameters .* got 'first'"),
+        ({"freeze": {"first.bias": 1.5}}, r"freeze\['first.bias'\] .* integer .* got 1.5"),
         (
             {"freeze": dict.fromkeys((name for name, _ in Net().named_parameters()), 2) | {"head.bias": 0}},
-            "freeze must leave a parameter to be trained in each of the 3 epochs, got all of them at rest after 2",
+            "freeze must leave a parameter .* each of the 3 epochs, got all of them at rest after 2",
         ),
-        ({"lookahead": "yes"}, "lookahead must be True or False, got 'yes'"),
-        (
-            {"flip": "alternate"},
-            "flip must be one of 'random', 'alternating', got 'alternate'; did you mean 'alternating'?",
-        ),
-        ({"pad": -1}, "pad must be an integer of at least 0, got -1"),
-        ({"border": "zero"}, "border must be one of 'mirror', 'black', got 'zero'"),
+        ({"flip": "alternate"}, "flip .* 'random', 'alternating', got 'alternate'"),
+        ({"pad": -1}, "pad .* at least 0, got -1"),
+        ({"border": "zero"}, "border .* 'mirror', 'black', got 'zero'"),
+        ({"cutout_side": 33}, "cutout_side .* from 0 to 32, got 33"),
         ({"views": 3}, "views must be 1, 2 or 6, got 3"),
-        ({"views": 1.0}, "views must be an integer of at least 1, got 1.0"),
+        ({"views": 1.0}, "views .* integer .* got 1.0"),
     ],
 )
-def test_wrong_options(data: Dataset, options: dict[str, Any], message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
-        fit(data, **options)
+def test_wrong_settings(data: Dataset, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        fit(data, **settings)
 
 
 def test_numbers_of_numpy_are_settings_as_others_are(data: Dataset) -> None:
@@ -341,11 +342,3 @@ def test_one_class_is_refused_at_the_call(data: Dataset) -> None:
     split = Split(data.train.images[:9], torch.zeros(9, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"^data must have at least 2 classes, got Dataset\("):
         fit(Dataset("one", split, split, ("a",)))
-
-
-def test_member_of_an_enum_of_texts_is_its_text(data: Dataset) -> None:
-    class Kind(str, Enum):
-        MIX = "mixup"
-
-    assert mx.Mixer(Kind.MIX).variant == "mixup"
-    assert repr(fit(data).state()).startswith("State(step 0, ")
