@@ -15,7 +15,8 @@ from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
 from mixlab.data.load import Dataset, Split
 from mixlab.machine import precision, torch_threads
-from mixlab.mixing.hidden import find_layer, mixed_loss
+from mixlab.mixing.hidden import find_layer
+from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.training.augment import VIEWS, Augmentation, alternated, views_of
