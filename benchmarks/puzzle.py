@@ -23,8 +23,9 @@ from torch.nn import functional
 import mixlab as mx
 from mixlab.machine import torch_threads
 from mixlab.mixing.saliency import saliency
-from mixlab.mixing.variants.puzzle.energy import block_saliency, energy, seams, transport
+from mixlab.mixing.variants.puzzle.energy import block_saliency, energy, seams
 from mixlab.mixing.variants.puzzle.mincut import least_energy
+from mixlab.mixing.variants.puzzle.transport import transport
 
 BATCH, MANY = 128, 1024
 BLOCKS, LEVELS = (4, 8, 16), (2, 3)

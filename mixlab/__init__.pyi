@@ -19,9 +19,9 @@ from .integrations.dataloader import MixTransform as MixTransform
 from .mixing.beta import lambda_moments as lambda_moments
 from .mixing.beta import sample_lambda as sample_lambda
 from .mixing.hidden import hidden_mixing as hidden_mixing
-from .mixing.hidden import mixed_logits as mixed_logits
-from .mixing.hidden import mixed_loss as mixed_loss
 from .mixing.losses import mixed_cross_entropy as mixed_cross_entropy
+from .mixing.losses import mixed_logits as mixed_logits
+from .mixing.losses import mixed_loss as mixed_loss
 from .mixing.mixer import Mixed as Mixed
 from .mixing.mixer import Mixer as Mixer
 from .mixing.plan import MixPlan as MixPlan

@@ -4,9 +4,9 @@ from .beta import lambda_moments as lambda_moments
 from .beta import lambda_pdf as lambda_pdf
 from .beta import sample_lambda as sample_lambda
 from .hidden import hidden_mixing as hidden_mixing
-from .hidden import mixed_logits as mixed_logits
-from .hidden import mixed_loss as mixed_loss
 from .losses import mixed_cross_entropy as mixed_cross_entropy
+from .losses import mixed_logits as mixed_logits
+from .losses import mixed_loss as mixed_loss
 from .losses import target_cross_entropy as target_cross_entropy
 from .mixer import PARTNERS as PARTNERS
 from .mixer import Mixed as Mixed

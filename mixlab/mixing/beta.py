@@ -234,3 +234,15 @@ def _moments(alpha: float) -> LambdaMoments:
         theta_bar=0.5 + deviation,
         mixed_mass=_table(alpha, torch.device("cpu")).probability_within(math.log(9)),
     )
+
+
+def check_lam(name: str, lam: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise unless `lam` is a float tensor of this shape and device with values in [0, 1] (looked at on CPU only)."""
+    _check.tensor(name, lam, f"a float tensor of shape {list(shape)}")
+    if not lam.is_floating_point() or lam.shape != shape:
+        raise ValueError(f"{name} must be a float tensor of shape {list(shape)}, got {_check.shown(lam)}")
+    _check.same_device(name, lam, device)
+    if lam.device.type == "cpu" and lam.numel():
+        low, high = (float(edge) for edge in torch.aminmax(lam.detach()))
+        if not (low >= 0 and high <= 1):  # also true of NaN
+            raise ValueError(f"{name} must hold weights in [0, 1], got values from {low:g} to {high:g}")

@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixlab import _check
-from mixlab.mixing.losses import check_logits, mixed_cross_entropy, target_cross_entropy
-from mixlab.mixing.normalize import Statistics, check_given, normalized
 from mixlab.mixing.plan import MixPlan
 
 
@@ -64,7 +62,7 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
     Warns:
         UserWarning: at the end, if the plan has K > 1 and BatchNorm updated its running statistics from the mixes.
     """
-    mix = _Mix(model, layer, plan, warns=True)
+    mix = HiddenMix(model, layer, plan, warns=True)
     if plan.decoupled:
         raise ValueError(
             f"plan must be one that is done once it has mixed, got {plan!r}, whose logits are to be decoupled: use "
@@ -73,90 +71,7 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
     return mix
 
 
-def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalize: Statistics | None = None) -> Tensor:
-    """The logits of a batch mixed by any plan: before the model, or inside of it where `plan.layer` names a module.
-
-    `mixed_loss` is the loss of them, which is what a training loop calls. It does not warn of BatchNorm, see
-    `hidden_mixing`; and as there, a layer must lie outside of activation checkpointing.
-
-    Args:
-        model: from images to logits.
-        x: [B, ...], uint8 images or what the model takes, on the plan's device; not changed, and its layout is kept.
-        plan: from `Mixer.plan`.
-        normalize: (mean, std) as in `MixPlan.apply`; uint8 images need it.
-
-    Returns:
-        [K * B, ...], k-major. Of a plan that is decoupled (MIT), what its mixes' logits say of the example and of its
-        partner alone, the first half of K the one and the second the other; it takes float32, or more, to solve for.
-
-    Raises:
-        TypeError, ValueError, RuntimeError: see `hidden_mixing` and `MixPlan.apply`; uint8 images without `normalize`;
-            a model that does not return one tensor with a row for each mix.
-    """
-    _check_model_and_plan(model, plan)
-    _check.tensor("x", x, "a tensor whose first axis is the batch")
-    if x.ndim == 0 or len(x) != plan.batch:
-        raise ValueError(f"x must hold the {plan.batch} examples this plan was drawn for, got {_check.shown(x)}")
-    check_given(x, normalize)
-    _check_unmixed(model)
-    if plan.inside is None:
-        logits = model(plan.apply(x, normalize=normalize))
-    else:
-        _check.same_device("x", x, plan.partner.device)
-        clean = normalized(x, normalize)
-        with _Mix(model, plan.inside, plan):
-            logits = model(x.clone() if clean is x else clean)  # a model may begin in place
-    rows = plan.k * plan.batch
-    wanted = f"model must return one tensor with a row of logits for each of the {rows} mixes, got "
-    if not isinstance(logits, Tensor):
-        raise TypeError(wanted + _kind(logits))
-    if logits.ndim == 0 or len(logits) != rows:
-        raise ValueError(wanted + _check.shown(logits))
-    return _decoupled(logits, plan) if plan.decoupled else logits
-
-
-def mixed_loss(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    plan: MixPlan,
-    *,
-    normalize: Statistics | None = None,
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """The loss of a batch mixed by any plan, to be differentiated: what a training step comes down to.
-
-        plan = mixer.plan(x, y, model=model)
-        mixed_loss(model, x, y, plan).backward()
-
-    It is `mixed_cross_entropy` of the `mixed_logits` against both labels, or cross entropy against `plan.targets` where
-    the plan has weights, and `plan.clean_loss` where it has one (Puzzle Mix with clean above 0; its graph is gone after
-    one backward pass).
-
-    Args:
-        model: from images to logits.
-        x: [B, ...], uint8 images or what the model takes, on the plan's device.
-        y: [B] int64 class labels.
-        plan: from `Mixer.plan`.
-        normalize: (mean, std) as in `MixPlan.apply`; uint8 images need it.
-        label_smoothing: share of every target spread evenly over all classes, in [0, 1]; not in the clean loss.
-
-    Returns:
-        A scalar, in nats: the mean over the K * B mixes, and the clean loss.
-
-    Raises:
-        TypeError, ValueError, RuntimeError: see `mixed_logits` and `mixed_cross_entropy`.
-    """
-    logits = mixed_logits(model, x, plan, normalize=normalize)
-    if plan.weights is None:
-        loss = mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=label_smoothing)
-    else:
-        _, classes = check_logits(logits)
-        loss = target_cross_entropy(logits, plan.targets(y, classes), label_smoothing)
-    return loss if plan.clean_loss is None else loss + plan.clean_loss
-
-
-class _Mix(AbstractContextManager[None]):
+class HiddenMix(AbstractContextManager[None]):
     """The mixing of one forward, a block: where, by which plan, and what has happened so far.
 
     Its methods hook the model while it is open. Copies of the model that are made meanwhile have closed ones.
@@ -165,7 +80,7 @@ class _Mix(AbstractContextManager[None]):
     open = False
 
     def __init__(self, model: nn.Module, layer: str, plan: MixPlan, *, warns: bool = False) -> None:
-        _check_model_and_plan(model, plan)
+        check_model_and_plan(model, plan)
         self.model, self.layer, self.plan, self.warns = model, layer, plan, warns
         self.path = _path(model, layer)
         self.called = False
@@ -175,7 +90,7 @@ class _Mix(AbstractContextManager[None]):
     def __enter__(self) -> None:
         if self._closing is not None:
             raise RuntimeError("hidden_mixing must be called anew for each block, got one that was entered before")
-        _check_unmixed(self.model)
+        check_unmixed(self.model)
         self._closing, target = ExitStack(), self.path[-1]
         self.thread, self.differentiated = threading.get_ident(), torch.is_grad_enabled()
         if _is_compiled_inside(self.path):
@@ -202,7 +117,7 @@ class _Mix(AbstractContextManager[None]):
             self._warn()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (_Mix,)  # type: ignore[attr-defined]  # a closed one, for deepcopy and pickle
+        return copyreg.__newobj__, (HiddenMix,)  # type: ignore[attr-defined]  # a closed one, for deepcopy and pickle
 
     @property
     def is_here(self) -> bool:
@@ -227,7 +142,7 @@ class _Mix(AbstractContextManager[None]):
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"layer {self.layer!r} ({type(module).__name__}) must return a single tensor to be mixed, "
-                f"got {_kind(output)}"
+                f"got {type_of(output)}"
             )
         return self._mixed(output)
 
@@ -263,33 +178,25 @@ class _Mix(AbstractContextManager[None]):
             )
 
 
-def _decoupled(logits: Tensor, plan: MixPlan) -> Tensor:
-    """The z_a, then the z_b, of z₁ = λ₁ z_a + (1 − λ₁) z_b and z₂ = λ₂ z_a + (1 − λ₂) z_b."""
-    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    first, second = precise.view(2, -1, *precise.shape[1:])
-    upper, lower = plan.nominal.to(precise.dtype).view(2, -1, *[1] * (precise.ndim - 1))
-    example, partner = (1 - lower) * first - (1 - upper) * second, upper * second - lower * first
-    return torch.cat([example / (upper - lower), partner / (upper - lower)])
-
-
 def find_layer(model: nn.Module, layer: str) -> nn.Module:
     """The module of this name, the model itself for "input"; ValueError with the nearest names if there is none."""
     return _path(model, layer)[-1]
 
 
-def _check_model_and_plan(model: object, plan: object) -> None:
+def check_model_and_plan(model: object, plan: object) -> None:
+    """Raise unless these are a module and a plan."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
     if not isinstance(plan, MixPlan):
         raise TypeError(f"plan must be a MixPlan, as Mixer.plan draws it, got {_check.shown(plan)}")
 
 
-def _check_unmixed(model: nn.Module) -> None:
+def check_unmixed(model: nn.Module) -> None:
     """Raise if a block is open in this thread on the model, or on a part of it."""
     for module in model.modules():
         for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
             mix = getattr(hook, "__self__", None)
-            if isinstance(mix, _Mix) and mix.is_here:
+            if isinstance(mix, HiddenMix) and mix.is_here:
                 raise RuntimeError(
                     f"this model is already being mixed, at layer {mix.layer!r}, by a hidden_mixing block around this: "
                     "mixing it once more would mix mixes"
@@ -346,6 +253,6 @@ def _count(norm: _BatchNorm) -> int:
     return 0 if norm.num_batches_tracked is None else norm.num_batches_tracked._version
 
 
-def _kind(value: object) -> str:
+def type_of(value: object) -> str:
     """A value by its type alone: the repr of a tuple of activations would be long, and wait for CUDA."""
     return "None" if value is None else f"a value of type {type(value).__name__}"

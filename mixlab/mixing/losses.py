@@ -1,12 +1,99 @@
-"""Cross entropy against two labels at once, without ever building a one-hot."""
+"""The loss of a mixed batch: from the model's logits of the mixes to cross entropy against both labels at once."""
 
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mixlab import _check
+from mixlab.mixing.beta import check_lam
+from mixlab.mixing.hidden import HiddenMix, check_model_and_plan, check_unmixed, type_of
+from mixlab.mixing.normalize import Statistics, check_given, normalized
+from mixlab.mixing.plan import MixPlan
+
+
+def mixed_loss(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    plan: MixPlan,
+    *,
+    normalize: Statistics | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The loss of a batch mixed by any plan, to be differentiated: what a training step comes down to.
+
+        plan = mixer.plan(x, y, model=model)
+        mixed_loss(model, x, y, plan).backward()
+
+    It is `mixed_cross_entropy` of the `mixed_logits` against both labels, or cross entropy against `plan.targets` where
+    a mix has more labels than two, and `plan.clean_loss` where it has one (Puzzle Mix with clean above 0; its graph is
+    gone after one backward pass).
+
+    Args:
+        model: from images to logits.
+        x: [B, ...], uint8 images or what the model takes, on the plan's device.
+        y: [B] int64 class labels.
+        plan: from `Mixer.plan`.
+        normalize: (mean, std) as in `MixPlan.apply`; uint8 images need it.
+        label_smoothing: share of every target spread evenly over all classes, in [0, 1]; not in the clean loss.
+
+    Returns:
+        A scalar, in nats: the mean over the K * B mixes, and the clean loss.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: see `mixed_logits` and `mixed_cross_entropy`.
+    """
+    logits = mixed_logits(model, x, plan, normalize=normalize)
+    if plan.way.two_labels:
+        loss = mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=label_smoothing)
+    else:
+        _, classes = check_logits(logits)
+        loss = target_cross_entropy(logits, plan.targets(y, classes), label_smoothing)
+    return loss if plan.clean_loss is None else loss + plan.clean_loss
+
+
+def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalize: Statistics | None = None) -> Tensor:
+    """The logits of a batch mixed by any plan: before the model, or inside of it where `plan.layer` names a module.
+
+    `mixed_loss` is the loss of them, which is what a training loop calls. It does not warn of BatchNorm, see
+    `hidden_mixing`; and as there, a layer must lie outside of activation checkpointing.
+
+    Args:
+        model: from images to logits.
+        x: [B, ...], uint8 images or what the model takes, on the plan's device; not changed, and its layout is kept.
+        plan: from `Mixer.plan`.
+        normalize: (mean, std) as in `MixPlan.apply`; uint8 images need it.
+
+    Returns:
+        [K * B, ...], k-major. Of a plan that is decoupled (MIT), what its mixes' logits say of the example and of its
+        partner alone, the first half of K the one and the second the other; it takes float32, or more, to solve for.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: see `hidden_mixing` and `MixPlan.apply`; uint8 images without `normalize`;
+            a model that does not return one tensor with a row for each mix.
+    """
+    check_model_and_plan(model, plan)
+    _check.tensor("x", x, "a tensor whose first axis is the batch")
+    if x.ndim == 0 or len(x) != plan.batch:
+        raise ValueError(f"x must hold the {plan.batch} examples this plan was drawn for, got {_check.shown(x)}")
+    check_given(x, normalize)
+    check_unmixed(model)
+    if plan.inside is None:
+        logits = model(plan.apply(x, normalize=normalize))
+    else:
+        _check.same_device("x", x, plan.partner.device)
+        clean = normalized(x, normalize)
+        with HiddenMix(model, plan.inside, plan):
+            logits = model(x.clone() if clean is x else clean)  # a model may begin in place
+    rows = plan.k * plan.batch
+    wanted = f"model must return one tensor with a row of logits for each of the {rows} mixes, got "
+    if not isinstance(logits, Tensor):
+        raise TypeError(wanted + type_of(logits))
+    if logits.ndim == 0 or len(logits) != rows:
+        raise ValueError(wanted + _check.shown(logits))
+    return _decoupled(logits, plan) if plan.decoupled else logits
 
 
 def mixed_cross_entropy(
@@ -86,13 +173,10 @@ def _log_probs(logits: Tensor) -> Tensor:
     return functional.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
-def check_lam(name: str, lam: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raise unless `lam` is a float tensor of this shape and device with values in [0, 1] (looked at on CPU only)."""
-    _check.tensor(name, lam, f"a float tensor of shape {list(shape)}")
-    if not lam.is_floating_point() or lam.shape != shape:
-        raise ValueError(f"{name} must be a float tensor of shape {list(shape)}, got {_check.shown(lam)}")
-    _check.same_device(name, lam, device)
-    if lam.device.type == "cpu" and lam.numel():
-        low, high = (float(edge) for edge in torch.aminmax(lam.detach()))
-        if not (low >= 0 and high <= 1):  # also true of NaN
-            raise ValueError(f"{name} must hold weights in [0, 1], got values from {low:g} to {high:g}")
+def _decoupled(logits: Tensor, plan: MixPlan) -> Tensor:
+    """The z_a, then the z_b, of z₁ = λ₁ z_a + (1 − λ₁) z_b and z₂ = λ₂ z_a + (1 − λ₂) z_b."""
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    first, second = precise.view(2, -1, *precise.shape[1:])
+    upper, lower = plan.nominal.to(precise.dtype).view(2, -1, *[1] * (precise.ndim - 1))
+    example, partner = (1 - lower) * first - (1 - upper) * second, upper * second - lower * first
+    return torch.cat([example / (upper - lower), partner / (upper - lower)])

@@ -8,8 +8,10 @@ from torch import Tensor
 from mixlab.mixing import geometry
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import saliency
-from mixlab.mixing.variants.puzzle.energy import Seams, block_saliency, divisor, energy, moves_of, seams
+from mixlab.mixing.variants.puzzle.energy import Seams, block_saliency, divisor, energy, seams
 from mixlab.mixing.variants.puzzle.mincut import least_energy
+from mixlab.mixing.variants.puzzle.transport import moves_of
+from mixlab.mixing.ways import Boxes, Mask
 from mixlab.panels._pairs import Pairs
 from mixlab.panels._swap import energy_of, installed, swap_labels
 from mixlab.panels.law import cut_box, uniforms
@@ -117,7 +119,7 @@ class Board:
             own = moves_of(mask, self.saliency.transpose(0, 1).flatten(0, 1), setting.cost, most=_FINE)
             moves = torch.stack([own, own.roll(len(share), 0)])[:, None]
         lam = mask.mean((1, 2))[None]
-        return MixPlan("puzzle", self._partner, lam, nominal[None], mask=mask[None], moves=moves)
+        return MixPlan("puzzle", self._partner, lam, nominal[None], Mask(mask[None], moves))
 
     def _cutmix(self, lam: float) -> MixPlan:
         count, (height, width) = len(self.pairs.images), self.pairs.size
@@ -125,4 +127,4 @@ class Board:
         cuts = [cut_box(lam, (height, width), int(height * u), int(width * v)) for u, v in places]
         box = torch.tensor([corners for corners, _ in cuts] * 2)[None]
         true = torch.tensor([share for _, share in cuts] * 2)[None]
-        return MixPlan("cutmix", self._partner, true, torch.full_like(true, lam), box, (height, width))
+        return MixPlan("cutmix", self._partner, true, torch.full_like(true, lam), Boxes(box, (height, width)))

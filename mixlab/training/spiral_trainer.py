@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mixlab import _check
 from mixlab.machine import using_threads
-from mixlab.mixing.hidden import mixed_loss
+from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.models.spiral_net import SpiralNet
 from mixlab.training.flatness import class_singular_values

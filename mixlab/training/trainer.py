@@ -12,7 +12,8 @@ from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
 from mixlab.data.load import Dataset
 from mixlab.machine import precision, torch_threads
-from mixlab.mixing.hidden import find_layer, mixed_loss
+from mixlab.mixing.hidden import find_layer
+from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.augment import Augmentation, alternated
 from mixlab.training.checks import check_data, check_dtype, check_freeze, check_model

@@ -211,7 +211,7 @@ def test_applying_a_plan_to_floats_images_masks_and_targets_waits_for_nothing(wa
         plan.apply(floats[:, 0])
         plan.targets(y, 10)
         normalized(x, STATISTICS)
-        if plan.weights is None:
+        if plan.way.two_labels:
             plan.labels(y)
 
     seen = steady(watch, step)

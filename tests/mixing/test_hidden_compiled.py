@@ -25,7 +25,8 @@ from hidden_nets import (
 from torch import Tensor, nn
 
 from mixlab import MixPlan
-from mixlab.mixing.hidden import hidden_mixing, mixed_logits
+from mixlab.mixing.hidden import hidden_mixing
+from mixlab.mixing.losses import mixed_logits
 
 # BatchNorm
 
@@ -195,7 +196,7 @@ def test_the_warning_and_the_hints_know_compiled_models() -> None:
 
 def test_plain_models_need_no_compiler() -> None:
     code = (
-        "import sys, torch, mixlab; from torch import nn; from mixlab.mixing.hidden import mixed_logits\n"
+        "import sys, torch, mixlab; from torch import nn; from mixlab.mixing.losses import mixed_logits\n"
         "model, x = nn.Sequential(nn.Linear(3, 3), nn.ReLU()), torch.ones(4, 3)\n"
         "plan = mixlab.Mixer('manifold', layers=['0'], k=2).plan(x)\n"
         "print(len(mixed_logits(model, x, plan)), 'torch._dynamo' in sys.modules)"

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mixlab import Mixer, MixPlan
-from mixlab.mixing.hidden import hidden_mixing, mixed_logits, mixed_loss
+from mixlab.mixing.hidden import hidden_mixing
+from mixlab.mixing.losses import mixed_logits, mixed_loss
 
 BATCH = 4
 NESTED = "this model is already being mixed, at layer 'body', by a hidden_mixing block around this: "

@@ -25,7 +25,7 @@ from hidden_nets import (
 from torch import Tensor, nn
 
 from mixlab import MixPlan
-from mixlab.mixing.hidden import mixed_logits, mixed_loss
+from mixlab.mixing.losses import mixed_logits, mixed_loss
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from mixlab import VARIANTS, Mixer, MixPlan
 from mixlab.mixing import PARTNERS
 from mixlab.mixing.variants import KINDS
+from mixlab.mixing.ways import Boxes
 
 SEED = 0
 SIMPLE = [
@@ -274,8 +275,7 @@ def test_cutmix_is_torchvisions(lam):
         torch.arange(8).roll(1),
         torch.full((1, 8), chosen["lam_adjusted"]),
         torch.full((1, 8), lam),
-        torch.tensor([top, left, bottom, right]).expand(1, 8, 4),
-        (10, 12),
+        Boxes(torch.tensor([top, left, bottom, right]).expand(1, 8, 4), (10, 12)),
         rolled=True,
     )
     assert torch.equal(plan.apply(x), their_x)

@@ -51,7 +51,7 @@ def by_hand(plan: MixPlan, h: Tensor) -> Tensor:
                 lam = float(plan.lam[k, i])
                 mixes.append(lam * h[i] + (1 - lam) * h[j])
                 continue
-            scale = h.shape[-1] / plan.size[0]
+            scale = h.shape[-1] / plan.way.size[0]
             top, left, bottom, right = (round(edge * scale) for edge in plan.box[k, i].tolist())
             keep = torch.ones(h.shape[-2:], dtype=h.dtype)
             keep[top:bottom, left:right] = 0

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from mixlab.mixing.constants import constant
 from mixlab.mixing.plan import MixPlan
-from mixlab.mixing.variants.boxes import box_plan
 from mixlab.mixing.variants.variant import Request, Variant
+from mixlab.mixing.ways import Boxes
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,26 @@ class CutMix(Variant):
         """Sides √(1 − λ) of the image's, about a uniform center."""
         nominal = ask.lambdas()
         return box_plan(self.name, ask, nominal, torch.sqrt(1 - nominal.double()), ask.uniform(2))
+
+
+def box_plan(
+    name: str, ask: Request, nominal: Tensor, share: Tensor, center: Tensor, *, shrunk: bool = False
+) -> MixPlan:
+    """A plan that pastes boxes about a center, clipped at the border; λ is the share of pixels that they leave.
+
+    Args:
+        name: the variant's name.
+        ask: the batch.
+        nominal: [K, B] float32, λ as drawn.
+        share: [K, B] float64, the box's side as a share of the image's side, before it is clipped.
+        center: [K, B or 1, 2] float64 in [0, 1): down and across, as shares of height and width.
+        shrunk: the box shows the partner's whole image, shrunk.
+    """
+    height, width = ask.x.shape[-2:]
+    sides = constant((height, width), torch.int64, ask.x.device)
+    middle, half = (center * sides).long(), (share[..., None] * sides).long() // 2
+    first, last = (middle - half).clamp(min=0), torch.minimum(middle + half, sides)
+    pixels = height * width
+    lam = ((pixels - (last - first).prod(-1)).double() / pixels).to(nominal.dtype)
+    boxes = Boxes(torch.cat([first, last], dim=-1), (height, width), shrunk)
+    return MixPlan(name, ask.partner, lam, nominal, boxes, ask.rolled)

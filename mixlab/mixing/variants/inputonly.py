@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant
+from mixlab.mixing.ways import Mask
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,4 @@ class InputOnly(Variant):
         """λs, as masks of one block."""
         nominal = ask.lambdas()
         label = (nominal >= 0.5).to(nominal.dtype)
-        return MixPlan(self.name, ask.partner, label, nominal, rolled=ask.rolled, mask=nominal[..., None, None])
+        return MixPlan(self.name, ask.partner, label, nominal, Mask(nominal[..., None, None]), ask.rolled)

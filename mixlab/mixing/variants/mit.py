@@ -7,6 +7,7 @@ import torch
 from mixlab import _check
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant
+from mixlab.mixing.ways import Mask
 
 _TRIES = 16
 
@@ -60,5 +61,5 @@ class MIT(Variant):
         upper = torch.maximum(upper, lower + self.margin).clamp(max=1)
         nominal = torch.cat([upper, lower])
         label = torch.cat([torch.ones_like(upper), torch.zeros_like(lower)])
-        mask = nominal[..., None, None]
-        return MixPlan(self.name, ask.partner, label, nominal, rolled=ask.rolled, mask=mask, decoupled=True)
+        way = Mask(nominal[..., None, None])
+        return MixPlan(self.name, ask.partner, label, nominal, way, ask.rolled, decoupled=True)

@@ -6,6 +6,7 @@ import torch
 
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant
+from mixlab.mixing.ways import AsIs
 
 
 @dataclass(frozen=True)
@@ -21,4 +22,4 @@ class NoMixing(Variant):
     def draw(self, ask: Request) -> MixPlan:
         """Weights of 1."""
         ones = torch.ones(ask.k, len(ask.x), dtype=torch.float32, device=ask.x.device)
-        return MixPlan(self.name, ask.partner, ones, ones)
+        return MixPlan(self.name, ask.partner, ones, ones, AsIs())

@@ -9,6 +9,7 @@ from mixlab import _check
 from mixlab.mixing.beta import lambda_moments
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant
+from mixlab.mixing.ways import Weights
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Perturbed(Variant):
     x̃ᵢ = x̄ + θ̄ (xᵢ − x̄), ỹᵢ likewise, and δᵢ, εᵢ have means of zero and E δᵢδᵢᵀ = σ² (xᵢ − x̄)(xᵢ − x̄)ᵀ + γ² Σ_xx;
     E εᵢεᵢᵀ and E δᵢεᵢᵀ are the same of y and y, and of x and y. Here x̄ and Σ are those of the batch, with partners
     drawn from it uniformly, and the perturbation is Gaussian: σ aᵢ (xᵢ − x̄) + γ/√B Σⱼ gᵢⱼ (xⱼ − x̄), with the same aᵢ
-    and gᵢⱼ for the labels. So all of it is one matrix of weights, whose rows sum to 1: `MixPlan.weights`. Weights, and
-    so soft labels, may be negative; cross entropy is linear in the label. The Mixer's partners have no part in it; λ
-    in the plan is θ̄ + σ aᵢ, held to [0, 1], for display. With shared_lam aᵢ is one for the batch, gᵢⱼ is not.
+    and gᵢⱼ for the labels. So all of it is one matrix of weights, whose rows sum to 1: `mixlab.mixing.ways.Weights`.
+    Weights, and so soft labels, may be negative; cross entropy is linear in the label. The Mixer's partners play no
+    part; λ in the plan is θ̄ + σ aᵢ, held to [0, 1], for display. With shared_lam aᵢ is one for the batch, gᵢⱼ is not.
 
     A mix multiplies each value of an image B times instead of twice, and takes the whole batch in float32: nothing to
     speak of for (128, 3, 32, 32), but 39 thousand million multiplications a mix for (512, 3, 224, 224).
@@ -62,4 +63,4 @@ class Perturbed(Variant):
         centered = torch.eye(batch, dtype=torch.float64, device=ask.x.device) - 1 / batch
         weights = (1 / batch + own[..., None] * centered + spread).float()
         lam = own.clamp(0, 1).float()
-        return MixPlan(self.name, ask.partner, lam, lam, rolled=ask.rolled, weights=weights)
+        return MixPlan(self.name, ask.partner, lam, lam, Weights(weights), ask.rolled)

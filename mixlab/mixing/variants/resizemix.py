@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mixlab.mixing.plan import MixPlan
-from mixlab.mixing.variants.boxes import box_plan
+from mixlab.mixing.variants.cutmix import box_plan
 from mixlab.mixing.variants.variant import Request, Variant
 
 _SMALLEST, _LARGEST = 0.1, 0.8

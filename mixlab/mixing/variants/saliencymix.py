@@ -6,7 +6,7 @@ import torch
 
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import saliency
-from mixlab.mixing.variants.boxes import box_plan
+from mixlab.mixing.variants.cutmix import box_plan
 from mixlab.mixing.variants.variant import Request, Variant
 
 

@@ -9,18 +9,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mixlab.mixing.variants.puzzle.energy import (
-    auction,
-    best_masks,
-    block_saliency,
-    divisor,
-    energy,
-    fill_holes,
-    moved_pixels,
-    moves_of,
-    seams,
-    transport,
-)
+from mixlab.mixing.variants.puzzle.energy import best_masks, block_saliency, divisor, energy, seams
+from mixlab.mixing.variants.puzzle.transport import auction, fill_holes, moved_pixels, moves_of, transport
 
 SETTINGS = {"beta": 1.2, "gamma": 0.5, "eta": 0.2}
 
@@ -294,7 +284,7 @@ def test_holes_are_filled_at_home_first_then_in_reading_order() -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     mask, saliency = puzzle_pieces(9, 8, seed=4)
     whole = transport(mask, saliency, 0.1)
-    monkeypatch.setattr("mixlab.mixing.variants.puzzle.energy._CPU_BYTES", 1 << 15)
+    monkeypatch.setattr("mixlab.mixing.variants.puzzle.transport._CPU_BYTES", 1 << 15)
     assert torch.equal(transport(mask, saliency, 0.1), whole)
 
 

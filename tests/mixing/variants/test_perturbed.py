@@ -11,7 +11,7 @@ from scipy import integrate, stats
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab import Mixer, MixPlan, mixed_loss
+from mixlab import Mixer, mixed_loss
 from mixlab.mixing.losses import target_cross_entropy
 
 BATCH, CLASSES = 4, 3
@@ -54,7 +54,7 @@ def test_images_and_labels_have_mixups_first_and_second_moments_jointly(alpha: f
     y = torch.tensor([0, 1, 2, 1])
     joint = torch.cat([x, torch.eye(CLASSES)[y]], 1).double().numpy()  # [B, 2 + C]: δ, ε and both together
     plan = Mixer("perturbed", alpha, 40_000).plan(x, y, generator=seeded())
-    drawn = plan.weights.double().numpy() @ joint
+    drawn = plan.way.weights.double().numpy() @ joint
     for i in range(BATCH):
         mean, covariance = mixups_moments(alpha, joint, i)
         # standard errors of a mean and of Gaussian covariances; 6 of them for 4 * 5 * (1 + 5) numbers
@@ -80,7 +80,7 @@ def test_the_transformation_alone_draws_toward_the_mean(alpha: float) -> None:
 
 def test_the_perturbation_alone_is_the_same_about_the_images_themselves() -> None:
     x, y = batch()
-    parts = [Mixer("perturbed", 1, 3, **own).plan(x, y, generator=seeded(4)).weights.double() for own in SETTINGS]
+    parts = [Mixer("perturbed", 1, 3, **own).plan(x, y, generator=seeded(4)).way.weights.double() for own in SETTINGS]
     both, transformed, perturbed = parts
     torch.testing.assert_close(perturbed - torch.eye(BATCH).double(), both - transformed, rtol=0, atol=1e-6)
 
@@ -89,16 +89,16 @@ def test_the_perturbation_alone_is_the_same_about_the_images_themselves() -> Non
 def test_rows_of_weights_sum_to_one_and_lambda_is_held_to_its_range(settings: dict[str, bool]) -> None:
     x = torch.rand(50, 2)
     plan = Mixer("perturbed", 1, 6, **settings).plan(x, generator=seeded())
-    torch.testing.assert_close(plan.weights.sum(-1), torch.ones(6, 50), rtol=0, atol=1e-5)
+    torch.testing.assert_close(plan.way.weights.sum(-1), torch.ones(6, 50), rtol=0, atol=1e-5)
     assert torch.all((plan.lam >= 0) & (plan.lam <= 1))
-    assert (plan.weights.min() < 0) == settings.get("perturb", True)
+    assert (plan.way.weights.min() < 0) == settings.get("perturb", True)
 
 
 def test_a_shared_lambda_leaves_each_image_noise_of_its_own() -> None:
     x = torch.rand(200, 3)
     plan = Mixer("perturbed", 1, 2, shared_lam=True).plan(x, generator=seeded())
     assert torch.equal(plan.lam, plan.lam[:, :1].expand(2, 200))
-    own = plan.weights.double() - plan.lam[..., None].double() * (torch.eye(200) - 1 / 200).double() - 1 / 200
+    own = plan.way.weights.double() - plan.lam[..., None].double() * (torch.eye(200) - 1 / 200).double() - 1 / 200
     noise = own.flatten().numpy() * math.sqrt(200 / (1 / 48 + 1 / 16))  # γ² at α = 1 is 1/12
     assert stats.kstest(noise, "norm").pvalue > 1e-6
 
@@ -107,11 +107,11 @@ def test_a_shared_lambda_leaves_each_image_noise_of_its_own() -> None:
 def test_loss_and_gradient_are_those_of_the_sum_over_all_labels(smoothing: float) -> None:
     x, y = batch()
     model, plan = net(), Mixer("perturbed", 0.5, 2).plan(x, y, generator=seeded(5))
-    logits = model(torch.einsum("kij,jchw->kichw", plan.weights.double(), x).flatten(0, 1)).view(2, BATCH, CLASSES)
+    logits = model(torch.einsum("kij,jchw->kichw", plan.way.weights.double(), x).flatten(0, 1)).view(2, BATCH, CLASSES)
     expected: Tensor = torch.zeros(())
     for k, i, j, c in itertools.product(range(2), range(BATCH), range(BATCH), range(CLASSES)):
         target = (1 - smoothing) * float(y[j] == c) + smoothing / CLASSES
-        expected = expected - plan.weights[k, i, j].double() * target * logits[k, i].log_softmax(0)[c] / (2 * BATCH)
+        expected = expected - plan.way.weights[k, i, j].double() * target * logits[k, i].log_softmax(0)[c] / (2 * BATCH)
     loss = mixed_loss(model, x, y, plan, label_smoothing=smoothing)
     torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
     for one, right in zip(*(torch.autograd.grad(z, list(model.parameters())) for z in (loss, expected)), strict=True):
@@ -127,7 +127,7 @@ def test_weights_apply_to_any_type_and_layout(layout: torch.memory_format, norma
     plan = Mixer("perturbed", 1, 2).plan(x, y, generator=seeded())
     mixed = plan.apply(x, normalize=normalize)
     source = x.double() if normalize is None else (x.double() / (255 if dtype == torch.uint8 else 1) - 0.4) / 0.2
-    expected = torch.einsum("kij,jchw->kichw", plan.weights.double(), source).flatten(0, 1)
+    expected = torch.einsum("kij,jchw->kichw", plan.way.weights.double(), source).flatten(0, 1)
     if normalize is None and dtype == torch.uint8:
         torch.testing.assert_close(mixed.double(), expected.round().clamp(0, 255), rtol=0, atol=1)
         assert mixed.dtype == torch.uint8
@@ -151,7 +151,7 @@ def test_gradients_flow_back_to_every_image() -> None:
     plan = Mixer("perturbed", 1, 2).plan(x, y, generator=seeded())
     assert torch.autograd.gradcheck(plan.apply, (x[:, :, :2, :2].clone().requires_grad_(),))
     plan.apply(x.requires_grad_())[:, 0].sum().backward()
-    expected = plan.weights.double().sum((0, 1)).view(BATCH, 1, 1).expand(-1, 8, 8)
+    expected = plan.way.weights.double().sum((0, 1)).view(BATCH, 1, 1).expand(-1, 8, 8)
     torch.testing.assert_close(x.grad[:, 0], expected)
 
 
@@ -161,7 +161,7 @@ def test_ordered_moves_the_weights_along() -> None:
     plan = free.ordered()
     for k, i in itertools.product(range(5), range(BATCH)):
         (before,) = (free.lam[:, i] == plan.lam[k, i]).nonzero()
-        assert torch.equal(plan.weights[k, i], free.weights[before[0], i])
+        assert torch.equal(plan.way.weights[k, i], free.way.weights[before[0], i])
 
 
 def test_labels_of_the_whole_batch_are_no_two() -> None:
@@ -183,45 +183,6 @@ def test_wrong_settings_are_named() -> None:
     message = 'transform and perturb must not both be False (for no mixing use Mixer("none"))'
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Mixer("perturbed", transform=False, perturb=False)
-
-
-ALONE = "weights must be given without boxes, masks, moves, noise and decoupled, got"
-
-
-def plan_with(weights: object, **more: object) -> MixPlan:
-    ones = torch.ones(1, 2)
-    return MixPlan("perturbed", torch.tensor([1, 0]), ones, ones, weights=weights, **more)
-
-
-@pytest.mark.parametrize(
-    ("weights", "more", "error", "message"),
-    [
-        (3, {}, TypeError, "weights must be a float32 tensor of shape [1, 2, 2], got 3"),
-        (
-            torch.ones(1, 2, 3),
-            {},
-            ValueError,
-            "weights must be a float32 tensor of shape [1, 2, 2], got a float32 tensor of shape [1, 2, 3]",
-        ),
-        (
-            torch.ones(1, 2, 2).double(),
-            {},
-            ValueError,
-            "weights must be a float32 tensor of shape [1, 2, 2], got a float64 tensor of shape [1, 2, 2]",
-        ),
-        (torch.full((1, 2, 2), torch.nan), {}, ValueError, "weights must hold finite numbers, got NaN or infinity"),
-        (
-            torch.ones(1, 2, 2),
-            {"mask": torch.ones(1, 2, 1, 1)},
-            ValueError,
-            f"{ALONE} MixPlan('perturbed', k=1, batch=2)",
-        ),
-    ],
-)
-def test_a_plan_with_wrong_weights_says_so(weights: object, more: dict, error: type[Exception], message: str) -> None:
-    with pytest.raises(error) as caught:
-        plan_with(weights, **more)
-    assert str(caught.value) == message
 
 
 def test_a_model_that_gives_no_table_of_logits_is_refused() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mixlab import Mixed, Mixer, MixPlan, mixed_logits, mixed_loss
 from mixlab.mixing.variants import KINDS, VARIANTS, Request, Variant
+from mixlab.mixing.ways import Mask
 
 LEVEL = 1e-6  # of each statistical test
 BATCH, SIDE, CLASSES = 6, 32, 4
@@ -298,7 +299,7 @@ class Halves(Variant):
     def draw(self, ask: Request) -> MixPlan:
         mask = (ask.uniform(self.blocks, self.blocks) < 0.5).float().expand(ask.k, len(ask.x), -1, -1).contiguous()
         lam = mask.mean((-1, -2))
-        return MixPlan(self.name, ask.partner, lam, lam, rolled=ask.rolled, mask=mask)
+        return MixPlan(self.name, ask.partner, lam, lam, Mask(mask), ask.rolled)
 
 
 @pytest.fixture
@@ -346,7 +347,7 @@ class InputsAlone(Variant):
 
     def draw(self, ask: Request) -> MixPlan:
         lam = ask.lambdas()
-        return MixPlan(self.name, ask.partner, torch.ones_like(lam), lam, rolled=ask.rolled, mask=lam[..., None, None])
+        return MixPlan(self.name, ask.partner, torch.ones_like(lam), lam, Mask(lam[..., None, None]), ask.rolled)
 
 
 def test_the_label_of_a_variant_need_not_follow_its_pixels(monkeypatch):

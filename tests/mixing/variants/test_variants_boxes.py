@@ -37,7 +37,7 @@ def spotted(count: int = 40) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
 def test_saliencymix_lays_cutmix_boxes_about_each_partners_peak(k: int) -> None:
     x, y, spots = spotted()
     plan = Mixer("saliencymix", k=k).plan(x, y, model=Spot(), generator=seeded())
-    assert plan.size == (12, 16)
+    assert plan.way.size == (12, 16)
     for j, i in itertools.product(range(k), range(len(x))):
         row, column = spots[int(plan.partner[i])]
         cut = (1 - float(plan.nominal[j, i])) ** 0.5
@@ -73,7 +73,7 @@ def test_resizemix_draws_sides_uniformly_and_alpha_has_no_part() -> None:
 
 def test_resizemix_shows_the_whole_partner_in_the_box() -> None:
     x, plan = resized(k=2)
-    assert plan.shrunk
+    assert plan.way.shrunk
     mixed = plan.apply(x).view(2, len(x), 3, 20, 24)
     for j, i in itertools.product(range(2), range(len(x))):
         top, left, bottom, right = plan.box[j, i].tolist()

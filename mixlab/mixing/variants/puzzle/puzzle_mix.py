@@ -10,8 +10,10 @@ from mixlab import _check
 from mixlab.mixing.constants import constant
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import input_gradient, magnitude
-from mixlab.mixing.variants.puzzle.energy import best_masks, block_saliency, divisor, moves_of, seams
+from mixlab.mixing.variants.puzzle.energy import best_masks, block_saliency, divisor, seams
+from mixlab.mixing.variants.puzzle.transport import moves_of
 from mixlab.mixing.variants.variant import Request, Variant
+from mixlab.mixing.ways import Mask
 
 _STEP_BEYOND = 2 / 255  # by which the adversarial step outdoes the ball it is clipped to, as in the official code
 
@@ -139,8 +141,8 @@ class Puzzle(Variant):
         lam = ask.lambdas()
         choices = self._choices(side)
         blocks = choices[ask.pick(len(choices))]
-        size, noise, clean_loss = self._look(ask)
-        own = block_saliency(size, blocks)
+        saliency, noise, clean_loss = self._look(ask)
+        own = block_saliency(saliency, blocks)
         pooled = divisor(side // blocks, self.neighbor_size)
         mask = best_masks(
             own,
@@ -154,19 +156,16 @@ class Puzzle(Variant):
         )
         moves = None
         if self.transport:
-            both, sizes = torch.cat([mask, 1 - mask], 1), torch.cat([size, size.index_select(0, ask.partner)])
-            moves = moves_of(both, sizes, self.transport_cost, most=self.transport_size)
-            moves = moves.view(len(mask), 2, len(size), -1).movedim(1, 0).contiguous()
+            both, worth = torch.cat([mask, 1 - mask], 1), torch.cat([saliency, saliency.index_select(0, ask.partner)])
+            moves = moves_of(both, worth, self.transport_cost, most=self.transport_size)
+            moves = moves.view(len(mask), 2, len(saliency), -1).movedim(1, 0).contiguous()
         return MixPlan(
             self.name,
             ask.partner,
             mask.mean((2, 3)),
             lam,
-            rolled=ask.rolled,
-            mask=mask,
-            moves=moves,
-            noise=noise,
-            noise_for_uint8=noise is not None and ask.x.dtype == torch.uint8,
+            Mask(mask, moves, noise, noise_for_uint8=noise is not None and ask.x.dtype == torch.uint8),
+            ask.rolled,
             clean_loss=clean_loss,
         )
 

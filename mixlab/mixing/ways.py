@@ -1,0 +1,320 @@
+"""The ways in which a plan puts two examples together: blend them, paste boxes, mask blocks, weigh the whole batch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mixlab import _check
+from mixlab.mixing import geometry
+from mixlab.mixing.beta import FLOATS, check_lam
+from mixlab.mixing.blend import chunks, combined, mix, store, values
+
+_ALL = slice(None)
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How a plan mixes. It holds what it needs besides partners and λs, all of it by K mixes and B examples.
+
+    What is written here is the blend by λ, which every way falls back on where there is nothing to cut, as for targets.
+
+    Attributes:
+        two_labels: a mix has no labels but the example's and its partner's.
+    """
+
+    two_labels: ClassVar[bool] = True
+
+    def check(self, lam: Tensor) -> None:
+        """Raise unless its fields are of the right kind, shape and range for λs [K, B]; values on CPU only."""
+
+    def check_input(self, x: Tensor) -> None:
+        """Raise if the shape of `x` does not allow what it does."""
+
+    def pastes(self, x: Tensor) -> bool:  # noqa: ARG002
+        """Whether every element of the result is taken from one of the two as it is."""
+        return False
+
+    def is_weight(self, x: Tensor) -> bool:  # noqa: ARG002
+        """Whether each mix is one weight on the two examples as they lie, so that all K are mixed in one pass."""
+        return True
+
+    def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
+        """λ, or where to keep the example's own pixels, for these mixes and examples; broadcasts over [K, B, ...]."""
+        return _broadcast(lam[mixes, rows], x)
+
+    def mixes(
+        self, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None, rows: slice = _ALL
+    ) -> Iterator[Tensor]:
+        """The K mixes of these examples, [rows, ...] each, one after the other, so that no more than one is at work."""
+        own, other = self._halves(x, partner[rows], rows)
+        if scale is not None or not self.pastes(x):
+            own, other = values(own, scale, shift), values(other, scale, shift)
+        for k in range(len(lam)):
+            weight = self.weight(x, lam, slice(k, k + 1), rows)[0]
+            yield mix(self._moved(own, 0, k, rows), self._moved(other, 1, k, rows), weight)
+
+    def mix_into(
+        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+    ) -> None:
+        """Fill target [K, B, ...] with the `mixes`."""
+        for rows in chunks(x):
+            for k, mixed in enumerate(self.mixes(x, partner, lam, scale, shift, rows)):
+                store(mixed, target[k, rows])
+
+    def reordered(self, sort: Callable[..., Tensor]) -> "Way":  # noqa: ARG002
+        """The same with the K mixes of each pair in another order: sort(part, axis), where axis is that of the K."""
+        return self
+
+    def _halves(self, x: Tensor, partner: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        """These examples and their partners, as all K mixes take them."""
+        return x[rows], x.index_select(0, partner)
+
+    def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:  # noqa: ARG002
+        """The examples (side 0), or the partners (side 1), as they enter mix k."""
+        return half
+
+
+@dataclass(frozen=True, eq=False)
+class Blend(Way):
+    """λ of the example and 1 − λ of its partner, everywhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class AsIs(Way):
+    """Every example stays as it is, K times."""
+
+    def pastes(self, x: Tensor) -> bool:  # noqa: ARG002
+        """Always."""
+        return True
+
+    def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
+        """True."""
+        return torch.ones_like(_broadcast(lam[mixes, rows], x), dtype=torch.bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes(Way):
+    """The partner is pasted into a box, the example keeps what lies around it.
+
+    Attributes:
+        box: [K, B, 4] int64 (top, left, bottom, right) in pixels.
+        size: (height, width) that the boxes belong to; they are scaled to a tensor of another size.
+        shrunk: the box shows the partner's whole image, shrunk, instead of what lay there (ResizeMix).
+    """
+
+    box: Tensor
+    size: tuple[int, int]
+    shrunk: bool = False
+
+    def check(self, lam: Tensor) -> None:
+        """Boxes inside the size."""
+        _check.flag("shrunk", self.shrunk)
+        if not isinstance(self.size, tuple) or len(self.size) != 2:
+            raise TypeError(f"size must be (height, width), got {_check.shown(self.size)}")
+        height, width = (_check.integer(*side, 1) for side in zip(("height", "width"), self.size, strict=True))
+        _check_part("box", self.box, torch.int64, [*lam.shape, 4], lam)
+        if self.box.device.type != "cpu":
+            return
+        top, left, bottom, right = self.box.unbind(-1)
+        inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width) & (top <= bottom) & (left <= right)
+        if not bool(inside.all()):
+            wrong = self.box[~inside][0].tolist()
+            raise ValueError(f"box must hold (top, left, bottom, right) inside {height} by {width} pixels, got {wrong}")
+
+    def pastes(self, x: Tensor) -> bool:
+        """All that has a height and a width."""
+        return x.ndim >= 3
+
+    def is_weight(self, x: Tensor) -> bool:
+        """Unless images are to be shrunk."""
+        return not self.shrunk or x.ndim < 3
+
+    def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
+        """True around the box."""
+        if x.ndim < 3:
+            return super().weight(x, lam, mixes, rows)
+        return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, (x.shape[-2], x.shape[-1])), x)
+
+    def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
+        """Boxes in another order."""
+        return replace(self, box=sort(self.box))
+
+    def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
+        if side == 0 or half.ndim < 3 or not self.shrunk:
+            return half
+        return geometry.shrunk(half, self.box[k, rows], self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Way):
+    """Each block of the image has a share of its own; blocks may have been moved, and noise added, before.
+
+    Attributes:
+        mask: [K, B, rows, columns] float32, the share of the example in each block; one block blends the whole image
+            by another weight than the label's λ.
+        moves: [2, K, B, t * t] int64 or None: block j of a t by t grid shows what was block moves[side, k, i, j]; side
+            0 is the example and 1 its partner, before they are mixed.
+        noise: [2, B, C, H, W] float32 or None, added to tensors of this shape, in their units: noise[0, i] to example
+            i, noise[1, j] to example j where it is a partner.
+        noise_for_uint8: the noise is in gray levels from 0 to 255 and added to uint8 images alone; otherwise to float
+            ones alone.
+    """
+
+    mask: Tensor
+    moves: Tensor | None = None
+    noise: Tensor | None = None
+    noise_for_uint8: bool = False
+
+    def check(self, lam: Tensor) -> None:
+        """Shares in [0, 1], moves on a square grid, finite noise."""
+        k, batch = lam.shape
+        _check_part("mask", self.mask, torch.float32, [k, batch, "rows", "columns"], lam)
+        check_lam("mask", self.mask, tuple(self.mask.shape), lam.device)
+        _check.flag("noise_for_uint8", self.noise_for_uint8)
+        if self.noise is not None:
+            _check_part("noise", self.noise, torch.float32, [2, batch, "channels", "height", "width"], lam)
+            _check_finite("noise", self.noise)
+        if self.moves is None:
+            return
+        _check_part("moves", self.moves, torch.int64, [2, k, batch, "blocks"], lam)
+        blocks = self.moves.shape[-1]
+        if round(blocks**0.5) ** 2 != blocks:
+            raise ValueError(f"moves must hold a square number of blocks, got {blocks}")
+        if self.moves.device.type == "cpu":
+            low, high = (int(edge) for edge in torch.aminmax(self.moves))
+            if low < 0 or high >= blocks:
+                raise ValueError(f"moves must hold places from 0 to {blocks - 1}, got {low} to {high}")
+
+    def check_input(self, x: Tensor) -> None:
+        """A height and width that the grid of moves divides."""
+        if self.moves is not None and x.ndim >= 3 and not geometry.fits(self.moves, (x.shape[-2], x.shape[-1])):
+            side = round(self.moves.shape[-1] ** 0.5)
+            raise ValueError(
+                f"x must divide into {side} by {side} blocks, which this plan moves, got {_check.shown(x)}"
+            )
+
+    def pastes(self, x: Tensor) -> bool:
+        """What cannot be blended, if the mask holds zeros and ones alone.
+
+        Where it can be blended the result is the same, and the values of the mask need not be looked at.
+        """
+        return not (x.ndim < 3 or x.dtype in FLOATS or (x.dtype == torch.uint8 and x.ndim == 4)) and self._whole
+
+    def is_weight(self, x: Tensor) -> bool:
+        """One block that stays, without noise."""
+        still = self.mask.shape[2:] == (1, 1) and self.moves is None
+        return (still or x.ndim < 3) and self._noise_for(x) is None
+
+    def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
+        """The share of each pixel's block."""
+        if x.ndim < 3:
+            return super().weight(x, lam, mixes, rows)
+        share = self.mask[mixes, rows]
+        if share.shape[2:] != (1, 1):
+            share = geometry.spread(share, (x.shape[-2], x.shape[-1]))
+        return _over_pixels(share > 0 if self.pastes(x) else share, x)
+
+    def reordered(self, sort: Callable[..., Tensor]) -> "Mask":
+        """Masks and moves in another order."""
+        return replace(self, mask=sort(self.mask), moves=None if self.moves is None else sort(self.moves, 1))
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether the mask holds zeros and ones alone. On CUDA it is waited for, and only class masks need to know."""
+        return self.mask.device.type == "meta" or bool(((self.mask == 0) | (self.mask == 1)).all())
+
+    def _noise_for(self, x: Tensor) -> Tensor | None:
+        fits = self.noise is not None and self.noise.shape[1:] == x.shape
+        return self.noise if fits and x.dtype in ((torch.uint8,) if self.noise_for_uint8 else FLOATS) else None
+
+    def _halves(self, x: Tensor, partner: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        own, other = super()._halves(x, partner, rows)
+        noise = self._noise_for(x)
+        if noise is None:
+            return own, other
+        return values(own) + noise[0, rows], values(other) + noise[1].index_select(0, partner)
+
+    def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
+        if self.moves is None or half.ndim < 3:
+            return half
+        return geometry.moved(half, self.moves[side, k, rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Weights(Way):
+    """Every mix is a weighted sum of the whole batch, and so are its labels (Carratino et al.'s reading of mixup).
+
+    Neither λs nor partners have a part in it.
+
+    Attributes:
+        weights: [K, B, B] float32: mix k of example i is the sum of weights[k, i, j] times example j, of any tensor.
+    """
+
+    weights: Tensor
+
+    two_labels = False
+
+    def check(self, lam: Tensor) -> None:
+        """A finite number for each mix and two examples."""
+        _check_part("weights", self.weights, torch.float32, [*lam.shape, lam.shape[1]], lam)
+        _check_finite("weights", self.weights)
+
+    def is_weight(self, x: Tensor) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
+    def mixes(
+        self,
+        x: Tensor,
+        partner: Tensor,  # noqa: ARG002
+        lam: Tensor,  # noqa: ARG002
+        scale: Tensor | None,
+        shift: Tensor | None,
+        rows: slice = _ALL,
+    ) -> Iterator[Tensor]:
+        """Sums over the batch."""
+        source = values(x, scale, shift)
+        yield from (combined(source, weights) for weights in self.weights[:, rows])
+
+    def mix_into(
+        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+    ) -> None:
+        """Each chunk takes from the whole batch, which is made floats once."""
+        super().mix_into(target, values(x, scale, shift), partner, lam, None, None)
+
+    def reordered(self, sort: Callable[..., Tensor]) -> "Weights":
+        """Weights in another order."""
+        return replace(self, weights=sort(self.weights))
+
+
+WAYS: dict[str, type[Way]] = {way.__name__: way for way in (Blend, AsIs, Boxes, Mask, Weights)}
+
+
+def _broadcast(lam: Tensor, x: Tensor) -> Tensor:
+    return lam.view(*lam.shape, *[1] * (x.ndim - 1))
+
+
+def _over_pixels(share: Tensor, x: Tensor) -> Tensor:
+    """[K, B, height, width] with the axes between the batch and the pixels of x."""
+    return share.view(*share.shape[:2], *[1] * (x.ndim - 3), *share.shape[2:])
+
+
+def _check_part(name: str, part: Tensor, dtype: torch.dtype, shape: list[int | str], lam: Tensor) -> None:
+    """Raise unless `part` has this type, a shape in which words stand for any number but 0, and λ's device."""
+    kind = str(dtype).removeprefix("torch.")
+    wanted = f"{'an' if kind[0] == 'i' else 'a'} {kind} tensor of shape [{', '.join(map(str, shape))}]"
+    _check.tensor(name, part, wanted)
+    sides = zip(part.shape, shape, strict=False)
+    fits = part.ndim == len(shape) and part.numel() > 0 and all(side in (n, str(side)) for n, side in sides)
+    if part.dtype != dtype or not fits:
+        raise ValueError(f"{name} must be {wanted}, got {_check.shown(part)}")
+    _check.same_device(name, part, lam.device)
+
+
+def _check_finite(name: str, part: Tensor) -> None:
+    if part.device.type == "cpu" and not bool(part.isfinite().all()):
+        raise ValueError(f"{name} must hold finite numbers, got NaN or infinity")
