@@ -36,19 +36,12 @@ pictures:
 
 bench:
 	@$(PYTHON) tools/set_up.py bench
-	$(BENCH) benchmarks/blend.py
-	$(BENCH) benchmarks/laws.py
-	$(BENCH) benchmarks/losses.py
-	$(BENCH) benchmarks/train.py
-	$(BENCH) benchmarks/calibration.py
-	$(BENCH) benchmarks/puzzle.py
-	$(BENCH) benchmarks/variance.py
-	$(RUN) benchmarks/panels.py
-	$(RUN) benchmarks/start.py
-	$(RUN) benchmarks/lessons.py
+	for name in blend lambda loss train calibration puzzle gradient_variance; do \
+		$(BENCH) benchmarks/bench_$$name.py || exit; done
+	for name in panels start lessons; do $(RUN) benchmarks/bench_$$name.py || exit; done
 	$(RUN) benchmarks/page.py
 
 bench-gpu:
 	@$(PYTHON) tools/set_up.py bench
-	$(BENCH) benchmarks/gpu.py
+	$(BENCH) benchmarks/bench_gpu.py
 	$(RUN) benchmarks/page.py

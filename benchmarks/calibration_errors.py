@@ -9,11 +9,6 @@ import torch
 from calibration_tasks import BINS, OUT, draw, ours, theirs
 from torch import Tensor
 
-NOTES = {
-    ("torch-uncertainty", "AURC"): "its area is by trapezoids from k = 1; ties stay in the order of the rows",
-    ("torch-uncertainty", "smooth"): "it takes no float64",
-    ("scikit-learn", "NLL"): "it clips probabilities",
-}
 WIDEST, POINTS, HALVINGS = 1.0, 4000, 30  # of the smooth error's bandwidth; of its integral; of the search for it
 
 
@@ -111,7 +106,6 @@ def errors_table() -> list[dict[str, Any]]:
                     call=call,
                     error_ours=error(ground[metric], truth),
                     error_peer=error(task, truth),
-                    note=NOTES.get((peer, metric), ""),
                 )
                 for (peer, call), task in tasks.items()
                 if OUT not in call  # the same number

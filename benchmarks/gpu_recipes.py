@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import harness
 from gpu_scene import Row, Scene
-from measured import rate, reading
+from harness import rate, reading
 
 import mixlab as mx
 from mixlab.data.load import Dataset
@@ -61,15 +61,14 @@ def speedrun(scene: Scene) -> list[Row]:
     for name, mine in by.items():
         accuracy = mx.mean_interval([run["test_accuracy"] for run in mine])
         value = {"mean": accuracy.mean, "low": accuracy.low, "high": accuracy.high}
-        seeds = f"{len(mine)} seeds"
         rows.append(
-            reading("speed run", f"{name}: accuracy", "", value, least=0.94 if name == "none" else None, note=seeds)
+            reading("speed run", f"{name}: accuracy", "", value, n=len(mine), least=0.94 if name == "none" else None)
         )
         seconds = rate(1, [1 / run["training_seconds"] for run in mine])
-        rows.append(reading("speed run", f"{name}: training", "s", seconds, most=4, note=seeds))
+        rows.append(reading("speed run", f"{name}: training", "s", seconds, n=len(mine), most=4))
     both = ([run["training_seconds"] for run in by[name]] for name in ("mixup", "none"))
     ratio = harness.ratio_interval(*both)
-    rows.append(reading("speed run", "training with mixup over plain", "", ratio, most=1.03))
+    rows.append(reading("speed run", "training with mixup over plain", "", ratio, n=len(by["none"]), most=1.03))
     return rows + runs
 
 

@@ -1,7 +1,7 @@
-"""What the benchmarks share: interleaved timing, rows that describe themselves, and a report that names the machine."""
+"""What the benchmarks share: tasks timed in turn, ratios with their intervals, and rows that describe themselves."""
 
+import argparse
 import itertools
-import json
 import math
 import random
 import statistics
@@ -9,17 +9,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
-from machine import machine
+from results import judged, short
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-HERE = Path(__file__).resolve().parent
-BEGAN = time.perf_counter()
 Task = Callable[[], object]
 AGAIN = "the first of ours, a second time"  # the control's name among the tasks
 
@@ -133,8 +129,7 @@ def comparison(
     Args:
         group: the kind of thing compared, such as "blend" or "loss".
         what: the case, such as "512 x 3 x 32 x 32, float32, K = 1".
-        peer: the distribution that it is compared with, whose version goes in; a word of this file's own, such as
-            "textbook formula", has the version None.
+        peer: the distribution that it is compared with, or words such as "textbook formula".
         call: what of the peer was called.
         ours: what of mixlab was called.
         seconds: each round's time of ours and of the peer, taken in turns: both become a median with quartiles, and
@@ -142,10 +137,10 @@ def comparison(
         control: the ratio of one task's time to its own, timed twice in each round: within it lies no difference.
         error_ours: the largest absolute error of ours against float64, or words where there is no number.
         error_peer: that of the peer, or what it raises.
-        note: what a reader must know to judge the row.
+        note: says why a peer has no time and no error.
     """
     row = figure(group, what, ours=ours)
-    row["peer"] = {"name": peer, "version": version_of(peer), "call": call}
+    row["peer"] = {"name": peer, "call": call}
     if seconds is not None:
         mine, theirs = seconds
         row |= {"seconds_ours": spread(mine), "seconds_peer": spread(theirs)}
@@ -155,7 +150,7 @@ def comparison(
     for name, error in (("error_ours", error_ours), ("error_peer", error_peer)):
         if error is not None:
             row[name] = error
-    return row | {"note": note}
+    return row | ({"note": note} if note else {})
 
 
 def compare(
@@ -168,15 +163,14 @@ def compare(
     pairs: Iterable[tuple[str, tuple[str, str]]] | None = None,
     per: int = 1,
     errors: Mapping[str | tuple[str, str], float | str] | None = None,
-    notes: Mapping[tuple[str, str], str] | None = None,
 ) -> list[dict[str, Any]]:
     """Time all in turn; a `comparison` for each of `pairs`, ours and (name, call), or a `figure` where no peer is.
 
     The pairs are all that there are where none are given. The first of ours is timed twice in every round, and the
-    ratio of the two is every row's control. The seconds are those of a task, divided by `per`; `errors` and `notes` go
-    into the rows of those they name.
+    ratio of the two is every row's control. The seconds are those of a task, divided by `per`; `errors` go into
+    the rows of those they name.
     """
-    errors, notes = errors or {}, notes or {}
+    errors = errors or {}
     first = next(iter(ours))
     timed: dict[Any, list[float]] = interleaved({**ours, **peers, **({AGAIN: ours[first]} if peers else {})}, rounds)
     seconds = {name: [one / per for one in times] for name, times in timed.items()}
@@ -194,10 +188,58 @@ def compare(
             control=control,
             error_ours=errors.get(mine),
             error_peer=errors.get(peer),
-            note=notes.get(peer, ""),
         )
         for mine, peer in (itertools.product(ours, peers) if pairs is None else pairs)
     ]
+
+
+def reading(
+    group: str,
+    name: str,
+    unit: str,
+    value: dict[str, float],
+    *,
+    n: int,
+    least: float | None = None,
+    most: float | None = None,
+) -> dict[str, Any]:
+    """One measured value that has no peer, as a row, printed.
+
+    Args:
+        group: the kind of thing measured, such as "start-up".
+        name: the case.
+        unit: of the value, or "" for a share or a ratio.
+        value: "median" or "mean", with "low" and "high" around it.
+        n: counts the measurements.
+        least: the target, where the value ought to be at least this; in the value's unit.
+        most: the target, where the value ought to be at most this.
+    """
+    row = {"group": group, "name": name, "unit": unit, "n": n, "value": value}
+    row |= {name: target for name, target in (("least", least), ("most", most)) if target is not None}
+    middle, *around = (f"{part:.4g}" for part in value.values())
+    said = judged(row | {"value": short(value)})
+    print(f"  {name:64}{middle} ({' to '.join(around)}) {unit}  {said}", flush=True)
+    return row
+
+
+def median_of(values: Sequence[float]) -> dict[str, float]:
+    """Median of a few values with the smallest and the largest."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def rate(count: int, seconds: list[float]) -> dict[str, float]:
+    """`count` things a second: median and quartiles."""
+    middle, low, high = median_and_spread(seconds)
+    return {"median": count / middle, "low": count / high, "high": count / low}
+
+
+def parser(about: str | None, method: str, quick: str = "few rounds, nothing saved") -> argparse.ArgumentParser:
+    """The options that every benchmark has; --help says what is timed against what."""
+    options = argparse.ArgumentParser(
+        description=about, epilog=method, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--quick", action="store_true", help=quick)
+    return options
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -235,19 +277,6 @@ def _milliseconds(seconds: dict[str, float] | None) -> dict[str, float] | None:
     return None if seconds is None else {name: 1e3 * value for name, value in seconds.items()}
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of what took part; torch's with its build, such as +cpu."""
-    return {package: version_of(package) or "not installed" for package in packages} | {"torch": torch.__version__}
-
-
-def version_of(package: str) -> str | None:
-    """Version of an installed distribution; None where there is none of this name."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def absent(modules: Mapping[str, str]) -> dict[str, str]:
     """Distribution -> why its module cannot be imported here, for those that cannot; no peer is missing in silence."""
     reasons = {}
@@ -257,19 +286,3 @@ def absent(modules: Mapping[str, str]) -> dict[str, str]:
         except Exception as fault:  # noqa: BLE001 - whatever keeps a peer from being imported is the reason
             reasons[name] = f"does not install: {type(fault).__name__}: {fault}"
     return reasons
-
-
-def save(name: str, packages: Iterable[str], *, method: str, **results: object) -> None:
-    """Write benchmarks/NAME.json.
-
-    Args:
-        name: of the group.
-        packages: distributions whose versions are written down, beside torch's.
-        method: a paragraph of plain words: what is timed, how often, what work each side does, what is left unequal.
-        results: lists of rows, and what else the page may want.
-    """
-    path = HERE / f"{name}.json"
-    content = {"machine": machine(), "versions": versions(packages), "method": " ".join(method.split())}
-    content |= {"seconds": round(time.perf_counter() - BEGAN, 1), **results}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    print(f"\nwrote {path}")

@@ -1,226 +1,199 @@
-"""Make benchmarks/README.md and docs/benchmarks.svg from the JSON files beside this one, and from nothing else.
+"""Make benchmarks/README.md and docs/benchmarks.svg from page.md and the files in results/, and from nothing else.
 
 make bench, or: python benchmarks/page.py
 """
 
+import html
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import picture
-from cells import capital, cell, code, details, from_rows, lasting, link, narrow, peer, table
-from measured import CLEAR
-from rows import HERE, NEARER, Row, by, comparisons, is_library, is_nearer, read, standing
-from shapes import errors, tables
-from summary import leads, summary, targets
+from results import CLEAR, comparisons, judged, read, verdict
 
-README = HERE / "README.md"
-FIGURE = HERE.parent / "docs" / "benchmarks.svg"
-
-
-class Group(NamedTuple):
-    """One script and its JSON: its heading, and what is measured."""
-
-    title: str
-    about: str
+HERE = Path(__file__).resolve().parent
+README, FIGURE = HERE / "README.md", HERE.parent / "docs" / "benchmarks.svg"
+ORDER = ("blend", "lambda", "loss", "calibration", "puzzle", "train", "panels", "start", "lessons", "gpu")
+LIMITS = (("torch", "copy_"), ("bare loop", "one fixed batch"))  # nothing can be faster: to be slower is no defeat
+WAYS = ("faster", "open", "slower")  # of the peer
+HEADS = ((412, "mixlab faster →", 2), (596, "peer", 0), (644, "open", 1), (694, "mixlab", 2))  # of the picture
+COLORS = ("#d55e00", "#767676", "#0072b2")  # of the ways, by Okabe and Ito
 
 
-GROUPS = {
-    "blend": Group("Blending a batch", "time of mixing beside `copy_` and peers; error of images and labels"),
-    "laws": Group("The law of λ", "law, convention and time of each library's λ"),
-    "losses": Group("The loss of a mixed batch", "forward and backward against two labels and λ"),
-    "calibration": Group("Calibration", "estimators and their intervals, on one thread; errors on hard cases"),
-    "puzzle": Group("Puzzle Mix", "masks beside gco's α-β swap, and what a step costs"),
-    "variance": Group("Variance of the gradient", "none, mixup, K interpolations, a larger batch"),
-    "train": Group("Training", "the live loop beside a bare loop and peers' mixing in it; whole runs"),
-    "panels": Group("Panels", "drawings a second under a 60 Hz drag, in Chromium"),
-    "start": Group("Start-up", "`import mixlab`, and from the first cell to the first panel"),
-    "lessons": Group("Lessons", "time and memory of each lesson, run from its first cell to its last"),
-    "gpu": Group("On a GPU", "blending, λ, training and recipes; `make bench-gpu`, on a machine that has one"),
-}
-TITLES = {name: group.title for name, group in GROUPS.items()}
+class Line(NamedTuple):
+    """All comparisons of one group with one peer."""
 
-TOP = f"""# Benchmarks
+    group: str
+    peer: str
+    library: bool  # and not a formula or a loop written for the benchmark
+    pairs: list[tuple[float, str, str, float, float]]  # ratio, way, case, seconds of the peer and of ours
 
-How fast and how exact mixlab is beside other libraries, on the same machine, in the same minutes. {{where}}
-`page.py` makes all of it from the JSON files in this folder; a test fails where they disagree.
+    def counts(self) -> list[int]:
+        """How often the peer is faster, neither is, and mixlab is."""
+        return [sum(pair[1] == way for pair in self.pairs) for way in WAYS]
 
-Tasks of one table take turns, in an order drawn anew each round. A **ratio** is the peer's time over ours in the same
-round: the median over the rounds, and in brackets its 95% interval from order statistics. Above 1 mixlab is faster. The
-**control** is the same for one task of ours timed twice. A peer is called **faster** or **slower** where the interval
-clears both 1 and the control's, and the ratio is beyond {CLEAR:g} or 1/{CLEAR:g}; all else is **open**. An error is the
-largest absolute one against float64.
-
-![How many times as long each peer takes, by group](../docs/benchmarks.svg)
-
-Each line is a group and a peer, "it". "It / open / we" counts the cases in which it is faster, neither is, and mixlab
-is; "its time / ours" is that of the median case, and in brackets the least and the greatest. The errors are the largest
-of all cases, of those in float32 where a type is named; "raises" counts those that end in an exception, "not finite"
-those with NaN or infinity on one side. "Its λ": whether it is Beta(α, α), and from which α up; and whose weight the λ
-is that it hands back, where it does.
-"""
-
-AGAIN = """## To measure again
-
-`make bench` makes `.bench-venv` with the peers of `requirements.txt`, at the versions that are named there; torch,
-torchvision, torchmetrics, netcal, relplot, scikit-learn and gco-wrapper are those of `constraints.txt`. It runs one
-script after the other, and writes this page. It wants an idle machine. One group alone, and then the page:
-
-```
-.bench-venv/bin/python benchmarks/blend.py
-.venv/bin/python benchmarks/page.py
-```
-"""
+    def ratios(self) -> list[float]:
+        """The median case's ratio, the least and the greatest; between two cases, the geometric mean."""
+        ratios = sorted(pair[0] for pair in self.pairs)
+        return [math.sqrt(ratios[(len(ratios) - 1) // 2] * ratios[len(ratios) // 2]), ratios[0], ratios[-1]]
 
 
-def page(contents: dict[str, Row]) -> str:
-    """The whole page in Markdown."""
-    there = {name: contents[name] for name in GROUPS if name in contents}
-    found = {name: comparisons(content) for name, content in there.items()}
-    where = f"A GPU has {link('a part of its own', TITLES['gpu'])}." if "gpu" in there else "All figures are of a CPU."
-    parts = [TOP.format(where=where), summary(found, there, TITLES)]
-    parts += ["## Where a peer is ahead\n", leads(found, there), "## Targets\n", targets(there, TITLES)]
-    for name, content in there.items():
-        parts += _group(name, content, found[name])
-    parts += [_missing(there), "## Machine and versions\n", _machines(there), _versions(there), AGAIN, _scripts(there)]
-    return "\n".join(part for part in parts if part)
+def lines(contents: dict[str, Any]) -> list[Line]:
+    """Every comparison of times, but those with what cannot be beaten, by group and peer."""
+    joined: dict[tuple[str, str, bool], list[Any]] = {}
+    for content in (contents[name] for name in ORDER if name in contents):
+        for row, ours, own, peer, call, time, *ratio in comparisons(content):
+            if (peer, call) not in LIMITS:
+                case = f"{row['name']}: `{call}` beside `{ours}`"
+                pair = (ratio[0], verdict(ratio, row.get("control")), case, time, own)
+                joined.setdefault((row["group"], peer, peer in content["versions"]), []).append(pair)
+    return [Line(*key, pairs) for key, pairs in joined.items()]
 
 
-def _group(name: str, content: Row, compared: list[Row]) -> list[str]:
-    """A group's heading, how it was measured, and its tables, shut."""
-    took = f" The script took {lasting(content['seconds'])}." if "seconds" in content else ""
-    parts = [f"## {TITLES[name]}\n", f"{capital(GROUPS[name].about)}.{took}\n"]
-    if "method" in content:
-        parts.append(f"{content['method']}\n")
-    groups = by(compared, "group")
-    timed = {title: rows for title, rows in groups.items() if any("ratio" in row for row in rows)}
-    parts += [_shut(title, rows, _compared(rows)) for title, rows in timed.items()]
-    for title, rows in groups.items():
-        if title not in timed:
-            parts.append(_shut(title, rows, from_rows(errors(rows))))
-    for title, plain in tables(content).items():
-        parts.append(_shut(title, plain, from_rows(plain)))
-    return parts
+def page(contents: dict[str, Any]) -> str:
+    """The whole page in Markdown: page.md with every {name} filled in."""
+    compared, puzzle = lines(contents), contents["puzzle"]
+    won = [line for line in compared if line.counts()[2] == len(line.pairs)]
+    steps = [digits(row["over_plain_step"][0]) for row in puzzle["steps"] if row["name"].startswith("puzzle step")]
+    held = [batches["5"] for batches in contents["blend"]["memory"].values()]
+    slow = [row for content in contents.values() for row in content.get("tasks", ()) if "note" in row]
+    parts = {"clear": f"{CLEAR:g}", "steps": ", ".join(steps), "held": f"{min(held):.3g} to {max(held):.3g}"}
+    parts |= {"gaps": ", ".join(f"{gap['share_below']:.1%} with {gap['levels']}" for gap in puzzle["gaps"][-2:])}
+    parts |= {"won": "; ".join(f"{line.peer} ({line.group}, {len(line.pairs)})" for line in won)}
+    parts |= {"slow": "; ".join(f"{row['peer']} on {row['name']} ({row['note']})" for row in slow)}
+    parts |= {part.__name__: part(compared) for part in (total, leads)}
+    parts |= {part.__name__: part(contents) for part in (targets, laws, variance, machine)}
+    return (HERE / "page.md").read_text(encoding="utf-8").format(summary=summary(compared, contents), **parts)
 
 
-def _shut(title: str, rows: list[Row], body: str) -> str:
-    return details(f"{capital(title)}: {len(rows)} row{'s' * (len(rows) > 1)}", body)
+def total(compared: list[Line]) -> str:
+    """All cases beside libraries in a sentence."""
+    ways = [sum(counts) for counts in zip(*(line.counts() for line in compared if line.library), strict=True)]
+    said = f"mixlab is faster in {ways[2]} of {sum(ways)} cases, another library in {ways[0]}"
+    return f"{said}; {ways[1]} are open"
 
 
-def words(row: Row) -> str:
-    """What the last column says of a comparison: whether the peer's error is smaller, and the row's note."""
-    return "; ".join(filter(None, [f"**{NEARER}**" * is_nearer(row), row["note"]]))
-
-
-def _compared(rows: list[Row]) -> str:
-    ways = [standing(row) for row in rows]
-    return narrow(
-        {
-            "what": [row["what"] for row in rows],
-            "ours": [code(row["ours"]) for row in rows],
-            "peer": [peer(row["peer"]) for row in rows],
-            "ratio": [cell(row.get("ratio")) for row in rows],
-            "peer is": [f"**{way}**" if way == "faster" else way for way in ways],
-            "control": [_range(row.get("control")) for row in rows],
-            "our time": [_middle(row.get("seconds_ours")) for row in rows],
-            "its time": [_middle(row.get("seconds_peer")) for row in rows],
-            "our error": [cell(row.get("error_ours")) for row in rows],
-            "its error": [cell(row.get("error_peer")) for row in rows],
-            "rounds": [cell(row.get("rounds")) for row in rows],
-            "notes": [words(row) for row in rows],
-        }
-    )
-
-
-def _range(control: Row | None) -> str:
-    return "" if control is None else f"{control['low']:.3f} to {control['high']:.3f}"
-
-
-def _middle(seconds: Row | None) -> str:
-    return "" if seconds is None else cell(seconds["median"], "s")
-
-
-def _missing(contents: dict[str, Row]) -> str:
-    """What was not measured, and why."""
-    reasons = [
-        f"- {name}: {part}{' ' if kind == 'absent' else ': '}{why}"
-        for name, content in contents.items()
-        for kind in ("absent", "failed")
-        for part, why in content.get(kind, {}).items()
-    ]
-    reasons += [f"- {name}: not measured yet" for name in GROUPS if name not in contents]
-    return "\n".join(["## Left out\n", *reasons, ""]) if reasons else ""
-
-
-MACHINE = {
-    "cpu": "CPU {}",
-    "flags": "instructions {}",
-    "cores": "{} cores",
-    "memory_gb": "{} GB of memory",
-    "gpu": "GPU {}",
-    "os": "{}",
-    "python": "Python {}",
-    "threads": "{} threads of torch",
-    "date": "{}",
-}
-
-
-def _machines(contents: dict[str, Row]) -> str:
-    """What is equal everywhere in a sentence, the rest in a table."""
-    machines = {name: content["machine"] for name, content in contents.items()}
-    columns = {head: [_told(machine.get(head)) for machine in machines.values()] for head in MACHINE}
-    equal = {head: cells[0] for head, cells in columns.items() if len(set(cells)) == 1}
-    told = [form.format(equal[head]) for head, form in MACHINE.items() if equal.get(head)]
-    rest = {head.replace("_gb", ", GB"): cells for head, cells in columns.items() if head not in equal}
-    rest |= {"load before": [f"{machine['load']:g}" for machine in machines.values()]}
-    rest |= {"command": [f"`{machine['command']}`" for machine in machines.values()]}
-    said = f"In all of it: {'; '.join(told)}.\n\n" if told else ""
-    return said + table(
-        ("file", *rest), [(name, *cells) for name, *cells in zip(machines, *rest.values(), strict=True)]
-    )
-
-
-def _told(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
-
-
-def _versions(contents: dict[str, Row]) -> str:
-    """One line for each package; files are named where they differ."""
-    packages: dict[str, dict[str, list[str]]] = {}
-    for name, content in contents.items():
-        chromium = {"Chromium": content["chromium"]} if "chromium" in content else {}
-        for package, version in (content["versions"] | chromium).items():
-            packages.setdefault(package, {}).setdefault(version, []).append(name)
-    told = []
-    for package, versions in sorted(packages.items(), key=lambda pair: pair[0].lower()):
-        one = len(versions) == 1
-        parts = (version if one else f"{version} ({', '.join(files)})" for version, files in versions.items())
-        told.append(f"{package} {', '.join(parts)}")
-    return f"Versions: {'; '.join(told)}.\n"
-
-
-def _scripts(contents: dict[str, Row]) -> str:
+def summary(compared: list[Line], contents: dict[str, Any]) -> str:
+    """One row for each group and peer."""
+    errors = {(row["group"], row["name"]): row for content in contents.values() for row in content.get("errors", ())}
     rows = []
-    for name, group in GROUPS.items():
-        seconds = contents.get(name, {}).get("seconds")
-        title = link(group.title, group.title) if name in contents else group.title
-        rows.append((title, group.about, f"`{name}.py`", "" if seconds is None else lasting(seconds)))
-    return table(("group", "what is measured", "script", "took"), rows)
+    for line in compared:
+        sides = []
+        for error, raised, strange in (errors.get(line[:2], {}).get(side, ("", 0, 0)) for side in ("ours", "peer")):
+            words = [f"raises in {raised}"] * bool(raised) + [f"not finite in {strange}"] * bool(strange)
+            sides.append(", ".join([error if error == "" else digits(error), *words]))
+        rows.append((*line[:2], " / ".join(map(str, line.counts())), span(line.ratios()), *sides))
+    return table("group, peer, peer faster / open / mixlab faster, ratio, our error, peer's error", rows)
 
 
-def main() -> None:
-    """Write the page and its figure."""
-    contents = read()
-    README.write_text(page(contents), encoding="utf-8")
-    picture.draw(drawn(contents), FIGURE)
-    for path in (README, FIGURE):
-        print(f"wrote {Path(path).relative_to(HERE.parent)}")
+def leads(compared: list[Line]) -> str:
+    """Where a peer is faster, the largest lead first, each with its best case."""
+    rows = []
+    for line in sorted(compared, key=lambda line: line.ratios()[1]):
+        if ahead := [pair for pair in line.pairs if pair[1] == "faster"]:
+            ratio, _, case, *seconds = min(ahead)
+            times = [digits(1 / ratio), case, *(digits(1e3 * one) for one in seconds)]
+            rows.append((*line[:2], f"{len(ahead)} of {len(line.pairs)}", *times))
+    return table("group, peer, cases, times as fast, in its best case, its ms, our ms", rows)
 
 
-def drawn(contents: dict[str, Row]) -> list[Row]:
-    """The comparisons that the picture shows: times beside other libraries."""
-    rows = [row for name in GROUPS if name in contents for row in comparisons(contents[name])]
-    return [row for row in rows if "ratio" in row and is_library(row)]
+def targets(contents: dict[str, Any]) -> str:
+    """How many targets are met in each group, and those that are missed or open."""
+    rows = [row for name in ORDER for row in contents.get(name, {}).get("readings", ()) if judged(row)]
+    met = [row["group"] for row in rows if judged(row) == "met"]
+    counts = ", ".join(f"{sum(judged(row) == way for row in rows)} {way}" for way in ("missed", "open", "met"))
+    left = [row for row in sorted(rows, key=judged) if judged(row) != "met"]
+    shown = [(judged(row), row["name"], span(row["value"]), row["unit"], bound(row)) for row in left]
+    said = "; ".join(f"{group}: {met.count(group)}" for group in dict.fromkeys(met))
+    return f"{counts} ({said}).\n\n{table('is, what, value, unit, target', shown)}"
+
+
+def bound(row: dict[str, Any]) -> str:
+    """A reading's target."""
+    return f"at least {row['least']:g}" if "least" in row else f"at most {row['most']:g}"
+
+
+def laws(contents: dict[str, Any]) -> str:
+    """Who draws which law, and at which α."""
+    alike: dict[str, list[str]] = {}
+    for by, law in contents["lambda"]["laws"].items():
+        words = {("too often exactly ½" if word.endswith("at ½") else word): at for word, at in law.items()}
+        said = "; ".join(f"{word} at α = {', '.join(at.split())}" for word, at in words.items())
+        alike.setdefault(said, []).append(f"`{by}`")
+    return "\n".join(f"- {said}: {', '.join(names)}" for said, names in alike.items())
+
+
+def variance(contents: dict[str, Any]) -> str:
+    """The variance with K = 5 over that of K = 1, and of a batch five times as large."""
+    pairs = [(row, name) for row in contents["gradient_variance"]["traces"] for name in ("K = 5", "shared, K = 5")]
+    rows = [
+        (row["step"], row["batch"], name, *map(span, row["over"][name].values()), row["n"])
+        for row, name in pairs
+        if name in row["over"]
+    ]
+    return table("steps taken, batch, scheme, over K = 1, over a batch 5 times as large, draws", rows)
+
+
+def machine(contents: dict[str, Any]) -> str:
+    """What the files say of the machine, and every version."""
+    seen = [content["machine"] for content in contents.values()]
+    heads = ("cpu", "cores", "memory_gb", "os", "python", "date", "load")
+    said = {head: " or ".join(sorted({str(one[head]) for one in seen if head in one})) for head in heads}
+    said["load"] = " to ".join(str(end([one["load"] for one in seen])) for end in (min, max))
+    words = "{cpu}, {cores} cores, {memory_gb} GB; {os}; Python {python}; {date}; load {load} before a script"
+    numbers = {f"{name} {number}" for content in contents.values() for name, number in content["versions"].items()}
+    return f"{words.format(**said)}.\n\nVersions: {', '.join(sorted(numbers, key=str.lower))}."
+
+
+def table(heads: str, rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    names = heads.split(", ")
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (names, ["---"] * len(names), *rows))
+
+
+def digits(value: float) -> str:
+    """Three digits, or all of them before the point."""
+    small = value == 0 or abs(value) >= 1e-3
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if small else f"{value:.1e}"
+
+
+def span(values: Sequence[float]) -> str:
+    """What is in the middle, and in brackets what is around it."""
+    middle, low, high = map(digits, values)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def figure(compared: list[Line]) -> str:
+    """The picture: for each group and library a bar over all ratios, a dot at the median, and the counts."""
+    marks, y = [text(10, 20, total(compared), weight="bold"), text(290, 50, "← peer faster", COLORS[0])], 50
+    marks += [text(x, 50, words, COLORS[way]) for x, words, way in HEADS]
+    for line in (line for line in compared if line.library):
+        y, counts, (middle, low, high) = y + 20, line.counts(), map(place, line.ratios())
+        color = COLORS[counts.index(max(counts)) if 2 * max(counts) > sum(counts) else 1]
+        marks.append(f'<path d="M{low} {y - 4}H{high}" stroke="{color}" stroke-width="4" opacity=".45"/>')
+        marks.append(f'<circle cx="{middle}" cy="{y - 4}" r="5" fill="{color}"/>')
+        marks.append(text(10, y, f"{line.group}: {line.peer}"))
+        marks += [text(x, y, count, shade) for x, count, shade in zip((608, 658, 712), counts, COLORS, strict=True)]
+    for ratio, words in ((1 / 30, "1/30"), (0.1, "1/10"), (1, "1"), (10, "10"), (30, "30")):
+        marks.append(f'<path d="M{place(ratio)} 56V{y + 8}" stroke="#000" opacity="{1 if ratio == 1 else 0.15}"/>')
+        marks.append(text(place(ratio) - 4 * len(words), y + 24, words))
+    marks.append(text(250, y + 46, "peer's time / ours: the median case, from the least to the greatest"))
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {y + 60}" font-family="sans-serif" font-size="13">'
+    )
+    return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *marks, "</svg>\n"])
+
+
+def text(x: float, y: float, words: object, color: str = "#222", weight: str = "normal") -> str:
+    """Words of the picture."""
+    return f'<text x="{x}" y="{y}" fill="{color}" font-weight="{weight}">{html.escape(str(words))}</text>'
+
+
+def place(ratio: float) -> int:
+    """Where a ratio lies, from 1/50 to 50."""
+    return round(405 + 165 * max(-1.0, min(1.0, math.log(ratio, 50))))
 
 
 if __name__ == "__main__":
-    main()
+    README.write_text(page(read()), encoding="utf-8")
+    FIGURE.write_text(figure(lines(read())), encoding="utf-8")

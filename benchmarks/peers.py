@@ -42,7 +42,6 @@ class Peer:
         mix: images [B, C, H, W] and class labels [B] to mixed images and what it gives for labels.
         soft: what it gives for labels, as its documentation reads it, as soft labels [B, CLASSES].
         given: picks the λ that it hands back from these; None where it hands back none.
-        note: what a reader of its rows must know.
         in_place: whether it mixes in the memory of its input, which is lost then.
         timed: whether it is timed; not where another one does the same work.
     """
@@ -53,7 +52,6 @@ class Peer:
     mix: Callable[[Tensor, Tensor], tuple[Tensor, Any]]
     soft: Callable[[Any], Tensor] = lambda labels: labels
     given: Callable[[Any], Tensor] | None = None
-    note: str = ""
     in_place: bool = False
     timed: bool = True
 
@@ -126,9 +124,8 @@ def of_fastai(alpha: float) -> Iterator[Peer]:
     def given(labels: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         return labels[2]
 
-    note = "gives two labels and λ, no soft labels"
-    yield Peer("fastai", "MixUp", "mixup", called(MixUp(alpha)), soft, given, note)
-    yield Peer("fastai", "CutMix", "cutmix", called(CutMix(alpha)), soft, given, note, in_place=True)
+    yield Peer("fastai", "MixUp", "mixup", called(MixUp(alpha)), soft, given)
+    yield Peer("fastai", "CutMix", "cutmix", called(CutMix(alpha)), soft, given, in_place=True)
 
 
 def of_torch_uncertainty(alpha: float) -> Iterator[Peer]:
@@ -154,8 +151,7 @@ def of_keras(alpha: float) -> Iterator[Peer]:
 
     yield Peer("keras", "layers.MixUp", "mixup", called(MixUp(alpha)))
     cutmix = called(CutMix(min(1.0, alpha), data_format="channels_first"))
-    note = "α is drawn from 0 to `factor`"
-    yield Peer("keras", "layers.CutMix", "cutmix", cutmix, note=note)
+    yield Peer("keras", "layers.CutMix", "cutmix", cutmix)
 
 
 MAKERS = dict(

@@ -1,19 +1,19 @@
 """Mixing a batch: mixlab beside its peers, copy_ and the textbook formula; the time, and how far from right each is.
 
-    make bench, or: python benchmarks/blend.py [--quick]
+    make bench, or: python benchmarks/bench_blend.py [--quick]
 
-What is timed and against what, and what an error is, `METHOD` says, which the page prints.
+--help says what is timed against what, and what an error is.
 """
 
-import argparse
 import warnings
 from functools import cache
 from typing import Any, NamedTuple
 
 import harness
 import peers
+import results
 import torch
-from conventions import convention
+from peer_conventions import convention
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,18 +27,19 @@ it; where that is not ours by default, a second row has random partners and a λ
 neighbor in ours and in torchvision, and the batch reversed in timm. keras runs on the torch backend, and making its
 one-hot labels is in the call. A peer that mixes in place is given a clone, which is in its time; rows "in place" leave
 the clone out and lose the input. K = 5 is one call here, with one choice of partners, and five calls of each peer,
-which has no K. `plan.apply(x, out=buffer)` has its plan ready and is beside a `copy_` of the batch to K places: neither
-allocates. Errors: a peer mixes with its own draws, which are read from images that tell λ and partner; ours is given
-the same partners and the same λ in float32. Both are held against λ x_i + (1 − λ) x_j and the same of the one-hot
-labels in float64, of the images as they are in their type, from 0 to 1 or in uint8 to 255, and of λ as it was drawn, in
-float64 where the peer draws so: rounding λ to float32 counts as an error of either. Rounding an image once costs up to
-2^-9 in bfloat16 and half a gray level in uint8. For CutMix the label's λ is held against the share of pixels that were
-kept."""
+which has no K. torch-uncertainty and keras give float32 for other types, and keras draws the α of its CutMix.
+`plan.apply(x, out=buffer)` has its plan ready and is beside a `copy_` of the batch to K places: neither allocates.
+Errors: a peer mixes with its own draws, which are read from images that tell λ and partner; ours is given the same
+partners and the same λ in float32. Both are held against λ x_i + (1 − λ) x_j and the same of the one-hot labels in
+float64, of the images as they are in their type, from 0 to 1 or in uint8 to 255, and of λ as it was drawn, in float64
+where the peer draws so: rounding λ to float32 counts as an error of either. Rounding an image once costs up to 2^-9 in
+bfloat16 and half a gray level in uint8. For CutMix the label's λ is held against the share of pixels that were kept."""
 CLASSES = peers.CLASSES
 COPY = ("torch", "copy_")
 TEXTBOOK = ("textbook formula", "λ x + (1 − λ) x[perm]")
 LERP = ("textbook formula", "torch.lerp(x[perm], x, λ)")
-FIRST = "mixup, random partners, own λ: mixer(x, y)"  # what mx.Mixer() does
+COPIES = (1, 2, 5, 8)  # K whose memory is taken
+FIRST = "mixup, random, own λ"  # what mx.Mixer() does
 
 
 class Case(NamedTuple):
@@ -76,9 +77,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.uint8)
 def our_mixers(k: int) -> dict[str, mx.Mixer]:
     """Every kind of mixing that a peer has, by the name of its row; the default first."""
     return {
-        f"{kind}, {partners} partners, {'one' if shared else 'own'} λ": mx.Mixer(
-            kind, k=k, partners=partners, shared_lam=shared
-        )
+        f"{kind}, {partners}, {'one' if shared else 'own'} λ": mx.Mixer(kind, k=k, partners=partners, shared_lam=shared)
         for kind in ("mixup", "cutmix")
         for partners in ("random", "roll")
         for shared in (False, True)
@@ -91,8 +90,8 @@ def alike(peer: peers.Peer) -> list[str]:
     found = convention(peer)
     partners = "random" if found["partners"] == "random" else "roll"
     own = "one" if found["one_lam_for"] == "the batch" else "own"
-    names = (f"{peer.kind}, {partners} partners, {own} λ", f"{peer.kind}, random partners, own λ")
-    return [f"{name}: mixer(x, y)" for name in dict.fromkeys(names)]
+    names = (f"{peer.kind}, {partners}, {own} λ", f"{peer.kind}, random, own λ")
+    return list(dict.fromkeys(names))
 
 
 def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, Any]]:
@@ -101,22 +100,19 @@ def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, An
     wide = x.expand(k, *x.shape)
     places = torch.empty_like(wide, memory_format=torch.preserve_format)
     theirs: dict[tuple[str, str], harness.Task] = {COPY: lambda: places.copy_(wide)}
-    pairs, notes, unequal = [], {}, {}  # of the last: pairs that do not do the same, and how these are called
+    pairs, unequal = [], {}  # the second: pairs that do not do the same, and how these are called
     for peer in there:
         name = (peer.name, peer.call)
         ways = {name: peer.leave}
         if peer.in_place and k == 1:
             ways[peer.name, f"{peer.call}, in place"] = peer.mix
         try:
-            notes[name] = "; ".join(filter(None, [peer.note, unlike(peer.leave(x, y)[0], x)]))
+            peer.leave(x, y)
         except (RuntimeError, TypeError) as fault:
             print(f"  {case}: {peer.name} {peer.call} raises {type(fault).__name__}")
             continue
-        if peer.in_place:
-            notes[name] = "; ".join(filter(None, ["of a clone", notes[name]]))
         for way, mix in ways.items():
             theirs[way] = repeated(mix, x.clone(), y, k)
-            notes.setdefault(way, "its input is lost")
             mine, *default = alike(peer)
             pairs += [(mine, way), *((other, way) for other in default if way == name)]
             unequal |= {(other, way): "our default" for other in default} | (
@@ -125,24 +121,19 @@ def speed(case: Case, rounds: int, there: list[peers.Peer]) -> list[dict[str, An
     for way, mix in textbooks(x).items():
         theirs[way] = repeated(mix, x, y, k)
         pairs.append((FIRST, way))
-        notes[way] = "; ".join(filter(None, ["no labels are made", unlike(mix(x, y), x)]))
-    ours = {f"{name}: mixer(x, y)": lambda mixer=mixer: mixer(x, y) for name, mixer in our_mixers(k).items()}
+    ours = {name: lambda mixer=mixer: mixer(x, y) for name, mixer in our_mixers(k).items()}
     ours = {name: task for name, task in ours.items() if name in {mine for mine, _ in pairs}}
     buffer = torch.empty(k * len(x), *x.shape[1:], dtype=x.dtype).contiguous(memory_format=case.layout)
     for name, mixer in our_mixers(k).items():
         if not mixer.shared_lam:
-            plan, label = mixer.plan(x), f"{name}: plan.apply(x, out=)"
+            plan, label = mixer.plan(x), f"{name}: apply"
             ours[label] = lambda plan=plan: plan.apply(x, out=buffer)
             pairs.append((label, COPY))
-    rows = harness.compare("blend", str(case), ours, theirs, rounds, pairs=pairs, notes=notes)
+    rows = harness.compare("blend", str(case), ours, theirs, rounds, pairs=pairs)
     for row in rows:
         peer_call = (row["peer"]["name"], row["peer"]["call"])
         if (how := unequal.get((row["ours"], peer_call))) is not None:
             row["group"] = f"blend, {how}"
-        if peer_call == COPY:
-            moved = (x.nbytes + buffer.nbytes) / 1e9
-            each = (f"{moved / row[name]['median']:.1f}" for name in ("seconds_ours", "seconds_peer"))
-            row["note"] = "{} GB/s beside {} of the batch read once and K written".format(*each)
     harness.show(f"time, {torch.get_num_threads()} threads, {rounds} rounds", rows)
     return rows
 
@@ -166,14 +157,6 @@ def repeated(mix: Any, x: Tensor, y: Tensor, k: int) -> harness.Task:
     return lambda: [mix(x, y) for _ in range(k)]
 
 
-def unlike(mixed: Tensor, x: Tensor) -> str:
-    """What of type and layout is not that of the images."""
-    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    kept = mixed.is_contiguous(memory_format=layout)
-    parts = [name_of(mixed.dtype)] * (mixed.dtype != x.dtype) + ["another layout"] * (not kept)
-    return f"gives {' in '.join(parts)}" if parts else ""
-
-
 def mixup_errors(peer: peers.Peer, dtype: torch.dtype, k: int) -> list[dict[str, Any]]:
     """Images and labels of one peer and of ours, K mixes of 512 images with the peer's λ and partners."""
     generator = torch.Generator().manual_seed(0)
@@ -183,7 +166,7 @@ def mixup_errors(peer: peers.Peer, dtype: torch.dtype, k: int) -> list[dict[str,
     draws = [peers.drawn(peer, len(x), seed) for seed in range(k)]
     lam, partner = torch.stack([part for part, _ in draws]).float(), draws[0][1]
     plan = mx.MixPlan("mixup", partner, lam, lam)
-    note, result = "", dtype
+    result = dtype
     try:
         theirs = []
         for seed, (own, other) in enumerate(draws):
@@ -193,12 +176,10 @@ def mixup_errors(peer: peers.Peer, dtype: torch.dtype, k: int) -> list[dict[str,
         errors: list[Any] = [max(parts) for parts in zip(*theirs, strict=True)]
     except (RuntimeError, TypeError) as fault:
         errors = [f"raises {type(fault).__name__}"] * 2
-        note = str(fault).splitlines()[0]
     asked = "" if result == dtype else f", dtype=torch.{name_of(result)}"  # what the peer gives unasked
     mixes = plan.apply(x, dtype=result if asked else None).view(k, *x.shape)
     labels = plan.targets(y, CLASSES).view(k, len(x), CLASSES)
     mine = [largest((mixes[i], labels[i]), x, y, draws[i][0], partner) for i in range(k)]
-    note = f"gives {name_of(result)} unasked" if asked else note
     return [
         harness.comparison(
             "blend, errors",
@@ -208,7 +189,6 @@ def mixup_errors(peer: peers.Peer, dtype: torch.dtype, k: int) -> list[dict[str,
             ours=f"plan.apply(x{asked})" if part == "images" else "plan.targets(y, classes)",
             error_ours=max(errors_of_part),
             error_peer=error,
-            note=note,
         )
         for part, errors_of_part, error in zip(("images", "labels"), zip(*mine, strict=True), errors, strict=True)
     ]
@@ -246,7 +226,6 @@ def cutmix_error(peer: peers.Peer) -> dict[str, Any]:
         ours="plan.targets(y, classes)",
         error_ours=off(plan.apply(x), plan.targets(y, CLASSES)),
         error_peer=off(mixed, peer.soft(given)),
-        note=peer.note,
     )
 
 
@@ -262,22 +241,22 @@ def errors(there: list[peers.Peer]) -> list[dict[str, Any]]:
     return rows
 
 
-def memory(shape: tuple[int, ...]) -> list[dict[str, object]]:
+def memory(shape: tuple[int, ...]) -> dict[str, dict[str, float]]:
     """How many batches of this shape live at the most while a batch is mixed K times, itself included."""
     x, y = torch.rand(shape), torch.randint(0, CLASSES, shape[:1])
     model = mx.models.quick(CLASSES)
-    rows: list[dict[str, object]] = []
+    held: dict[str, dict[str, float]] = {}
     for variant in mx.VARIANTS:
-        for k in (1, 2, 5, 8):
+        for k in COPIES:
             plan = mx.Mixer(variant, k=k).plan(x, y, model=model)
             batches = round(1 + harness.peak_bytes(lambda plan=plan: plan.apply(x)) / x.nbytes, 2)
-            rows.append({"variant": variant, "shape": shape, "k": k, "batches": batches, "rows_and_two": plan.k + 2})
+            held.setdefault(variant, {})[str(k)] = batches
     harness.table(
         f"most memory while mixing, in batches of {shape}, itself included; 3 K would be K pairs kept apart",
-        ("variant", "K", "batches", "rows of the plan + 2"),
-        [(row["variant"], row["k"], row["batches"], row["rows_and_two"]) for row in rows],
+        ("variant", *(f"K = {k}" for k in COPIES)),
+        [(variant, *batches.values()) for variant, batches in held.items()],
     )
-    return rows
+    return held
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -287,9 +266,7 @@ def name_of(dtype: torch.dtype) -> str:
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD).parse_args().quick
     warnings.filterwarnings("ignore")  # peers warn of their own innards
     torch.set_num_threads(torch_threads()[0])
     torch.manual_seed(0)
@@ -301,7 +278,7 @@ def main() -> None:
     held = memory((128, 3, 32, 32))
     if not quick:
         packages = ("mixlab", "torch", *peers.MODULES)
-        harness.save("blend", packages, method=METHOD, rows=rows, memory=held, absent=absent)
+        results.save("blend", packages, tasks=rows, memory=held, absent=absent)
 
 
 if __name__ == "__main__":

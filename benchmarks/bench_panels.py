@@ -1,9 +1,8 @@
 """How often the panels are redrawn under a 60 Hz drag in Chromium, and how long after the mouse.
 
-make bench, or: python benchmarks/panels.py [--quick]
+make bench, or: python benchmarks/bench_panels.py [--quick]
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import results
 import torch
-from measured import median_of, reading
+from harness import median_of, reading
 from playwright.sync_api import Page, sync_playwright
 
 import mixlab as mx
@@ -20,7 +20,8 @@ from mixlab.calibration.predictions import Predictions
 from mixlab.data.load import Dataset
 from mixlab.panels.panel import Panel
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 from browsing import mount, updates_per_second
 from conftest import CHROMIUM_ARGS, find_chromium
 
@@ -53,21 +54,19 @@ WATCH = """(root) => {
 
 def main() -> None:
     """Drag every slider that moves smoothly, and the box; print and save the updates a second and the delays."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one drag each, nothing saved")
-    quick = parser.parse_args().quick
-    rows = []
+    quick = harness.parser(__doc__, METHOD, quick="one drag each, nothing saved").parse_args().quick
+    rows, drags = [], 1 if quick else DRAGS
     with tempfile.TemporaryDirectory() as store, sync_playwright() as driver:
         path = find_chromium(driver.chromium.executable_path)
         browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
         print(f"Chromium {browser.version}, {os.cpu_count()} CPUs")
         for name, panel, handle in cases(store):
-            rates, delays = measure(browser.new_page(), panel, handle, 1 if quick else DRAGS)
-            rows.append(reading("panels", f"{name}: {handle}", "updates/s", median_of(rates), least=TARGET))
-            rows.append(reading("panels, delay", f"{name}: {handle}", "ms", median_of(delays)))
+            rates, delays = measure(browser.new_page(), panel, handle, drags)
+            rows.append(reading("panels", f"{name}: {handle}", "updates/s", median_of(rates), n=drags, least=TARGET))
+            rows.append(reading("panels, delay", f"{name}: {handle}", "ms", median_of(delays), n=drags))
         if not quick:
             packages = ("mixlab", "torch", "ipywidgets", "anywidget", "playwright")
-            harness.save("panels", packages, method=METHOD, chromium=browser.version, readings=rows)
+            results.save("panels", packages, readings=rows, chromium=browser.version)
         browser.close()
 
 

@@ -1,14 +1,14 @@
 """The loss of a mixed batch, forward and backward: two labels and λ, beside soft labels and beside two losses.
 
-make bench, or: python benchmarks/losses.py [--quick]
+make bench, or: python benchmarks/bench_loss.py [--quick]
 """
 
-import argparse
 import os
 from collections.abc import Callable
 from typing import Any
 
 import harness
+import results
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -125,9 +125,7 @@ def measure(batch: int, classes: int, dtype: torch.dtype, rounds: int, absent: d
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD).parse_args().quick
     torch.set_num_threads(torch_threads()[0])
     absent = harness.absent(MODULES)
     rows = []
@@ -137,7 +135,7 @@ def main() -> None:
     rows += measure(512, 100, torch.bfloat16, 0, absent)
     harness.show(f"forward and backward, {torch.get_num_threads()} threads", rows)
     if not quick:
-        harness.save("losses", ("mixlab", "torch", *MODULES), method=METHOD, rows=rows, absent=absent)
+        results.save("loss", ("mixlab", "torch", *MODULES), tasks=rows, absent=absent)
 
 
 if __name__ == "__main__":

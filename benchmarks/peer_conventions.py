@@ -6,7 +6,6 @@ Found by running it on images that tell λ and partner, float32 on the CPU; see 
 from collections.abc import Iterable
 from typing import Any
 
-import harness
 import numpy as np
 import peers
 import torch
@@ -46,8 +45,8 @@ def convention(peer: peers.Peer, count: int = 64) -> dict[str, Any]:
         weights = "the example" if own < 1e-3 else "the partner" if other < 1e-3 else "neither"
     apart = partners[0] != torch.arange(count)
     return {
-        "group": "λ, convention",
-        "peer": {"name": peer.name, "version": harness.version_of(peer.name), "call": peer.call},
+        "name": peer.name,
+        "call": peer.call,
         "kind": peer.kind,
         "lam_weights": weights,
         "one_lam_for": "each pair" if len({round(float(part), 4) for part in shares[0][apart]}) > 1 else "the batch",

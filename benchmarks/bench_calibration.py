@@ -1,9 +1,8 @@
 """Estimators of calibration beside netcal, torchmetrics, relplot, scikit-learn, torch-uncertainty: speed, errors.
 
-make bench, or: python benchmarks/calibration.py [--quick]
+make bench, or: python benchmarks/bench_calibration.py [--quick]
 """
 
-import argparse
 import importlib.util
 import time
 import warnings
@@ -13,6 +12,7 @@ from typing import Any
 
 import harness
 import numpy as np
+import results
 import torch
 from calibration_errors import errors_table
 from calibration_tasks import BINS, Peer, Tasks, draw, ours, theirs, unchecked
@@ -41,7 +41,7 @@ Intervals: 95%, from as many resamples on both sides. "rows, NumPy" is the plain
 resamples of the rows, and relplot's smooth error is resampled row by row by scipy, as its diagrams do; ours resample
 the counts of bins, or the noise on a grid. Such intervals differ, and this compares times alone. Errors are against
 loops over the rows in float64, by the definition in our docstring, on float64 probabilities; torchmetrics and
-torch-uncertainty compute in float32."""
+torch-uncertainty compute in float32; the area of torch-uncertainty is by trapezoids from k = 1."""
 ALL_BINNED = (
     "l1",
     "l2",
@@ -174,16 +174,14 @@ def streams(probs: Tensor, labels: Tensor) -> dict[Peer, harness.Task]:
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smallest size alone, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD, quick="the smallest size alone, nothing saved").parse_args().quick
     warnings.filterwarnings("ignore")  # peers warn of their own innards
     torch.set_num_threads(1)
     absent = harness.absent(MODULES)
     rows = errors_table() + interval_table() + metrics_table(quick)
     if not quick:
         packages = ("mixlab", "torch", "numpy", "scipy", *MODULES)
-        harness.save("calibration", packages, method=METHOD, rows=rows, absent=absent)
+        results.save("calibration", packages, tasks=rows, absent=absent)
 
 
 if __name__ == "__main__":

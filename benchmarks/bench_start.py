@@ -1,9 +1,8 @@
 """How long a learner waits: `import mixlab` beside `import torch`, and from the first cell to the first panel.
 
-make bench, or: python benchmarks/start.py [--quick]
+make bench, or: python benchmarks/bench_start.py [--quick]
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -12,12 +11,13 @@ from pathlib import Path
 
 import harness
 import nbformat
+import results
+from harness import median_of, reading
 from jupyter_client.manager import start_new_kernel
-from measured import median_of, reading
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "support")]
 from browsing import SECONDS  # noqa: E402
 from conftest import CHROMIUM_ARGS, find_chromium  # noqa: E402
 from laboratory import Lab, laboratory  # noqa: E402
@@ -62,13 +62,13 @@ def imports(rounds: int) -> list[dict[str, object]]:
             "",
             harness.ratio_interval(seconds["mixlab"], seconds["torch"]),
             most=1.2,
-            note=f"median of {rounds} rounds with its 95% interval",
+            n=rounds,
         )
     ]
     for package, values in found.items():
-        rows.append(reading("start-up", f"import {package}", "s", harness.spread(seconds[package]), note="quartiles"))
+        rows.append(reading("start-up", f"import {package}", "s", harness.spread(seconds[package]), n=rounds))
         held = median_of([value[1] for value in values])
-        rows.append(reading("start-up", f"memory after import {package}", "MB", held, note="smallest and largest"))
+        rows.append(reading("start-up", f"memory after import {package}", "MB", held, n=rounds))
     return rows
 
 
@@ -137,7 +137,7 @@ def first_panels(rounds: int) -> list[dict[str, object]]:
                     "s",
                     median_of(values),
                     most=TARGET,
-                    note="smallest and largest of fresh kernels",
+                    n=len(values),
                 )
             )
     return rows
@@ -145,14 +145,12 @@ def first_panels(rounds: int) -> list[dict[str, object]]:
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD).parse_args().quick
     rows = imports(3 if quick else 15)
     rows += first_panels(2 if quick else 7)
     if not quick:
         packages = ("mixlab", "torch", "ipykernel", "jupyterlab", "ipywidgets", "anywidget", "playwright")
-        harness.save("start", packages, method=METHOD, readings=rows)
+        results.save("start", packages, readings=rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What mixlab does on one GPU: blending beside a device copy, λ, launches, Puzzle Mix, training, and the recipes.
 
-    make bench-gpu, or: python benchmarks/gpu.py [--parts blend train] [--minutes 9] [--reproduce HOURS] [--rehearse]
+    make bench-gpu, or: python benchmarks/bench_gpu.py [--parts blend train] [--minutes 9] [--reproduce HOURS]
+    [--rehearse]
 
 The parts go one after the other, and the file is saved after each: a part that fails, or for which no time was left,
 is named in it and costs the others nothing, and parts that are not asked for keep what was measured before. The recipes
@@ -17,16 +18,15 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import harness
 import peers
+import results
 import torch
 from gpu_recipes import reproduce, speedrun
 from gpu_scene import Row, Scene
-from harness import Task
-from measured import rate, reading
+from harness import Task, rate, reading
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,7 +37,6 @@ calls in a row, so launches are in them; where the row says "graph" the same cal
 without launches. `plan.apply` writes into a buffer and is beside a `copy_` of the batch to as many places: neither
 allocates. In "mixup on a GPU" λ, partners and labels are drawn in the call; a peer that mixes in place is given a
 clone. The throughput parts train on noise of CIFAR-10's size, beside a bare loop on one batch that is ready."""
-HERE = Path(__file__).resolve().parent
 STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 SHAPES = ((512, 3, 32, 32), (4096, 3, 32, 32), (256, 3, 224, 224))
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "uint8": torch.uint8}
@@ -82,10 +81,10 @@ def _beside_copy(scene: Scene, shape: tuple[int, ...], kind: str, k: int, rounds
     for name in tasks:
         written = half.nbytes if "bfloat16" in name else many.nbytes
         speed = (x.nbytes + written) / sorted(seconds[name])[rounds // 2] / 1e9
-        note = f"{speed:.0f} GB/s of the batch read once and its mixes written once"
+        print(f"  {what}, {name}: {speed:.0f} GB/s of the batch read once and its mixes written once")
         pair = (seconds[name], seconds["copy_"])
         group = "blend on a GPU"
-        rows.append(harness.comparison(group, what, "torch", call="copy_", ours=name, seconds=pair, note=note))
+        rows.append(harness.comparison(group, what, "torch", call="copy_", ours=name, seconds=pair))
     harness.show(what, rows)
     return rows
 
@@ -105,9 +104,7 @@ def _beside_peers(scene: Scene, shape: tuple[int, ...], rounds: int, calls: int)
     seconds = scene.timed(tasks, rounds, calls)
     ours, what = seconds.pop("mixer(x, y)"), f"{' x '.join(map(str, shape))}, float32, K = 1"
     rows = [
-        harness.comparison(
-            "mixup on a GPU", what, peer.name, call=peer.call, ours="mixer(x, y)", seconds=(ours, times), note=peer.note
-        )
+        harness.comparison("mixup on a GPU", what, peer.name, call=peer.call, ours="mixer(x, y)", seconds=(ours, times))
         for peer, times in seconds.items()
     ]
     if rows:
@@ -194,7 +191,7 @@ def puzzle(scene: Scene) -> list[Row]:
             seconds = scene.timed(tasks, rounds + 1, calls)
             ratio = harness.ratio_interval(seconds["puzzle"], seconds["none"])
             what = f"{model}, batches of {batch}: a step over a plain one"
-            rows.append(reading("Puzzle Mix on a GPU", what, "", ratio, most=1.7))
+            rows.append(reading("Puzzle Mix on a GPU", what, "", ratio, n=len(seconds["none"]), most=1.7))
     return rows
 
 
@@ -218,7 +215,8 @@ def train(scene: Scene) -> list[Row]:
             )
             over = harness.ratio_interval(seconds[name], seconds["none"])["median"]
             speed = rate(batch, seconds[name])["median"]
-            rows.append(row | {"note": f"{speed:.0f} images/s; {over:.3f} of the time of a step without mixing"})
+            rows.append(row)
+            print(f"  {model}, {name}: {speed:.0f} images/s; {over:.3f} of the time of a step without mixing")
         harness.show(f"{model}, {batch} images a step", rows[-len(mixers) :])
     return rows
 
@@ -262,7 +260,7 @@ def attempt(part: str, measure: Callable[[], list[Row]], content: dict[str, Any]
         print(f"  {reason}", flush=True)
         content["failed"][part] = reason
     if save:
-        harness.save("gpu", ("mixlab", "torch", *peers.MODULES), method=METHOD, **content)
+        results.save("gpu", ("mixlab", "torch", *peers.MODULES), **content)
     return not reason
 
 
@@ -274,21 +272,23 @@ def _failure(part: str, measure: Callable[[], list[Row]], content: dict[str, Any
     except Exception as fault:  # noqa: BLE001 - the other parts are not to be lost for it
         traceback.print_exc()
         return f"{type(fault).__name__}: {fault}"
-    content["taken"][part] = {"seconds": round(time.monotonic() - began), **harness.machine()}
+    content["taken"][part] = {"seconds": round(time.monotonic() - began), **results.machine()}
     return ""
 
 
 def kept() -> dict[str, Any]:
     """What an earlier session has saved, but for what every file says of itself."""
-    path = HERE / "gpu.json"
+    path = results.FOLDER / "gpu.json"
     content = json.loads(path.read_text()) if path.exists() else {}
-    parts = {name: part for name, part in content.items() if name not in ("machine", "versions", "method", "seconds")}
+    parts = {name: part for name, part in content.items() if name not in results.ABOUT}
     return {"failed": {}, "taken": {}} | parts
 
 
 def main() -> None:
     """Measure, print, save; the exit status is 1 if a part failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=METHOD, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="which, in this order")
     parser.add_argument("--minutes", type=float, default=9, help="no part begins after these")
     parser.add_argument("--reproduce", type=float, metavar="HOURS", default=0, help="train the papers' table, too")

@@ -1,6 +1,6 @@
 """The variance of the stochastic gradient on CIFAR-10: none, mixup, K interpolations, K pairings, a larger batch.
 
-    make bench, or: python benchmarks/variance.py [--quick]
+    make bench, or: python benchmarks/bench_gradient_variance.py [--quick]
 
 What is asked: proposition III.1 of "Multi-mix" (arXiv 2406.01417), that the variance falls with K, and III.2, that K
 interpolations have less of it than mixup with a K times larger batch, in three readings: one λ for each pair, one λ for
@@ -8,12 +8,12 @@ the batch, and one λ for a batch so large that little but λ is left. For the l
 512, and the floor F: V(K, B) = F/K + R(K)/B crosses V(1, 5B) where B = (R(5) − R(1)/5) / (F − F/5).
 """
 
-import argparse
 import math
 import time
 from dataclasses import replace
 
 import harness
+import results
 import torch
 
 import mixlab as mx
@@ -45,27 +45,26 @@ and λ, with α = 1: before training, and after {" and ".join(str(step) for step
 epoch at the end. Every gradient comes from a fresh batch; n draws are n independent pairs of gradients, and ratios have
 the 95% intervals of mixlab.training.GradientVariance. "K = 5" mixes each pair with 5 λs, "5 permutations" the batch
 with 5 choices of partners, and "batch x 5" takes a batch five times larger: all three cost five times the forward
-passes. "shared": one λ for all pairs of the batch, as in the papers' code. "plateau": the share of mixup's variance that no K removes, that of
-the choice of images and partners. "floor": with one shared λ, the variance of the mean gradient over λ alone, which no
-batch, however large, removes; K divides it, so from some batch size on K = 5 has less variance than a batch five times
-larger."""
+passes. "shared": one λ for all pairs of the batch, as in the papers' code. "plateau": the share of mixup's variance
+that no K removes, that of the choice of images and partners. "floor": with one shared λ, the variance of the mean
+gradient over λ alone, which no batch, however large, removes; K divides it, so from some batch size on K = 5 has less
+variance than a batch five times larger."""
 
 
 def measure(
     model: torch.nn.Module, data: Dataset, schemes: dict[str, Scheme], *, step: int, batch_size: int, draws: int
-) -> list[dict[str, object]]:
-    """One table: the trace of each scheme, and its ratio to each of the schemes compared with."""
+) -> tuple[dict[str, object], list[dict[str, object]], dict[str, float]]:
+    """The ratios of the schemes with one λ for each pair, and of those that share it; the plateaus; and the traces."""
     began = time.perf_counter()
     found = gradient_variance(model, data, schemes, batch_size=batch_size, draws=draws)
     seconds = time.perf_counter() - began
     bases = [name for name in COMPARED if name in found]
     print(f"\nafter {step} steps, batch {batch_size}, n = {draws}, {seconds:.0f} s; ratios to: {', '.join(bases)}")
-    rows: list[dict[str, object]] = []
+    over: dict[str, dict[str, list[float]]] = {}
+    limits: list[dict[str, object]] = []
     for name, one in found.items():
         ratios = {base: numbers(one.ratio(found[base])) for base in bases if base != name}
-        row = {"step": step, "batch_size": batch_size, "scheme": name, "n": draws}
-        row |= {"images": one.images, "pairs": one.pairs, "forwards": one.forwards}
-        rows.append(row | {"trace": numbers(one.trace), "ratio_to": ratios})
+        over[name] = {base: ratio for base, ratio in ratios.items() if ("shared" in base) == ("shared" in name)}
         told = "".join(
             f"{'1':>22}" if base == name else "{:8.3f} [{:.3f}, {:.3f}]".format(*ratios[base]) for base in bases
         )
@@ -73,9 +72,10 @@ def measure(
     for one, eight in (("mixup", "K = 8"), ("shared", "shared, K = 8")):
         if eight in found:
             ends = [round((8 * edge - 1) / 7, 3) for edge in numbers(found[eight].ratio(found[one]))]
-            rows.append({"step": step, "plateau_of_K_over": one, "ratio": ends, "n": draws})
+            limits.append({"step": step, "plateau_of_K_over": one, "ratio": ends, "n": draws})
             print("  V_pairs / (V_pairs + V_λ) of {}: {:.3f} [{:.3f}, {:.3f}]".format(one, *ends))
-    return rows
+    traces = {name: one.trace.mean for name, one in found.items()}
+    return {"step": step, "batch": batch_size, "n": draws, "over": over}, limits, traces
 
 
 def numbers(interval: mx.Interval) -> list[float]:
@@ -116,10 +116,9 @@ def crossing(floor: float, one: float, five: float, batch_size: int) -> float:
     return max(0.0, batch_size * ((five - floor / 5) - (one - floor) / 5) / (0.8 * floor))
 
 
-def large_batch_limit(model: torch.nn.Module, data: Dataset, rows: list[dict[str, object]]) -> dict[str, object]:
+def large_batch_limit(model: torch.nn.Module, data: Dataset, traces: dict[str, float]) -> dict[str, object]:
     """The floor after training, and where K = 5 and a 5 times larger batch meet, at both ends of its interval."""
     of_lam = floor(model, data, draws=FLOOR_DRAWS)
-    traces = {row.get("scheme"): row["trace"][0] for row in rows if row.get("batch_size") == BATCH}  # the last state's
     one, five = traces["shared"], traces["shared, K = 5"]
     ends = [crossing(part, one, five, BATCH) for part in (of_lam.mean, of_lam.high, of_lam.low)]
     meet = [round(end) if math.isfinite(end) else None for end in ends]
@@ -129,9 +128,7 @@ def large_batch_limit(model: torch.nn.Module, data: Dataset, rows: list[dict[str
 
 def main() -> None:
     """Train, measure on the way, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="before training alone, few draws, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD, quick="before training alone, few draws, nothing saved").parse_args().quick
     torch.set_num_threads(torch_threads()[0])
     data = mx.load("cifar10")
     model = mx.models.quick(len(data.classes))
@@ -139,16 +136,19 @@ def main() -> None:
     if quick:
         measure(model, data, SCHEMES, step=0, batch_size=BATCH, draws=2)
         return
-    accuracy, rows = {}, []
+    accuracy, traces, limits = {}, [], []
     for step, draws in STATES:
         while trainer.step_count < step:
             trainer.step()
         accuracy[step] = trainer.evaluate().test_accuracy
-        rows += measure(model, data, SCHEMES, step=step, batch_size=BATCH, draws=draws)
-    rows += measure(model, data, LARGE, step=trainer.step_count, batch_size=LARGE_BATCH, draws=LARGE_DRAWS)
-    rows.append(large_batch_limit(model, data, rows))
+        row, plateaus, last = measure(model, data, SCHEMES, step=step, batch_size=BATCH, draws=draws)
+        traces.append(row)
+        limits += plateaus
+    row, *_ = measure(model, data, LARGE, step=trainer.step_count, batch_size=LARGE_BATCH, draws=LARGE_DRAWS)
+    traces.append(row)
+    limits.append(large_batch_limit(model, data, last))
     print("\ntest accuracy after so many steps:", accuracy)
-    harness.save("variance", ("mixlab", "torch"), method=METHOD, test_accuracy=accuracy, rows=rows)
+    results.save("gradient_variance", ("mixlab", "torch"), test_accuracy=accuracy, traces=traces, limits=limits)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Images a second and accuracy of the live loop, beside a bare loop and the peers' mixing in it, on real CIFAR-10.
 
-    make bench, or: python benchmarks/train.py [--quick] [--minutes 6]
+    make bench, or: python benchmarks/bench_train.py [--quick] [--minutes 6]
 
-What takes turns with what, and what each does, `METHOD` says, which the page prints.
+--help says what takes turns with what, and what each does.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from typing import Any
 
 import harness
 import peers
+import results
 import torch
-from measured import rate, reading
+from harness import rate, reading
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
@@ -34,10 +35,10 @@ loop cannot beat, so mx.fit has its share of the bare loop's rate as a target. I
 same batch with λ ~ U[0, 1]. Ours has its own loss of two labels; a peer's soft labels go into F.cross_entropy, and are
 made first where it gives labels and λ. A peer that mixes in place is given a clone, which is in its time. keras runs on
 the torch backend, and making its one-hot labels is in the call. "textbook" is a DataLoader without worker processes,
-torchvision transforms for each image, float32, NCHW. K = 5 takes turns by itself; its images are those that the network
-sees, five for each image of the batch. Own picks: mx.fit as it picks for itself beside dtype=torch.float32, in a
-process for each limit to the instructions. Accuracy: whole calls of mx.fit with their defaults, on CIFAR-10; the
-targets, {WANTED}, were named for two cores with AMX."""
+torchvision transforms for each image, float32, NCHW; its crops have 4 pixels of margin, ours 2. K = 5 takes turns by
+itself; its images are those that the network sees, five for each image of the batch. Own picks: mx.fit as it picks for
+itself beside dtype=torch.float32, in a process for each limit to the instructions. Accuracy: whole calls of mx.fit with
+their defaults, on CIFAR-10; the targets, {WANTED}, were named for two cores with AMX."""
 CLASSES, K = peers.CLASSES, 5
 SHARE = 0.95  # of the bare loop's rate
 LIMITS = (None, "AVX512_CORE", "AVX2")
@@ -137,21 +138,14 @@ def textbook(data: Dataset, trainer: Trainer) -> Callable[[], object]:
     return step
 
 
-def rates(seconds: Mapping[str, list[float]], images: int) -> list[dict[str, object]]:
-    """Images a second of each task."""
-    rows: list[dict[str, object]] = [
-        {"task": name, "images": images, "images_per_second": rate(images, times)}
-        for name, times in seconds.items()
-        if name != harness.AGAIN
-    ]
-    heads = ("", "images/s (quartiles)")
-    harness.table(f"a step of {images} images", heads, [(row["task"], row["images_per_second"]) for row in rows])
-    return rows
+def print_rates(seconds: Mapping[str, list[float]], images: int) -> None:
+    """Print the images a second of each task."""
+    rates = [(name, rate(images, times)) for name, times in seconds.items() if name != harness.AGAIN]
+    harness.table(f"a step of {images} images", ("", "images/s (quartiles)"), rates)
 
 
 def shares(seconds: Mapping[str, list[float]], what: str) -> list[dict[str, Any]]:
     """The live loop's rate over the bare loop's: the bare loop's seconds over the live loop's, round by round."""
-    note = f"median of {len(seconds['bare loop'])} rounds with its 95% interval"
     return [
         reading(
             "training",
@@ -159,20 +153,14 @@ def shares(seconds: Mapping[str, list[float]], what: str) -> list[dict[str, Any]
             "",
             harness.ratio_interval(seconds["bare loop"], times),
             least=SHARE,
-            note=note,
+            n=len(times),
         )
         for name, times in seconds.items()
         if name.startswith("mx.fit")
     ]
 
 
-def labels_note(peer: peers.Peer) -> str:
-    """What is done for a peer beside its call."""
-    parts = ["of a clone"] * peer.in_place + ["soft labels are made of its labels and λ"] * (peer.given is not None)
-    return "; ".join(parts)
-
-
-Found = tuple[list[dict[str, object]], list[dict[str, Any]], list[dict[str, Any]]]  # rates, comparisons, readings
+Found = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # comparisons, readings
 
 
 def live(data: Dataset, rounds: int) -> Found:
@@ -201,7 +189,6 @@ def live(data: Dataset, rounds: int) -> Found:
             ours='Mixer("mixup")',
             seconds=(mine, seconds[f"bare loop, {name}"]),
             control=control,
-            note=labels_note(peer),
         )
         for name, peer in made.items()
     ]
@@ -214,10 +201,10 @@ def live(data: Dataset, rounds: int) -> Found:
             ours="mx.fit, none",
             seconds=(seconds["mx.fit, none"], seconds["textbook loop"]),
             control=control,
-            note="its crops have 4 pixels of margin, ours 2",
         )
     )
-    return rates(seconds, batch), rows, shares(seconds, what)
+    print_rates(seconds, batch)
+    return rows, shares(seconds, what)
 
 
 def many(data: Dataset, rounds: int) -> Found:
@@ -245,7 +232,8 @@ def many(data: Dataset, rounds: int) -> Found:
         seconds=(seconds[mine], seconds[other]),
         control=harness.ratio_interval(seconds[harness.AGAIN], seconds[mine]),
     )
-    return rates(seconds, images), [row], shares(seconds, what)
+    print_rates(seconds, images)
+    return [row], shares(seconds, what)
 
 
 def own_picks(rounds: int) -> None:
@@ -280,7 +268,6 @@ def picks(rounds: int) -> list[dict[str, object]]:
                 ours="mx.fit(...)",
                 seconds=(found["own"], found["float32"]),
                 control=harness.ratio_interval(found[harness.AGAIN], found["own"]),
-                note=found["picked"],
             )
         )
     harness.show("own picks beside float32", rows)
@@ -289,8 +276,7 @@ def picks(rounds: int) -> list[dict[str, object]]:
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, no whole runs, nothing saved")
+    parser = harness.parser(__doc__, METHOD, quick="few rounds, no whole runs, nothing saved")
     parser.add_argument("--minutes", type=float, default=6, help="for the whole runs; all twelve take about 13")
     parser.add_argument("--picks", type=int, help=argparse.SUPPRESS)  # what `picks` starts, with so many rounds
     arguments = parser.parse_args()
@@ -300,14 +286,13 @@ def main() -> None:
     data = mx.load("cifar10")
     quick = arguments.quick
     parts = [live(data, 3 if quick else 40), many(data, 3 if quick else 20)]
-    found_rates, rows, readings = (list(chain(*part)) for part in zip(*parts, strict=True))
+    rows, readings = (list(chain(*part)) for part in zip(*parts, strict=True))
     harness.show("one step", rows)
     rows += picks(3 if quick else 30)
     if not quick:
-        runs, more = accuracy(data, arguments.minutes)
-        found = {"rates": found_rates, "readings": readings + more, "runs": runs}
+        readings += accuracy(data, arguments.minutes)
         packages = ("mixlab", "torch", *peers.MODULES)
-        harness.save("train", packages, method=METHOD, rows=rows, absent=harness.absent(peers.MODULES), **found)
+        results.save("train", packages, tasks=rows, readings=readings, absent=harness.absent(peers.MODULES))
 
 
 if __name__ == "__main__":

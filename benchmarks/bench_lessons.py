@@ -1,9 +1,8 @@
 """How long each lesson takes from its first cell to its last, and how much memory its kernel holds at the most.
 
-make bench, or: python benchmarks/lessons.py [--quick]
+make bench, or: python benchmarks/bench_lessons.py [--quick]
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -13,7 +12,8 @@ from typing import Any
 
 import harness
 import nbformat
-from measured import reading
+import results
+from harness import reading
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -52,18 +52,16 @@ def one(value: float) -> dict[str, float]:
 
 def main() -> None:
     """Run them all, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two lessons on less data, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD, quick="two lessons on less data, nothing saved").parse_args().quick
     environment = os.environ | ({"MIXLAB_FAST": "1"} if quick else {})
     rows: list[dict[str, Any]] = []
     for path in sorted(FOLDER.glob("[0-9]*.ipynb"))[: 2 if quick else None]:
         seconds, most = lesson(path, environment)
         name = f"lesson {path.stem.replace('_', ' ')}"
-        rows.append(reading("lessons, time", name, "s", one(seconds), most=SECONDS))
-        rows.append(reading("lessons, memory of the kernel", name, "MB", one(most), most=MEGABYTES))
+        rows.append(reading("lessons, time", name, "s", one(seconds), n=1, most=SECONDS))
+        rows.append(reading("lessons, memory of the kernel", name, "MB", one(most), n=1, most=MEGABYTES))
     if not quick:
-        harness.save("lessons", ("mixlab", "torch", "ipykernel", "nbclient"), method=METHOD, readings=rows)
+        results.save("lessons", ("mixlab", "torch", "ipykernel", "nbclient"), readings=rows)
 
 
 if __name__ == "__main__":

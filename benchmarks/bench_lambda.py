@@ -1,11 +1,10 @@
 """The law of λ: what each peer draws, for whom, what it calls λ, and how long a draw takes.
 
-    make bench, or: python benchmarks/laws.py [--quick]
+    make bench, or: python benchmarks/bench_lambda.py [--quick]
 
 All of it is found by running a peer on images that tell λ and partner (see `peers.py`), float32 on the CPU.
 """
 
-import argparse
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import harness
 import numpy as np
 import peers
+import results
 import torch
-from conventions import MIXES, convention
+from peer_conventions import MIXES, convention
 from torch import Tensor
 
 import mixlab as mx
@@ -24,6 +24,7 @@ PAIRS, CALLS = 1 << 16, 1 << 12  # draws of a peer with a λ for each pair, and 
 DRAWS = {1: 200, 512: 20, 1 << 16: 1}  # draws at once -> calls that are timed together
 ENDS = 1e-6
 BITS = 16
+KEPT = ("name", "call", "lam_weights", "one_lam_for", "partners")  # of a convention
 HALVES = 1e-3  # no law here gives 0.5 exactly so often
 METHOD = f"""Law: λ, the example's own share of its mix, at each α beside scipy's Beta(α, α), from {PAIRS:,} draws, or
 from {CALLS:,} batches of two where a library has one λ for a batch. The distance is Kolmogorov and Smirnov's, the
@@ -32,8 +33,8 @@ nearer to the ends float32 decides. A cell is "as Beta" where the distance is be
 law keep together with a probability of 95% (Bonferroni); "folded" where that holds of the law of max(λ, 1 − λ), and
 "uniform" where it holds of the uniform law; otherwise it says how many draws are exactly 0.5, or how far off the law
 is. The mid mass is the share of draws between 0.4 and 0.6. Time: one call that gives so many λs, by its own random
-source, on one thread; torch's Beta is made anew in every call, as loops do whose α is a number, and keras draws on its
-torch backend. Conventions: found by mixing {MIXES} batches."""
+source, on one thread; torch's Beta is made anew in every call, as loops do whose α is a number, numpy draws in float64,
+and keras draws on its torch backend. Conventions: found by mixing {MIXES} batches."""
 Sampler = Callable[[int], Any]
 
 
@@ -81,7 +82,7 @@ def law(name: str, call: str, alpha: float, lam: np.ndarray) -> dict[str, Any]:
     folded = bool(lam.min() >= 0.5)
     return {
         "group": "λ, law",
-        "by": {"name": name, "version": harness.version_of(name), "call": call},
+        "by": f"{name} {call}",
         "alpha": alpha,
         "n": len(lam),
         "distance": distance(lam, true),
@@ -114,6 +115,14 @@ def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def words(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Who draws -> what the law is called -> the α for which it is called so."""
+    said: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        said.setdefault(row["by"], {}).setdefault(row["verdict"], []).append(f"{row['alpha']:g}")
+    return {by: {word: " ".join(alphas) for word, alphas in laws.items()} for by, laws in said.items()}
+
+
 def distance(lam: np.ndarray, law: Callable[[Any], Any]) -> float:
     """sup |F_n − F| over ENDS <= x <= 1 − ENDS."""
     ordered, n = np.sort(lam), len(lam)
@@ -139,7 +148,7 @@ def laws(absent: dict[str, str], calls: int) -> list[dict[str, Any]]:
     heads = ("by", "α", "verdict", "n", "distance", "of chance", "of folded", "P(.4 < λ < .6)", "true", "exactly 0.5")
     names = ("alpha", "verdict", "n", "distance", "distance_of_chance", "distance_of_folded")
     names += ("mid_mass", "mid_mass_true", "exactly_half")
-    told = [(f"{row['by']['name']} {row['by']['call']}", *(row[name] for name in names)) for row in rows]
+    told = [(row["by"], *(row[name] for name in names)) for row in rows]
     harness.table("law of λ", heads, told)
     return rows
 
@@ -149,7 +158,7 @@ def conventions(absent: dict[str, str]) -> list[dict[str, Any]]:
     rows = [convention(peer) for peer in peers.here(absent)]
     heads = ("peer", "λ handed back weights", "one λ for", "λ is", "partners", "source", "input")
     names = ("lam_weights", "one_lam_for", "lam_is", "partners", "source", "input")
-    told = [(f"{row['peer']['name']} {row['peer']['call']}", *(row[name] for name in names)) for row in rows]
+    told = [(f"{row['name']} {row['call']}", *(row[name] for name in names)) for row in rows]
     harness.table("conventions, found by running", heads, told)
     return rows
 
@@ -167,9 +176,6 @@ def speed(absent: dict[str, str], rounds: int) -> list[dict[str, Any]]:
             several = f"{n:,} λs in one call, α = {alpha:g}; time of one λ"
             what = several if n > 1 else f"one λ in one call, α = {alpha:g}"
             rows += harness.compare("λ, time", what, ours, tasks, rounds, per=n * calls)
-    notes = {"numpy": "float64", "torch": "Beta is made in every call"}
-    for row in rows:
-        row["note"] = notes.get(row["peer"]["name"], "")
     heads = ("what", "peer", "ns, ours", "ns, peer", "peer / ours")
     told = [
         (row["what"], row["peer"]["name"], _ns(row["seconds_ours"]), _ns(row["seconds_peer"]), row["ratio"])
@@ -185,9 +191,7 @@ def _ns(seconds: dict[str, float]) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds and calls, nothing saved")
-    quick = parser.parse_args().quick
+    quick = harness.parser(__doc__, METHOD, quick="few rounds and calls, nothing saved").parse_args().quick
     warnings.filterwarnings("ignore")  # peers warn of their own innards
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -197,8 +201,9 @@ def main() -> None:
     drawn = laws(absent, 200 if quick else CALLS)
     rows = speed(absent, 5 if quick else 31)
     if not quick:
+        kept = [{name: row[name] for name in KEPT} for row in found]
         packages = ("mixlab", "torch", "numpy", "scipy", *peers.MODULES)
-        harness.save("laws", packages, method=METHOD, rows=rows, laws=drawn, conventions=found, absent=absent)
+        results.save("lambda", packages, tasks=rows, laws=words(drawn), conventions=kept, absent=absent)
 
 
 if __name__ == "__main__":
