@@ -12,8 +12,7 @@ lab:
 
 # OMP_NUM_THREADS=1: each worker has one core. The lessons get an empty run store, so that they train.
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --durations=20 \
-		--cov --cov-report=term-missing:skip-covered
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --durations=20 --cov --cov-report=term-missing:skip-covered
 	runs=$$(mktemp -d); MIXLAB_RUNS=$$runs MIXLAB_FAST=1 OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) \
 		--dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks; \
 		status=$$?; rm -rf $$runs; exit $$status

@@ -14,6 +14,8 @@ import pytest
 from browsing import button, status
 from laboratory import Lab, laboratory
 from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -35,14 +37,23 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+class ByFile(LoadScopeScheduling):
+    """Sends whole files to a worker, and all of tests/browser to one, which starts Chromium and JupyterLab once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else nodeid.split("::", maxsplit=1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    config.option.loadscopereorder = False  # in order of folders, tests/browser is among the first: it takes longest
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if "chromium_path" in fixtures:
+        if "chromium_path" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        if "chromium_path" in fixtures or "jupyterlab" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("browser"))  # one worker starts Chromium and JupyterLab, once
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -120,13 +120,6 @@ def test_the_lessons_kernel_answers_widgets_on_its_main_thread():
     assert overrides["@jupyterlab/apputils-extension:kernels-settings"] == {"commsOverSubshells": "disabled"}
 
 
-def test_jupyterlab_takes_the_overrides(jupyterlab):
-    """In the schema that the page reads: made by `make lab`'s set-up, which wrote the file into this environment."""
-    for name, changed in json.loads((ROOT / "binder" / "overrides.json").read_text()).items():
-        schema = json.loads(jupyterlab.get(f"lab/api/settings/{name}"))["schema"]["properties"]
-        assert {key: schema[key]["default"] for key in changed} == changed
-
-
 def test_every_import_of_the_package_is_a_declared_requirement():
     declared = {"mixlab"}
     for item in requirements("lab", "hub", "lightning", "cluster").values():
