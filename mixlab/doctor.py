@@ -25,7 +25,7 @@ def report() -> str:
         "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU ({_why_no_gpu()})",
         "threads": f"{threads}, {why_threads}",
         "training": f"{str(dtype).removeprefix('torch.')}, {why_dtype}",
-        "data": "; ".join(_found(name) for name in ("cifar10", "cifar100")),
+        "data": "; ".join(_whether_cached(name) for name in ("cifar10", "cifar100")),
         "folder": str(cache_path("cifar10").parent),
         "runs": str(Store().root),
     }
@@ -47,6 +47,6 @@ def _why_no_gpu() -> str:
     return "torch finds no CUDA device"
 
 
-def _found(name: str) -> str:
+def _whether_cached(name: str) -> str:
     """Whether a data set is in the cache and whole, as far as its header says."""
     return f"{name} is here" if is_cached(name) else f'no {name} (mx.load("{name}") fetches it)'

@@ -123,7 +123,7 @@ def gradient_variance(
         schemes: a name for each Scheme, or Mixer for the plain scheme of it.
         batch_size: images of a plain scheme's step.
         draws: independent pairs of gradients of each scheme, at least 2; each costs two steps without the update.
-        seed: of everything that is drawn. A scheme's result does not depend on which others are measured with it.
+        seed: seeds everything that is drawn. A scheme's result does not depend on which others are measured with it.
 
     Returns:
         A GradientVariance for each name. Student's interval is for means of values near normal: expect it to be

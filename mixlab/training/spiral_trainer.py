@@ -64,8 +64,8 @@ class SpiralTrainer(Loop[SpiralRecord]):
         model: a SpiralNet; trained in place.
         train, test: points and labels, as `spirals` gives them.
         mixer: "none", "mixup" or "manifold", which need no images (default: not at all).
-        epochs: passes over the training points, at least 1.
-        seed: of the order and the mixing; the order is the same for every mixer.
+        epochs: counts the passes over the training points, at least 1.
+        seed: seeds the order and the mixing; the order is the same for every mixer.
         batch_size: points a step, at most all of them; a shorter last batch is left out.
         learning_rate: peak of a triangle that starts and ends near 0.
 

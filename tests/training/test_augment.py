@@ -61,13 +61,6 @@ def test_half_of_the_images_are_flipped() -> None:
     assert abs(flipped.mean() - 0.5) < 4.5 * (0.25 / 6000) ** 0.5
 
 
-def test_the_generator_decides() -> None:
-    images = numbered()
-    one, two = (crop_and_flip(images, 3, torch.Generator().manual_seed(9)) for _ in range(2))
-    assert torch.equal(one, two)
-    assert not torch.equal(one, crop_and_flip(images, 3, torch.Generator().manual_seed(10)))
-
-
 def test_cutout_hides_one_clipped_square_with_the_mean() -> None:
     images = numbered(batch=200, height=12, width=10)
     before = images.clone()

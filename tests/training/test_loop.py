@@ -82,26 +82,6 @@ def test_counts_rates_and_means() -> None:
         loop.step()
 
 
-def test_the_loss_so_far_grows_until_it_is_asked_for() -> None:
-    loop = Line()
-    loop.step()
-    first, count = loop.loss_so_far
-    assert count == 1
-    loop.step()
-    both, count = loop.loss_so_far
-    assert (both > first, count) == (True, 2)
-    assert loop.evaluate() == both / 2
-    assert loop.loss_so_far == (0, 0)
-
-
-def test_gradients_of_one_step_are_not_those_of_the_next() -> None:
-    loop = Line(learning_rate=0.0)
-    list(loop)
-    x = X[loop.seen[-1]]
-    assert loop.model.weight.grad is not None
-    assert loop.model.weight.grad.item() == pytest.approx(-4 * float(x.square().mean()), rel=1e-6)
-
-
 def test_a_batch_is_cut_to_the_examples() -> None:
     loop = Line(batch_size=100)
     assert (loop.batch_size, loop.steps, loop.settings["batch_size"]) == (5, 3, 5)

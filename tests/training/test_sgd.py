@@ -108,25 +108,6 @@ def test_a_parameter_without_a_gradient_rests_with_its_velocity() -> None:
     assert torch.equal(velocity, kept)
 
 
-def test_biases_shrink_as_filters_do_whatever_their_rate() -> None:
-    """Without a gradient from the data, one step multiplies all weights by 1 − learning rate times decay."""
-    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
-    for parameter in model.parameters():
-        nn.init.ones_(parameter)
-        parameter.grad = torch.zeros_like(parameter)
-    descent = Descent(
-        model.parameters(),
-        momentum=0.0,
-        weight_decay=0.2,
-        decay_biases=True,
-        biases=normalization_biases(model),
-        bias_rate=64.0,
-    )
-    descent.learning_rate = 0.5
-    descent.step()
-    assert all(torch.allclose(parameter, torch.tensor(0.9)) for parameter in model.parameters())
-
-
 def test_lookahead_is_its_formula() -> None:
     """slow ← d·slow + (1 − d)·fast with d = 0.95⁵ (s/S)³ at every fifth step, and after the last; float64."""
     steps, generator = 23, torch.Generator().manual_seed(0)

@@ -184,22 +184,6 @@ def test_one_step_by_hand(data: Dataset) -> None:
     assert torch.allclose(model.weight.double(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_train_loss_is_the_mean_since_the_last_record(data: Dataset) -> None:
-    """Without learning the linear model stays at 0, and every batch costs log 10."""
-    records = list(mx.fit(Linear(), data, epochs=2, batch_size=100, learning_rate=0, dtype=torch.float32))
-    assert [record.train_loss for record in records] == pytest.approx([math.log(10)] * 2)
-
-
-def test_leaving_the_loop_stops_it(data: Dataset) -> None:
-    trainer = mx.fit(mx.models.quick(10), data, epochs=50, batch_size=100)
-    for record in trainer:
-        if record.epoch == 2:
-            break
-    assert trainer.step_count == 6
-    assert not trainer.done
-    assert trainer.epoch == 2
-
-
 def test_training_does_not_import_the_compiler() -> None:
     """It would cost 150 MB of a small machine's memory."""
     script = """if True:
