@@ -15,7 +15,7 @@ from .data.load import Dataset as Dataset
 from .data.load import load as load
 from .exercises.check import check as check
 from .integrations.dataloader import MixCollate as MixCollate
-from .integrations.dataloader import MixTransform as MixTransform
+from .integrations.torchvision import MixTransform as MixTransform
 from .mixing.beta import lambda_moments as lambda_moments
 from .mixing.beta import sample_lambda as sample_lambda
 from .mixing.hidden import hidden_mixing as hidden_mixing

@@ -1,16 +1,14 @@
-"""Mixing where other people's code makes the batch: in a DataLoader's collate, or in torchvision's transforms."""
+"""Mixing in a DataLoader: a `collate_fn` that mixes, and what every place outside a training loop asks of a mixer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from mixlab import _check
 from mixlab.mixing.mixer import Mixer, check_mixer
-from mixlab.mixing.plan import MixPlan
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class MixCollate:
     num_classes: int | None = None
 
     def __post_init__(self) -> None:
-        mixer = _check_before_model(self.mixer)
+        mixer = check_before_model(self.mixer)
         if self.num_classes is not None:
             _check.integer("num_classes", self.num_classes, 1)
         elif not mixer.kind.two_labels:
@@ -73,73 +71,7 @@ class MixCollate:
         return plan.apply(x), plan.targets(y, self.num_classes)
 
 
-class MixTransform(nn.Module):
-    """A transform of batches, to stand where torchvision's `v2.MixUp` or `v2.CutMix` stands, alone or in a v2.Compose.
-
-    It draws from torch's global generator, as theirs do. torchvision is not needed.
-
-    Args:
-        mixer: a Mixer of a variant that mixes before the model sees the batch. With shared_lam=True and
-            partners="roll" its law is theirs.
-        num_classes: how many classes, at least 1.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT).
-    """
-
-    def __init__(self, mixer: Mixer, num_classes: int) -> None:
-        super().__init__()
-        self.mixer = _check_before_model(mixer)
-        self.num_classes = _check.integer("num_classes", num_classes, 1)
-
-    def extra_repr(self) -> str:
-        """What torch shows of a module."""
-        return f"{self.mixer!r}, num_classes={self.num_classes}"
-
-    def forward(self, *batch: Any) -> tuple[Tensor, ...]:
-        """Mix images, their labels, and masks.
-
-        Args:
-            batch: images [B, C, H, W] and labels [B] int64, then any number of masks [B, ...]; as arguments, or as one
-                tuple or list. Images and masks may be tv_tensors or plain; masks of integers are pasted, never blended.
-
-        Returns:
-            images [K * B, C, H, W], k-major, targets [K * B, num_classes] float32, and masks [K * B, ...]; each image
-            or mask of the type that came.
-
-        Raises:
-            TypeError, ValueError: images that are no batch, or a batch of one; labels of another kind, or not from 0 to
-                num_classes − 1; masks of integers where the mixer blends, which would invent classes; boxes or key
-                points, which cannot be mixed; see also `MixPlan.apply`.
-        """
-        parts = batch[0] if len(batch) == 1 else batch
-        if not isinstance(parts, (tuple, list)) or len(parts) < 2:
-            raise TypeError(f"batch must be images and labels, then any masks, got {kinds(parts)}")
-        for part in parts:
-            if not isinstance(part, Tensor) or hasattr(part, "canvas_size"):  # what boxes and key points carry
-                raise TypeError(f"batch must hold tensors of images, labels and masks, got {kinds(parts)}")
-        images, labels, *masks = parts
-        if images.ndim != 4:
-            raise ValueError(f"images must be a batch [batch, channels, height, width], got {_check.shown(images)}")
-        plain = labels.as_subclass(torch.Tensor)
-        _check.class_labels("labels", plain, batch=len(images), classes=self.num_classes)
-        plan = self.mixer.plan(images.as_subclass(torch.Tensor), plain)
-        mixed_masks = (self._mixed_mask(plan, mask) for mask in masks)
-        return _mixed(plan, images), plan.targets(plain, self.num_classes), *mixed_masks
-
-    def _mixed_mask(self, plan: MixPlan, mask: Tensor) -> Tensor:
-        """A mask mixed; bytes go as another kind of integer, since a plan blends bytes of four axes, as images."""
-        integers = mask.to(torch.int16) if mask.dtype == torch.uint8 else mask
-        try:
-            return _mixed(plan, integers).to(mask.dtype)
-        except TypeError:
-            raise TypeError(
-                f"masks of integers must be mixed by pasting, as in Mixer('cutmix'), got {_check.shown(mask)} for "
-                f"{self.mixer!r}, which would blend class labels"
-            ) from None
-
-
-def _check_before_model(value: object) -> Mixer:
+def check_before_model(value: object) -> Mixer:
     """Return `value` if it is a Mixer that mixes where there is no model yet."""
     mixer = check_mixer(value)
     if mixer.kind.mixes_inside or mixer.kind.needs_model:
@@ -161,13 +93,8 @@ def check_coupled(mixer: Mixer) -> None:
         )
 
 
-def _mixed(plan: MixPlan, part: Tensor) -> Tensor:
-    """Mixed as a plain tensor, and given back in its own class, which for images and masks carries nothing more."""
-    return plan.apply(part.as_subclass(torch.Tensor)).as_subclass(type(part))
-
-
 def kinds(parts: Any) -> str:
-    """The types that came, as the values may be long."""
+    """The types of the parts of a batch, as the values may be long."""
     if not isinstance(parts, (tuple, list)):
         return f"a value of type {type(parts).__name__}"
     return f"({', '.join(type(part).__name__ for part in parts)})"

@@ -22,7 +22,7 @@ PARTNERS = {
 _COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct")
 
 
-def counts(name: str, kind: type[Variant] | Variant) -> bool:
+def setting_matters(name: str, kind: type[Variant] | Variant) -> bool:
     """Whether a setting changes anything for this variant: without pairs, nothing that says how pairs are mixed."""
     return name not in _COMMON or (kind.pairs and (name != "alpha" or kind.takes_alpha))
 

@@ -12,7 +12,7 @@ import torch
 
 from mixlab import _check, models
 from mixlab.data.load import Dataset
-from mixlab.mixing.mixer import Mixer, counts
+from mixlab.mixing.mixer import Mixer, setting_matters
 from mixlab.mixing.variants import KINDS
 from mixlab.training.options import TrainOptions, gathered
 from mixlab.training.trainer import Trainer
@@ -149,7 +149,7 @@ def _check_some_has(names: Iterable[str], variants: list[str]) -> None:
 def _settings_of(variant: str) -> tuple[str, ...]:
     """What changes anything for this variant: without pairs, all that says how pairs are mixed does not."""
     kind = KINDS[variant]
-    return tuple(name for name in (*COMMON, *OWN[variant]) if counts(name, kind))
+    return tuple(name for name in (*COMMON, *OWN[variant]) if setting_matters(name, kind))
 
 
 def _combinations(mapping: dict[str, tuple[Any, ...]]) -> Iterator[Settings]:

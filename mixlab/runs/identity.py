@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from mixlab.mixing.mixer import counts
+from mixlab.mixing.mixer import setting_matters
 from mixlab.runs.describing import codes_behind, digest_of, parts_of, roots_of
 from mixlab.runs.fingerprint import canonical, module_digest, modules_behind, sha256, tensors_digest
 from mixlab.training.loop import tensors_of
@@ -33,7 +33,7 @@ def identity(trainer: "Trainer") -> dict[str, Any]:
             value.
     """
     mixer, data = trainer.mixer, trainer.data
-    settings = [(name, value) for name, value in mixer.settings.items() if counts(name, mixer.kind)]
+    settings = [(name, value) for name, value in mixer.settings.items() if setting_matters(name, mixer.kind)]
     found = {
         "model": {
             "class": type(trainer.model).__qualname__,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from take_home import BLOCKS, CLASSES, SETTINGS, exactly, images, learnable, readme_names
+from take_home import BLOCKS, CLASSES, SETTINGS, images, learnable, readme_names
 from torch.nn import functional as F
 
 import mixlab as mx
@@ -33,10 +33,6 @@ def MixCallback():
 def moved(names):
     now = names["model"].state_dict()
     return [name for name, was in names["before"].items() if not torch.equal(was, now[name])]
-
-
-def test_each_block_of_the_readme_is_short():
-    assert all(sum(bool(line.strip()) for line in code.splitlines()) < 10 for code in BLOCKS.values())
 
 
 @pytest.mark.parametrize("block", ["plain", "general"])
@@ -177,31 +173,19 @@ def test_readme_huggingface_weighs_accumulated_batches_rightly(trainer):
 # Wrong input
 
 
-def test_mixers_with_a_loss_of_their_own_are_refused_where_it_cannot_be(MixCallback):
-    message = (
-        "mixer must be one whose logits go to the loss as they are, got Mixer('mit', alpha=1, k=1), which decouples "
-        "them: mix in the training loop, by plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
-    )
-    for make in (mx.MixCollate, mx.MixTransform, MixCallback):
-        with pytest.raises(ValueError, match=exactly(message)):
-            make(mx.Mixer("mit"), 10)
-    mixer = mx.Mixer("perturbed")
-    message = f"num_classes must be given for {mixer!r}, which mixes more labels than two, got None"
-    with pytest.raises(ValueError, match=exactly(message)):
-        mx.MixCollate(mixer)
-
-
 def test_wrong_settings(MixCallback):
-    for make in (mx.MixCollate, mx.MixTransform, MixCallback):
-        with pytest.raises(TypeError, match=exactly("mixer must be a Mixer, such as mx.Mixer(\"mixup\"), got 'mixup'")):
-            make("mixup", 10)
-        with pytest.raises(ValueError, match=exactly("num_classes must be an integer of at least 1, got 0")):
-            make(mx.Mixer(), 0)
-        with pytest.raises(TypeError, match=exactly("num_classes must be an integer of at least 1, got 2.5")):
-            make(mx.Mixer(), 2.5)
-    for make in (mx.MixTransform, MixCallback):
-        with pytest.raises(TypeError, match="missing 1 required positional argument: 'num_classes'"):
-            make(mx.Mixer())
-    message = f"seed must be an integer from 0 to {2**63 - 1}, got -1"
-    with pytest.raises(ValueError, match=exactly(message)):
+    makers = (mx.MixCollate, mx.MixTransform, MixCallback)
+    wrong = [
+        (makers, (mx.Mixer("mit"), 10), ValueError, r"mixer must be .*'mit'.* mx\.mixed_loss\(model, x, y, plan\)"),
+        (makers[:2], (mx.Mixer("manifold"), 10), ValueError, "mixer must mix before the model .* inside the model"),
+        (makers[:2], (mx.Mixer("puzzle"), 10), ValueError, "mixer must mix before the model .* looks at the model"),
+        (makers, ("mixup", 10), TypeError, "mixer must be a Mixer, .* got 'mixup'"),
+        (makers, (mx.Mixer(), 0), ValueError, "num_classes must be an integer of at least 1, got 0"),
+        (makers[:1], (mx.Mixer("perturbed"),), ValueError, "num_classes must be given for .*, got None"),
+    ]
+    for made, args, kind, message in wrong:
+        for make in made:
+            with pytest.raises(kind, match=f"^{message}"):
+                make(*args)
+    with pytest.raises(ValueError, match=r"^seed must be an integer from 0 to \d+, got -1$"):
         MixCallback(mx.Mixer(), 10, seed=-1)

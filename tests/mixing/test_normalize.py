@@ -1,7 +1,5 @@
 """Normalized images, against the formula in float64 and the same everywhere that images are normalized."""
 
-import re
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,7 +67,6 @@ def test_what_is_normalized_before_goes_in_as_it_is() -> None:
     torch.testing.assert_close(normalized(images(torch.uint8), (0, 1)), images(torch.uint8).float() / 255)
 
 
-UINT8 = "normalize must be (mean, std) for uint8 images, got None"
 WATCHING = [name for name, kind in KINDS.items() if kind.needs_model]
 
 
@@ -84,14 +81,5 @@ WATCHING = [name for name, kind in KINDS.items() if kind.needs_model]
     ],
 )
 def test_uint8_images_need_it_wherever_a_model_sees_them(call) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(UINT8)}$"):
+    with pytest.raises(ValueError, match=r"^normalize must be \(mean, std\) for uint8 images, got None$"):
         call(images(torch.uint8), torch.tensor([0, 1, 1, 0]))
-
-
-def test_no_images_to_normalize() -> None:
-    message = (
-        "x must be float or uint8 images [batch, channels, height, width] to be normalized, got a float32 tensor of "
-        "shape [4, 3]"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        normalized(torch.zeros(4, 3), (MEAN, STD))

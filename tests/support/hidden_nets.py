@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
+from seeding import seeded
 from torch import Tensor, nn
 
 from mixlab import Mixer, MixPlan
@@ -13,10 +14,6 @@ from mixlab.mixing.hidden import hidden_mixing
 BATCH = 4
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 UPDATE_BN = "compute them anew before evaluation, with torch.optim.swa_utils.update_bn"
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(size: int = 8, seed: int = 1) -> Tensor:

@@ -1,4 +1,4 @@
-"""What tests of other people's loops share: a network, data for it, what README.md shows, and messages."""
+"""What tests of other people's loops share: a network, data for it, and what README.md shows."""
 
 import copy
 import re
@@ -68,12 +68,3 @@ def readme_names():
         "data": data,
         "before": copy.deepcopy(model.state_dict()),
     }
-
-
-def exactly(message):
-    return f"^{re.escape(message)}$"
-
-
-LABELS = "must be a tensor of int64 class labels with shape [batch], got a float32 tensor of shape [4]"
-RANGE = "must hold class labels from 0 to 2, got labels from 0 to 3"
-ONE = "x must hold at least two examples to mix, got a batch of one; drop a short last batch"

@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mixlab.mixing.beta import sample_lambda
-from mixlab.mixing.constants import host_stream
 from mixlab.mixing.normalize import Statistics
 from mixlab.mixing.plan import MixPlan
 
@@ -122,3 +122,20 @@ class Variant(ABC):
     @abstractmethod
     def draw(self, ask: Request) -> MixPlan:
         """Decide λs, and boxes or masks, for one batch."""
+
+
+def host_stream(device: torch.device, generator: torch.Generator | None) -> tuple[torch.device, torch.Generator | None]:
+    """Where, and from what, to draw a number that Python must know before it goes on.
+
+    On a CPU it is the generator itself. CUDA would have to be waited for, with all that it has still to do; but its
+    generators keep their seed and their place in the stream on the host. So the draw is made here, by a generator that
+    is seeded with a hash of these, and the one on CUDA goes on by a place: equal states give equal draws, and later
+    ones others.
+    """
+    if device.type != "cuda":
+        return device, generator
+    state = torch.cuda.get_rng_state(device) if generator is None else generator.get_state()
+    seed = int.from_bytes(blake2b(bytes(state.tolist()), digest_size=8).digest(), "little")
+    torch.rand((), device=device, generator=generator)
+    host = torch.device("cpu")
+    return host, torch.Generator(host).manual_seed(seed)

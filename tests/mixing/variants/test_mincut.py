@@ -103,12 +103,6 @@ def test_any_height_and_width(shape: tuple[int, int]) -> None:
     assert best - 1e-4 <= energy(*each, found[0].numpy()) <= best + slack
 
 
-def test_without_edges_every_cell_takes_its_own_least() -> None:
-    unary = torch.tensor([3.0, 1.0, 0.0, 4.0]).view(1, 4, 1, 1) + torch.zeros(2, 4, 5, 5)
-    found = least_energy(unary, torch.zeros(2, 4, 5), torch.zeros(2, 5, 4))
-    assert torch.equal(found, torch.full((2, 5, 5), 2))
-
-
 def test_a_problem_has_the_same_answer_alone_in_a_batch_and_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for side in (4, 16):
         parts = batch([problem(side, 3, seeded(3, side, i)) for i in range(9)])
@@ -122,42 +116,20 @@ def test_a_problem_has_the_same_answer_alone_in_a_batch_and_in_chunks(monkeypatc
         assert all(torch.equal(one, other) for one, other in zip(parts, kept, strict=True))
 
 
-def test_an_empty_batch_has_no_labels() -> None:
-    assert least_energy(torch.zeros(0, 3, 4, 4), torch.zeros(0, 3, 4), torch.zeros(0, 4, 3)).shape == (0, 4, 4)
-
-
-OTHER = "a float32 tensor of shape [2, 4, 3]"
 UNARY, DOWN, RIGHT = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4), torch.zeros(2, 4, 3)
-WANTED = (
-    "unary must be a float tensor of shape [N, labels, height, width], with two labels or more and no empty side, got "
-)
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("change", "named"),
     [
-        (lambda: least_energy([1], DOWN, RIGHT), WANTED + "[1]"),
-        (lambda: least_energy(UNARY.long(), DOWN, RIGHT), WANTED + "an int64 tensor of shape [2, 3, 4, 4]"),
-        (lambda: least_energy(UNARY[:, :1], DOWN, RIGHT), WANTED + "a float32 tensor of shape [2, 1, 4, 4]"),
-        (
-            lambda: least_energy(UNARY, RIGHT, RIGHT),
-            "down must be a float32 tensor of shape [2, 3, 4], as unary has it, got " + OTHER,
-        ),
-        (
-            lambda: least_energy(UNARY, DOWN, RIGHT.double()),
-            "right must be a float32 tensor of shape [2, 4, 3], as unary has it, got " + OTHER.replace("32", "64"),
-        ),
-        (lambda: least_energy(UNARY, DOWN - 0.5, RIGHT), "down must hold weights of at least 0, got -0.5"),
-        (lambda: least_energy(UNARY, DOWN, RIGHT - 2), "right must hold weights of at least 0, got -2"),
-        (lambda: least_energy(UNARY + torch.nan, DOWN, RIGHT), "unary must hold finite numbers, got 96 that are not"),
-        (lambda: least_energy(UNARY, DOWN + torch.inf, RIGHT), "down must hold finite numbers, got 24 that are not"),
-        (
-            lambda: least_energy(torch.tensor([0.0, 1, 1]).view(1, 3, 1, 1) + UNARY, DOWN, RIGHT),
-            "unary must be convex in the label, got a second difference of -1",
-        ),
+        ({"unary": UNARY[:, :1]}, r"unary must be .*, got a float32 tensor of shape \[2, 1, 4, 4\]"),
+        ({"down": RIGHT}, r"down must be .*, got a float32 tensor of shape \[2, 4, 3\]"),
+        ({"right": RIGHT.double()}, r"right must be .*, got a float64 tensor of shape \[2, 4, 3\]"),
+        ({"down": DOWN - 0.5}, "down must hold weights of at least 0, got -0.5"),
+        ({"unary": UNARY + torch.nan}, "unary must hold finite numbers, got 96 that are not"),
+        ({"unary": UNARY + torch.tensor([0.0, 1, 1]).view(1, 3, 1, 1)}, "unary must be convex in the label, got"),
     ],
 )
-def test_wrong_input(call, message: str) -> None:
-    with pytest.raises((TypeError, ValueError)) as caught:
-        call()
-    assert str(caught.value) == message
+def test_wrong_input(change: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        least_energy(**({"unary": UNARY, "down": DOWN, "right": RIGHT} | change))

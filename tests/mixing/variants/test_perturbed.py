@@ -2,24 +2,18 @@
 
 import itertools
 import math
-import re
 
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
+from seeding import seeded
 from torch import Tensor, nn
 
-import mixlab as mx
 from mixlab import Mixer, mixed_loss
-from mixlab.mixing.losses import target_cross_entropy
 
 BATCH, CLASSES = 4, 3
 SETTINGS = [{}, {"perturb": False}, {"transform": False}]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -153,57 +147,3 @@ def test_gradients_flow_back_to_every_image() -> None:
     plan.apply(x.requires_grad_())[:, 0].sum().backward()
     expected = plan.way.weights.double().sum((0, 1)).view(BATCH, 1, 1).expand(-1, 8, 8)
     torch.testing.assert_close(x.grad[:, 0], expected)
-
-
-def test_ordered_moves_the_weights_along() -> None:
-    x, y = batch()
-    free = Mixer("perturbed", 1, 5).plan(x, y, generator=seeded())
-    plan = free.ordered()
-    for k, i in itertools.product(range(5), range(BATCH)):
-        (before,) = (free.lam[:, i] == plan.lam[k, i]).nonzero()
-        assert torch.equal(plan.way.weights[k, i], free.way.weights[before[0], i])
-
-
-def test_labels_of_the_whole_batch_are_no_two() -> None:
-    x, y = batch()
-    plan = Mixer("perturbed").plan(x, y)
-    message = (
-        "labels must be two for each mix, got MixPlan('perturbed', k=1, batch=4), which mixes those of the whole "
-        "batch: use plan.targets(y, num_classes), or mx.mixed_loss(model, x, y, plan)"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        plan.labels(y)
-
-
-def test_wrong_settings_are_named() -> None:
-    with pytest.raises(TypeError, match=r"^transform must be True or False, got 1$"):
-        Mixer("perturbed", transform=1)
-    with pytest.raises(TypeError, match=r"^perturb must be True or False, got None$"):
-        Mixer("perturbed", perturb=None)
-    message = 'transform and perturb must not both be False (for no mixing use Mixer("none"))'
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Mixer("perturbed", transform=False, perturb=False)
-
-
-def test_a_model_that_gives_no_table_of_logits_is_refused() -> None:
-    x, y = batch()
-    plan = Mixer("perturbed").plan(x, y)
-    with pytest.raises(ValueError, match=r"^logits must be .*, got a float64 tensor of shape \[4\]$"):
-        mixed_loss(Sums(), x, y, plan)
-    with pytest.raises(ValueError, match=r"^label_smoothing must be a number from 0 to 1, got 2$"):
-        target_cross_entropy(torch.zeros(2, 3), torch.zeros(2, 3), 2)
-
-
-class Sums(nn.Module):
-    """One number for each image, where logits should be."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.sum((1, 2, 3))
-
-
-@pytest.mark.parametrize("mixer", [Mixer(name) for name in ("regmixup", "inputonly", "mit", "perturbed")])
-def test_resnet8_trains_by_the_further_variants(mixer: Mixer) -> None:
-    data = mx.load("shapes", train_size=64, test_size=20)
-    (record,) = mx.fit(mx.models.resnet8(len(data.classes)), data, mixer, epochs=1, batch_size=32)
-    assert math.isfinite(record.train_loss)
-    assert math.isfinite(record.test_nll)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy import stats
+from seeding import seeded
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -14,10 +15,6 @@ from mixlab.mixing.ways import Weights
 
 LEVEL = 1e-6
 BATCH, CLASSES = 6, 4
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -98,14 +95,6 @@ def test_inputonly_blends_pixels_and_keeps_the_label_of_the_heavier() -> None:
     torch.testing.assert_close(mixed_loss(model, x, y, mixed.plan), expected, rtol=1e-9, atol=0)
 
 
-def test_inputonly_sorted_keeps_pixels_with_their_label() -> None:
-    x, y = batch()
-    plan = Mixer("inputonly", k=8, ordered=True).plan(x, y, generator=seeded())
-    assert torch.all(plan.lam.diff(dim=0) <= 0)
-    assert torch.equal(plan.lam, (plan.nominal >= 0.5).float())
-    assert torch.equal(plan.mask[..., 0, 0], plan.nominal)
-
-
 # MIT.
 
 
@@ -120,12 +109,6 @@ def test_mit_gives_a_linear_networks_clean_logits(ordered: bool) -> None:
     torch.testing.assert_close(logits[1], clean[plan.partner].expand(3, -1, -1), rtol=0, atol=1e-12)
     loss = mixed_loss(model, x, y, plan)
     torch.testing.assert_close(loss, picked(clean, y).mean(), rtol=1e-12, atol=0)  # each is a partner once
-
-
-def test_mit_ordered_keeps_each_pair_together() -> None:
-    x, y = batch()
-    free, ordered = (Mixer("mit", 0.5, 4, ordered=own).plan(x, y, generator=seeded()) for own in (False, True))
-    assert free.to_json() == ordered.to_json()
 
 
 def test_mit_is_the_official_codes_solution() -> None:
@@ -191,15 +174,6 @@ def test_mit_is_not_for_a_block_that_does_not_solve() -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         mx.hidden_mixing(net(), "input", plan)
-
-
-@pytest.mark.parametrize(
-    ("margin", "error", "came"),
-    [(0, ValueError, "0"), (1.5, ValueError, "1.5"), (-0.2, ValueError, "-0.2"), ("wide", TypeError, "'wide'")],
-)
-def test_mit_names_a_margin_that_is_wrong(margin: object, error: type[Exception], came: str) -> None:
-    with pytest.raises(error, match=rf"^margin must be a number from 0\.01 to 1, got {came}$"):
-        Mixer("mit", margin=margin)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Plans with masks, moved blocks, shrunk boxes and noise, against a float64 loop over pixels; labels, order, memory."""
+"""Every way to mix, in every type and layout, against a float64 loop over pixels; JSON, labels, order, memory."""
 
 import json
 import math
@@ -9,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seeding import seeded
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mixlab import MixPlan, mixed_cross_entropy, models
+from mixlab import MixPlan
 from mixlab.mixing import blend as blending
-from mixlab.mixing.ways import Boxes, Mask, Way
+from mixlab.mixing.ways import AsIs, Blend, Boxes, Mask, Way
 
 DTYPES = [torch.uint8, torch.float32, torch.float64, torch.bfloat16, torch.float16]
 SIZES = [(8, 8), (4, 12), (8, 4)]
@@ -23,14 +24,12 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 LAYOUTS = {
     "contiguous": lambda x: x.contiguous(),
     "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "every other row": lambda x: x.repeat_interleave(2, dim=2)[:, :, ::2],
+    "one channel for all": lambda x: x[:, :1].expand_as(x),
     "cropped": lambda x: torch.nn.functional.pad(x, (1, 2, 3, 1))[:, :, 3:-1, 1:-2],
     "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
     "one image for all": lambda x: x[:1].expand_as(x),
 }
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(dtype: torch.dtype, shape: tuple[int, ...], seed: int = 1) -> Tensor:
@@ -53,17 +52,20 @@ def drawn(
     noisy: float = 0,
     gray: bool = False,
     channels: int = 3,
+    rolled: bool = False,
 ) -> MixPlan:
     """A plan of random parts: `how` the two are put together, and a `grid` to move blocks on (0 moves none)."""
     g = seeded(seed)
     lam = torch.rand(k, batch, generator=g)
     partner, nominal = torch.randperm(batch, generator=g), torch.rand(k, batch, generator=g)
-    if how == "blend":
-        return MixPlan("blend of a test", partner, lam, nominal)
+    partner = torch.arange(batch).roll(1) if rolled else partner
+    if how in ("blend", "as is"):
+        way = Blend() if how == "blend" else AsIs()
+        return MixPlan(f"{how} of a test", partner, lam, nominal, way, rolled)
     if how != "mask":
         edges = [torch.randint(0, side + 1, (2, k, batch), generator=g).sort(dim=0).values for side in size]
         box = torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dim=-1)
-        return MixPlan(f"{how} of a test", partner, lam, nominal, Boxes(box, size, how == "shrunk"))
+        return MixPlan(f"{how} of a test", partner, lam, nominal, Boxes(box, size, how == "shrunk"), rolled)
     mask = torch.rand(k, batch, *blocks, generator=g)
     mask = {"floats": mask, "halves": (mask * 3).floor() / 2, "ends": mask.round()}[levels]
     moves = noise = None
@@ -72,7 +74,7 @@ def drawn(
         moves = (order * grid * grid).long() if repeats else order.argsort(-1)
     if noisy:
         noise = noisy * torch.randn(2, batch, channels, *size, generator=g)
-    return MixPlan("mask of a test", partner, mask.mean((-1, -2)), nominal, Mask(mask, moves, noise, gray))
+    return MixPlan("mask of a test", partner, mask.mean((-1, -2)), nominal, Mask(mask, moves, noise, gray), rolled)
 
 
 def noise_of(plan: MixPlan) -> Tensor | None:
@@ -95,7 +97,7 @@ def by_hand(plan: MixPlan, x: Tensor) -> Tensor:
             for row in range(height):
                 for column in range(width):
                     places = [(row, column), (row, column)]
-                    weight = float(plan.lam[k, i])
+                    weight = 1.0 if isinstance(plan.way, AsIs) else float(plan.lam[k, i])
                     if plan.moves is not None:
                         places = [moved(plan.moves[side, k, i], row, column, height, width) for side in (0, 1)]
                     if plan.mask is not None:
@@ -132,7 +134,7 @@ def assert_mixed_right(plan: MixPlan, x: Tensor, mixed: Tensor) -> None:
     assert mixed.shape == expected.shape
     assert mixed.dtype == x.dtype
     whole = plan.mask is not None and bool(((plan.mask == 0) | (plan.mask == 1)).all())
-    if noise_of(plan) is None and (whole or plan.box is not None):
+    if noise_of(plan) is None and (whole or plan.box is not None or isinstance(plan.way, AsIs)):
         assert torch.equal(mixed.double(), expected)
     elif x.dtype == torch.uint8:
         assert (mixed.double() - expected.clamp(0, 255)).abs().max() <= 0.5 + 1e-4
@@ -149,13 +151,14 @@ options = st.fixed_dictionaries(
         "batch": st.sampled_from([2, 3]),
         "k": st.integers(1, 3),
         "size": st.sampled_from(SIZES),
-        "how": st.sampled_from(["mask", "mask", "box", "shrunk", "blend"]),
+        "how": st.sampled_from(["mask", "mask", "box", "shrunk", "blend", "as is"]),
         "levels": st.sampled_from(["floats", "halves", "ends"]),
         "blocks": st.tuples(st.integers(1, 5), st.integers(1, 9)),
         "grid": st.sampled_from([0, 1, 2, 4]),
         "repeats": st.booleans(),
         "noisy": st.sampled_from([0, 0, 0.5]),
         "gray": st.booleans(),
+        "rolled": st.booleans(),
     }
 )
 plans = options.map(lambda chosen: drawn(**chosen))
@@ -167,7 +170,7 @@ plans = options.map(lambda chosen: drawn(**chosen))
     layout=st.sampled_from(list(LAYOUTS)),
     chunk=st.sampled_from([1, 1000, 1 << 22]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_every_plan_mixes_as_the_definition_says(chosen, dtype, layout, chunk):
     chosen["noisy"] *= 200 if dtype == torch.uint8 else 1  # far beyond black and white
     plan = drawn(**chosen)
@@ -219,7 +222,7 @@ def test_gradients_are_the_definitions(chosen, layout):
     torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("how", ["mask", "shrunk"])
+@pytest.mark.parametrize("how", ["mask", "box", "shrunk", "blend"])
 @pytest.mark.parametrize("grid", [0, 2])
 @pytest.mark.parametrize("shape", [(3, 5, 4, 4), (3, 2, 16, 16), (3, 2, 3, 8, 8), (3, 8, 8)])
 def test_features_videos_and_maps_without_channels_are_mixed_alike(shape, grid, how):
@@ -241,21 +244,12 @@ def test_class_masks_are_pasted_exactly_where_the_image_is(how, grid, dtype):
     assert torch.equal(mixed.double(), plan.apply(stamp)[:, 0].double())
 
 
-def test_class_masks_under_a_fractional_mask_are_refused():
-    classes = torch.zeros(3, 8, 8, dtype=torch.int64)
-    with pytest.raises(TypeError) as caught:
-        drawn(levels="floats").apply(classes)
-    assert str(caught.value) == (
-        "x must be float values or uint8 images [batch, channels, height, width] to be blended, got an int64 tensor of "
-        "shape [3, 8, 8]; class labels are never blended: use the loss of both labels, or one-hot floats"
-    )
-
-
 @given(plan=plans, shape=st.sampled_from([(), (4,)]), dtype=st.sampled_from(DTYPES[1:]))
 @settings(max_examples=30, deadline=None)
 def test_targets_are_blended_by_lambda_whatever_the_images_get(plan, shape, dtype):
     targets = images(dtype, (plan.batch, *shape))
     lam = plan.lam.double().view(plan.k, plan.batch, *[1] * len(shape))
+    lam = torch.ones_like(lam) if isinstance(plan.way, AsIs) else lam
     expected = lam * targets.double() + (1 - lam) * targets[plan.partner].double()
     step = max(torch.finfo(dtype).eps, 1e-7 * (dtype != torch.float64))
     torch.testing.assert_close(plan.apply(targets).double(), expected.flatten(0, 1), rtol=2 * step, atol=4 * step)
@@ -311,23 +305,6 @@ def test_ordered_holds_the_same_mixes_of_each_pair_by_falling_lambda(chosen):
     assert torch.equal(ordered.ordered().lam, ordered.lam)
 
 
-@pytest.mark.parametrize("how", ["mask", "shrunk"])
-def test_the_mean_loss_over_k_mixes_does_not_depend_on_their_order(how):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = models.resnet8(10).double().eval()  # in eval no statistic of the batch couples its rows
-    x, y = images(torch.float64, (3, 3, 8, 8)), torch.tensor([1, 5, 9])
-    plan = drawn(k=4, how=how, grid=4)
-    assert not torch.equal(plan.lam, plan.ordered().lam)
-    losses, gradients = [], []
-    for one in (plan, plan.ordered()):
-        loss = mixed_cross_entropy(model(one.apply(x)), *one.labels(y))
-        losses.append(loss.item())
-        gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
-    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
-
-
 class Live(TorchDispatchMode):
     """Bytes of the storages that live now and were made inside, and the most there were at one time."""
 
@@ -361,7 +338,7 @@ class Live(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("dtype", "normalize"), [(torch.float32, None), (torch.uint8, (MEAN, STD))])
-@pytest.mark.parametrize("how", ["mask", "shrunk"])
+@pytest.mark.parametrize("how", ["mask", "shrunk", "blend", "box", "as is"])
 def test_k_mixes_take_k_batches_and_chunks(monkeypatch, how, normalize, dtype):
     monkeypatch.setattr(blending, "_CHUNK_BYTES", 1 << 12)
     x = images(dtype, (32, 3, 16, 16))
@@ -374,7 +351,8 @@ def test_k_mixes_take_k_batches_and_chunks(monkeypatch, how, normalize, dtype):
         assert live.now == out.nbytes  # the rest is gone
     one_batch = 4 * x.numel()
     assert peaks[5] < one_batch  # K + 1 batches, where three tensors of K would be 3 K
-    assert peaks[5] == peaks[2]
+    pixels = 3 * 32 * 16 * 16 if how == "box" else 0  # a byte for each of three mixes more
+    assert peaks[5] - peaks[2] <= pixels + 3 * 32 * 4
 
 
 def test_followed_by_autograd_k_mixes_still_take_fewer_than_three_times_k_batches():
@@ -394,7 +372,7 @@ def on(device: str, whole: MixPlan | Way) -> MixPlan | Way:
     return replace(whole, **moved, **ways)
 
 
-@pytest.mark.parametrize("how", ["mask", "box", "shrunk", "blend"])
+@pytest.mark.parametrize("how", ["mask", "box", "shrunk", "blend", "as is"])
 def test_where_values_cannot_be_read_nothing_tries_to(how):
     plan = drawn(how=how, levels="floats", grid=4, noisy=0.5)
     bare = on("meta", plan)
