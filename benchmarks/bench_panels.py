@@ -22,8 +22,8 @@ from mixlab.panels.panel import Panel
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
-from browsing import mount, updates_per_second
-from conftest import CHROMIUM_ARGS, find_chromium
+from browsing import mount, updates_per_second  # noqa: E402
+from conftest import CHROMIUM_ARGS, find_chromium  # noqa: E402
 
 DRAGS, DRAG = 5, 2.0  # how many, and the seconds of each
 TARGET = 50

@@ -17,7 +17,8 @@ from jupyter_client.manager import start_new_kernel
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "support")]
+TESTS = ROOT / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 from browsing import SECONDS  # noqa: E402
 from conftest import CHROMIUM_ARGS, find_chromium  # noqa: E402
 from laboratory import Lab, laboratory  # noqa: E402

@@ -9,60 +9,52 @@ from typing import Any
 import pytest
 from paths import ROOT
 
-from mixlab.data.load import Dataset
-from mixlab.training import recipes
 
 sys.path.append(str(ROOT / "benchmarks"))
-import gpu
+import bench_gpu
 import gpu_recipes
-import harness
+import results
 from gpu_scene import Scene
 
 
 @pytest.fixture
 def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where figures go, with an earlier session's in it."""
-    monkeypatch.setattr(harness, "HERE", tmp_path)
-    monkeypatch.setattr(gpu, "HERE", tmp_path)
-    monkeypatch.setattr(gpu, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True)))
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(bench_gpu, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True)))
     failed, taken = {"lam": "RuntimeError: lost"}, {"blend": {"seconds": 7}}
-    content = {"lam": ["old"], "blend": ["old"], "failed": failed, "taken": taken}
+    content = {"lam": [{"name": "old"}], "blend": [{"name": "old"}], "failed": failed, "taken": taken}
     (tmp_path / "gpu.json").write_text(json.dumps(content))
     return tmp_path / "gpu.json"
 
 
 def ran(monkeypatch: pytest.MonkeyPatch, *arguments: str, **parts: Any) -> int:
     """The exit status with these parts."""
-    monkeypatch.setattr(gpu, "Scene", lambda minutes, **_: SimpleNamespace(left=60 * minutes))
-    monkeypatch.setattr(gpu, "PARTS", parts)
-    monkeypatch.setattr(sys, "argv", ["gpu.py", *arguments])
+    monkeypatch.setattr(bench_gpu, "Scene", lambda minutes, **_: SimpleNamespace(left=60 * minutes))
+    monkeypatch.setattr(bench_gpu, "PARTS", parts)
+    monkeypatch.setattr(sys, "argv", ["bench_gpu.py", *arguments])
     with pytest.raises(SystemExit) as ended:
-        gpu.main()
+        bench_gpu.main()
     return int(ended.value.code)
 
 
 def test_parts_for_which_no_time_is_left_are_named_in_the_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ran(monkeypatch, "--minutes", "-1", "--parts", "blend", blend=lambda _: ["new"]) == 1
+    assert ran(monkeypatch, "--minutes", "-1", "--parts", "blend", blend=lambda _: [{"name": "new"}]) == 1
     content = json.loads(saved.read_text())
     assert content["failed"] == {"lam": "RuntimeError: lost", "blend": "no time was left"}
-    assert (content["blend"], content["taken"]["blend"]) == (["old"], {"seconds": 7})
+    assert (content["blend"], content["taken"]["blend"]) == ([{"name": "old"}], {"seconds": 7})
 
 
 def test_a_part_that_fails_costs_the_others_nothing(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = {"blend": lambda _: 1 / 0, "lam": lambda _: ["new"]}
+    parts = {"blend": lambda _: 1 / 0, "lam": lambda _: [{"name": "new"}]}
     assert ran(monkeypatch, "--parts", "blend", "lam", **parts) == 1
     content = json.loads(saved.read_text())
     assert content["failed"] == {"blend": "ZeroDivisionError: division by zero"}
-    assert (content["blend"], content["lam"]) == (["old"], ["new"])
+    assert (content["blend"], content["lam"]) == ([{"name": "old"}], [{"name": "new"}])
     assert content["taken"]["blend"] == {"seconds": 7}, "of what is there"
     assert content["taken"]["lam"].keys() > {"seconds", "date"}
-    assert ran(monkeypatch, "--parts", "blend", blend=lambda _: ["new"]) == 0
+    assert ran(monkeypatch, "--parts", "blend", blend=lambda _: [{"name": "new"}]) == 0
     assert json.loads(saved.read_text())["failed"] == {}
-
-
-def test_training_seconds_are_those_of_steps_alone() -> None:
-    record = SimpleNamespace(step=30, images_per_second=100.0, seconds=1e6)
-    assert gpu_recipes.training_seconds(record, 50) == 15
 
 
 def test_training_seconds_of_the_table_leave_evaluations_and_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,16 +63,3 @@ def test_training_seconds_of_the_table_leave_evaluations_and_pauses_out(monkeypa
     monkeypatch.setattr(gpu_recipes.mx, "run", lambda *_, **__: run)
     rows = gpu_recipes.reproduce(Scene(1, rehearsed=True), 1.0, None)
     assert {row["training_seconds"] for row in rows} == {15}
-
-
-def test_a_speed_run_without_time_for_two_seeds_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Trained:
-        batch_size = 50
-
-        def __iter__(self) -> Any:
-            yield SimpleNamespace(step=30, images_per_second=100.0, epoch=8.0, test_accuracy=0.94)
-
-    monkeypatch.setattr(recipes, "speedrun", lambda: SimpleNamespace(fit=lambda *_, **__: Trained()))
-    monkeypatch.setattr(gpu_recipes, "cifar", lambda *_: Dataset)
-    with pytest.raises(TimeoutError, match=r"^no time was left for two seeds, whose 4 runs take 0 s each$"):
-        gpu_recipes.speedrun(Scene(0, rehearsed=False))

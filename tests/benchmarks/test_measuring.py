@@ -1,4 +1,4 @@
-"""How the benchmarks measure: in which order, with which control, with what beside what, and what an error is."""
+"""How the benchmarks measure: the order, the ratio and its control, what is beside what, and what an error is."""
 
 import itertools
 import math
@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 from paths import ROOT
+from scipy.stats import binom
 from torch import Tensor
 
 sys.path.append(str(ROOT / "benchmarks"))
-import blend
+import bench_blend
+import bench_lambda
+import bench_train
 import calibration_errors
 import calibration_tasks
-import conventions
 import harness
-import laws
-import train
+import peer_conventions
 from peers import Peer
 
 
@@ -34,8 +35,19 @@ def test_no_task_has_one_neighbor_for_ever() -> None:
 def test_each_task_is_timed_once_a_round_after_the_warm_up() -> None:
     called: list[str] = []
     seconds = harness.interleaved({name: lambda name=name: called.append(name) for name in "ab"}, 5)
-    assert {name: len(times) for name, times in seconds.items()} == {"a": 5, "b": 5}
-    assert (called.count("a"), called.count("b")) == (7, 7)
+    assert [*map(len, seconds.values()), called.count("a"), called.count("b")] == [5, 5, 7, 7]
+
+
+@pytest.mark.parametrize("n", [6, 11, 15, 41])
+def test_a_ratio_has_the_median_and_the_tightest_interval_of_95_percent(n: int) -> None:
+    ratios = np.random.default_rng(n).permutation(np.arange(1.0, n + 1))
+    base = np.random.default_rng(0).uniform(1, 2, n)
+    found = harness.ratio_interval(list(ratios * base), list(base))
+    low, high = round(found["low"]), round(found["high"])  # the ratios are their own ranks
+    assert found["median"] == pytest.approx(np.median(ratios))
+    assert low + high == n + 1
+    covered = [binom.cdf(n - j, n, 0.5) - binom.cdf(j - 1, n, 0.5) for j in (low, low + 1)]
+    assert covered[0] >= 0.95 > covered[1]
 
 
 def test_a_comparison_has_the_ratio_of_our_first_task_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,24 +86,24 @@ def shuffled(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return lam * x + (1 - lam) * x[torch.randperm(len(x))], y
 
 
-DEFAULT = "mixup, random partners, own λ: mixer(x, y)"
+DEFAULT = "mixup, random, own λ"
 
 
 def test_a_peer_is_beside_what_does_the_same() -> None:
     peer = Peer("timm", "Mixup", "mixup", reversed_in_place, in_place=True)
-    assert blend.alike(peer) == ["mixup, roll partners, one λ: mixer(x, y)", DEFAULT]
-    assert blend.alike(Peer("kornia", "RandomMixUpV2", "mixup", shuffled)) == [DEFAULT]
-    assert blend.FIRST == DEFAULT
-    assert next(iter(blend.our_mixers(1))) == DEFAULT.removesuffix(": mixer(x, y)"), "what the control is of"
+    assert bench_blend.alike(peer) == ["mixup, roll, one λ", DEFAULT]
+    assert bench_blend.alike(Peer("kornia", "RandomMixUpV2", "mixup", shuffled)) == [DEFAULT]
+    assert bench_blend.FIRST == DEFAULT
+    assert next(iter(bench_blend.our_mixers(1))) == DEFAULT, "what the control is of"
 
 
 def test_a_peer_that_changes_its_input_must_be_known_to() -> None:
     with pytest.raises(ValueError, match="timm Mixup changes its input"):
-        conventions.convention(Peer("timm", "Mixup", "mixup", reversed_in_place))
+        peer_conventions.convention(Peer("timm", "Mixup", "mixup", reversed_in_place))
     x, y = torch.rand(8, 3, 4, 4), torch.arange(8)
     before = x.clone()
     peer = Peer("timm", "Mixup", "mixup", reversed_in_place, in_place=True)
-    train.theirs(peer)(x, y)
+    bench_train.theirs(peer)(x, y)
     assert torch.equal(x, before)
     peer.mix(x, y)
     assert not torch.equal(x, before)
@@ -102,7 +114,7 @@ def test_laws_are_told_in_a_word() -> None:
     drawn = generator.beta(0.1, 0.1, 20_000)
     halves = np.where(generator.random(20_000) < 0.2, 0.5, drawn)
     kinds = [drawn, np.maximum(drawn, 1 - drawn), generator.random(20_000), halves, generator.beta(0.2, 0.2, 20_000)]
-    rows = laws.judged([laws.law("numpy", "", 0.1, lam) for lam in kinds])
+    rows = bench_lambda.judged([bench_lambda.law("numpy", "", 0.1, lam) for lam in kinds])
     words = [row["verdict"] for row in rows]
     assert words[:3] == ["as Beta", "folded", "uniform"]
     assert words[3].endswith("% at ½")
@@ -124,19 +136,8 @@ def test_our_estimators_are_at_the_definition(case: str) -> None:
             assert found < 1e-7, metric
 
 
-@pytest.mark.parametrize(
-    ("value", "truth", "said"),
-    [
-        (0.5, 0.25, 0.25),
-        (math.inf, math.inf, 0.0),
-        (9.87654, math.inf, "gives 9.88"),
-        (math.nan, 0.1, "gives NaN"),
-        (0.2, math.nan, "gives 0.2"),
-    ],
-)
-def test_an_error_is_a_distance_or_said_in_words(value: float, truth: float, said: float | str) -> None:
-    assert calibration_errors.error(lambda: value, truth) == said
-
-
-def test_what_a_peer_raises_is_its_error() -> None:
+def test_an_error_is_a_distance_or_said_in_words() -> None:
+    pairs = [(0.5, 0.25), (math.inf, math.inf), (9.87654, math.inf), (math.nan, 0.1), (0.2, math.nan)]
+    said = [calibration_errors.error(lambda value=value: value, truth) for value, truth in pairs]
+    assert said == [0.25, 0.0, "gives 9.88", "gives NaN", "gives 0.2"]
     assert calibration_errors.error(lambda: 1 / 0, 0.5) == "raises ZeroDivisionError"
