@@ -13,7 +13,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.machine import precision, torch_threads
 from mixlab.mixing.hidden import find_layer, mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
