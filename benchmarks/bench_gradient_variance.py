@@ -17,7 +17,7 @@ import results
 import torch
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.machine import torch_threads
 from mixlab.training import Trainer
 from mixlab.training.gradient_variance import Scheme, gradient_variance

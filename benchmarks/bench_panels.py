@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 
 import mixlab as mx
 from mixlab.calibration.predictions import Predictions
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.panels.panel import Panel
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"

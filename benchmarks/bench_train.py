@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 from train_runs import TARGETS, accuracy
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.training import Trainer
 
 WANTED = " and ".join(f"{wanted['test_accuracy']:.0%} in {wanted['seconds']} s" for wanted in TARGETS.values())

@@ -10,7 +10,7 @@ from gpu_scene import Row, Scene
 from harness import rate, reading
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.training import Record, recipes
 
 PUBLISHED = {  # error in % after 200 epochs, ResNet-18, by OpenMixup

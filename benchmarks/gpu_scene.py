@@ -8,7 +8,7 @@ import torch
 from harness import Task, orders
 from peers import CLASSES
 
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 
 Row = dict[str, Any]
 

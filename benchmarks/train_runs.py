@@ -6,7 +6,7 @@ from typing import Any
 from harness import reading
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 
 CLASSES = 10
 TARGETS = {1: {"test_accuracy": 0.80, "seconds": 30}, 4: {"test_accuracy": 0.85, "seconds": 120}}  # by epochs

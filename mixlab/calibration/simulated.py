@@ -15,7 +15,8 @@ from mixlab.calibration.ks import ks_error
 from mixlab.calibration.predictions import Predictions, check_predictions, count_faults
 from mixlab.calibration.smooth import smooth_error
 from mixlab.data import shapes
-from mixlab.data.load import SHAPES_TEST, SHAPES_TRAIN_MOST, Dataset, Split
+from mixlab.data.dataset import Dataset, Split
+from mixlab.data.load import SHAPES_TEST, SHAPES_TRAIN_MOST
 
 N_MOST = 10_000_000
 NEIGHBORS = 2.5  # blobs: distance of neighboring means in standard deviations, for a Bayes error of 10 to 21%

@@ -1,4 +1,4 @@
-"""Data sets as uint8 tensors: CIFAR-10 and CIFAR-100, and Shapes, drawn here without a network."""
+"""Data sets as uint8 tensors: CIFAR-10 and CIFAR-100, and Shapes, drawn without a network."""
 
 from mixlab._lazy import attach
 

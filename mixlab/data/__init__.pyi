@@ -1,7 +1,7 @@
 # The public names of this package, each with the file it lives in.
 from .cache import DataError as DataError
-from .load import Dataset as Dataset
-from .load import Split as Split
+from .dataset import Dataset as Dataset
+from .dataset import Split as Split
 from .load import balanced as balanced
 from .load import cache_path as cache_path
 from .load import is_cached as is_cached

@@ -14,15 +14,15 @@ from torch import Tensor
 from mixlab._files import first_line, write_whole
 from mixlab.data.cifar import TENSORS, SetSpec
 
-ELSEWHERE = "free some space, or name another folder by root= or the environment variable MIXLAB_DATA"
+ELSEWHERE = "free some space, or name another folder with root= or the environment variable MIXLAB_DATA"
 
 
 class DataError(RuntimeError):
-    """A set of images cannot be had: the message says why, and what can be done."""
+    """A data set could not be loaded; the message says why and what to do."""
 
 
 class FolderError(DataError):
-    """The data folder takes no file (no right, no room): no other source would help."""
+    """The data folder cannot be written (no permission, no space), so no other source would help."""
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -45,7 +45,7 @@ def read_cache(spec: SetSpec, path: Path, *, verify: bool = False) -> dict[str, 
     tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            found = (file.metadata() or {}).get("sha256")
+            sha256 = (file.metadata() or {}).get("sha256")
             if sorted(file.keys()) != sorted(TENSORS):
                 raise DataError(f"it holds {', '.join(sorted(file.keys()))}, not {', '.join(sorted(TENSORS))}")
             for name, shape in spec.shapes.items():
@@ -55,18 +55,18 @@ def read_cache(spec: SetSpec, path: Path, *, verify: bool = False) -> dict[str, 
                     raise DataError(f"its {name} are {what}, not torch.uint8 {shape}")
     except (SafetensorError, OSError) as error:
         raise DataError(f"it cannot be read ({first_line(error)})") from None
-    if verify and found == spec.sha256:
-        found = digest(tensors)
-    if found != spec.sha256:
-        raise DataError(f"its sha256 is {found}, not {spec.sha256}")
+    if verify and sha256 == spec.sha256:
+        sha256 = digest(tensors)
+    if sha256 != spec.sha256:
+        raise DataError(f"its sha256 is {sha256}, not {spec.sha256}")
     return tensors
 
 
 def write_cache(spec: SetSpec, tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a cache file that is either whole or absent: a temporary file beside it, flushed to disk, then renamed.
+    """Write a cache file, whole or not at all: a temporary file beside it is flushed to disk, then renamed.
 
-    Raises FolderError if the file cannot be written; the temporary file is removed, and a file that stood at `path`
-    is left as it was.
+    Raises FolderError if the file cannot be written; the temporary file is then removed, and an older file at `path`
+    stays as it was.
     """
     metadata = {"classes": json.dumps(spec.classes), "sha256": digest(tensors)}
     try:

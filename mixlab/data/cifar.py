@@ -1,4 +1,4 @@
-"""What is known of CIFAR-10 and CIFAR-100: names, sizes, digests, and where the official files and their copies lie."""
+"""The facts of CIFAR-10 and CIFAR-100: classes, sizes, digests, and where the official files and the hub's copy lie."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class SetSpec:
     """One set of labeled images 3 x 32 x 32, and the places that hold it.
 
     `sha256` is taken over the four tensors' bytes (`TENSORS`, labels as uint8) in the official order: whatever a
-    source delivers is compared with it, so it does not matter whom one asks.
+    source delivers is compared with it, so every source is as good as another.
     """
 
     name: str
@@ -26,7 +26,7 @@ class SetSpec:
     test_files: tuple[str, ...]
     label_key: str  # in an official batch
     url: str
-    archive_bytes: int
+    download_bytes: int  # of the archive; the hub's files are no larger
     train_blocks: tuple[str, ...]  # how the digest of each training file's images begins, for copies in another order
     hub_repo: str
     hub_train: str
@@ -62,7 +62,7 @@ CIFAR10 = SetSpec(
     test_files=("test_batch",),
     label_key="labels",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    archive_bytes=170_498_071,
+    download_bytes=170_498_071,
     train_blocks=("a50e8b48728e1667", "0b825e5592c3b72e", "c6ee1dd4601a69ec", "1f6b6c799cff375a", "58e3bbf713e28357"),
     hub_repo="uoft-cs/cifar10",
     hub_train="plain_text/train-00000-of-00001.parquet",
@@ -91,7 +91,7 @@ CIFAR100 = SetSpec(
     test_files=("test",),
     label_key="fine_labels",
     url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-    archive_bytes=169_001_437,
+    download_bytes=169_001_437,
     train_blocks=("de64658905c6b161",),
     hub_repo="uoft-cs/cifar100",
     hub_train="cifar100/train-00000-of-00001.parquet",

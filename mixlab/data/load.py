@@ -1,141 +1,26 @@
-"""Data sets as uint8 tensors: CIFAR-10 and CIFAR-100 from a local cache, and Shapes, drawn here without a network.
+"""Load a data set by name: CIFAR-10 and CIFAR-100 from a local cache, and Shapes, drawn without a network.
 
-Images stay uint8 until a batch is made of them; a full set is mapped from its file and read as it is touched.
+Images stay uint8 until they are batched; a full set is mapped from its file and read page by page.
 """
 
-import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import platformdirs
 import torch
 from torch import Tensor
 
-from mixlab._check import SEED_MAX, choice, class_labels, integer, number, shown, tensor
+from mixlab._check import SEED_MAX, choice, integer, number, shown
 from mixlab.data import shapes
 from mixlab.data.cache import DataError, read_cache
 from mixlab.data.cifar import CIFAR10, SETS, SetSpec
+from mixlab.data.cifar_archive import find_official
+from mixlab.data.dataset import Dataset, Split
 from mixlab.data.fetch import fetch, say
-from mixlab.data.official_layout import find_official
 
-T = TypeVar("T")
 NAMES = (*SETS, "shapes", "auto")
 SHAPES_TRAIN, SHAPES_TRAIN_MOST, SHAPES_TEST = 10_000, 50_000, 5_000
-IMAGES = "a uint8 tensor of images with shape [N, channels, height, width]"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Split:
-    """Images uint8 [N, C, H, W] and their labels int64 [N].
-
-    Raises TypeError or ValueError unless they are so.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __post_init__(self) -> None:
-        images = tensor("images", self.images, IMAGES)
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            raise TypeError(f"images must be {IMAGES}, got {shown(images)}")
-        class_labels("labels", self.labels, batch=len(images))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __repr__(self) -> str:
-        return f"Split({len(self):,} images of {'x'.join(map(str, self.images.shape[1:]))})"
-
-    def subset(self, indices: Tensor) -> "Split":
-        """A copy of the examples at `indices`, int64 [M]; nothing of the rest is kept alive."""
-        return Split(self.images[indices], self.labels[indices])
-
-    def to(self, device: torch.device | str) -> "Split":
-        """The same examples on `device`, still uint8."""
-        return Split(self.images.to(device), self.labels.to(device))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """A training and a test split of the same classes; labels are indices into `classes`.
-
-    Raises TypeError or ValueError unless name is a text, train and test are Splits, classes are different texts, and
-    every label has a class.
-    """
-
-    name: str
-    train: Split
-    test: Split
-    classes: tuple[str, ...]
-    _computed: dict[str, Any] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise TypeError(f"name must be a text, got {shown(self.name)}")
-        for name, split in (("train", self.train), ("test", self.test)):
-            if not isinstance(split, Split):
-                raise TypeError(f"{name} must be a Split, got {shown(split)}")
-        named = isinstance(self.classes, (tuple, list)) and all(isinstance(name, str) for name in self.classes)
-        if not named or len(set(self.classes)) < len(self.classes):
-            raise TypeError(f"classes must be a tuple of different texts, got {shown(self.classes)}")
-        object.__setattr__(self, "classes", tuple(self.classes))
-        for name, split in (("train.labels", self.train), ("test.labels", self.test)):
-            class_labels(name, split.labels, classes=len(self.classes))
-
-    def __repr__(self) -> str:
-        sizes = f"train {len(self.train):,}, test {len(self.test):,}, {len(self.classes)} classes"
-        return f'Dataset("{self.name}", {sizes})'
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of all images and labels of both splits, and of their shapes, as hexadecimal digits.
-
-        Computed once, and again after torch has written into a tensor.
-        """
-        return self._as_they_are("digest", self._digest)
-
-    @property
-    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel over the training pixels, in units where white is 1.
-
-        Exact: the 256 values are counted, and the moments taken from the counts in float64. Computed once, and again
-        after torch has written into the images.
-        """
-        return self._as_they_are("normalization", self._normalization)
-
-    def _as_they_are(self, name: str, compute: Callable[[], T]) -> T:
-        """What was computed of the tensors, unless one of them has been written into since."""
-        parts = [part for split in (self.train, self.test) for part in (split.images, split.labels)]
-        now = [None if part.is_inference() else part._version for part in parts]  # of the former torch keeps no count
-        then, value = self._computed.get(name, (None, None))
-        if then != now:
-            self._computed[name] = (now, value := compute())
-        return cast("T", value)
-
-    def _digest(self) -> str:
-        total = hashlib.sha256()
-        for split in (self.train, self.test):
-            for part in (split.images, split.labels):
-                total.update(f"{part.dtype} {list(part.shape)}".encode())
-                for start in range(0, len(part), 1000):  # so that a mapped file is not copied as a whole
-                    total.update(part[start : start + 1000].cpu().contiguous().numpy().data)
-        return total.hexdigest()
-
-    def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        images = self.train.images
-        counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-        for start in range(0, len(images), 1000):
-            for channel in range(images.shape[1]):
-                values = images[start : start + 1000, channel].flatten()
-                counts[channel] += torch.bincount(values, minlength=256).cpu()
-        value = torch.arange(256, dtype=torch.float64) / 255
-        share = counts / counts.sum(dim=1, keepdim=True)
-        mean = share @ value
-        variance = (share * (value - mean[:, None]).square()).sum(dim=1)
-        return tuple(mean.tolist()), tuple(variance.sqrt().tolist())
 
 
 def load(
@@ -151,21 +36,21 @@ def load(
 ) -> Dataset:
     """Load a data set: "cifar10", "cifar100", "shapes", or "auto".
 
-    "auto" is CIFAR-10 if its cache is here, else Shapes, and prints which; it never waits for a network. A CIFAR set
-    whose cache is missing or damaged is fetched once (`mixlab.data.fetch` has the menu), proven equal to the official
-    data by its digest, and kept in `root` (default: `$MIXLAB_DATA`, else the user's cache folder). `source` names an
-    archive or folder in the official layout to take it from.
+    "auto" is CIFAR-10 if it is already cached, else Shapes; it prints which, and never waits for a network. A CIFAR
+    set whose cache is missing or damaged is fetched once: from your own copy of the official archive or its unpacked
+    folder, if it lies in `root` or `source` names it, else from the Hugging Face hub. It is checked against the
+    digest of the official data and kept in `root` (default: `$MIXLAB_DATA`, else your cache folder).
 
     `train_size` takes a class-balanced part of the training set, chosen by `seed`: every class gets
     train_size // classes examples, some get one more, and a larger part holds the smaller ones of the same seed.
     `test_size` does the same with the test set, whatever the `seed`, for lessons that measure often.
-    Shapes draws as many as are asked for (10,000 unless told, at most 50,000), by the same rule, and 5,000 for the
-    test; `seed` draws other training pictures, the test pictures are always the same. Only Shapes has `difficulty`
-    (0 to 1, default 0.5) and `label_noise` (the chance that a training label is wrong, default 0; test labels are
-    right).
+    Shapes draws `train_size` training pictures (default 10,000, at most 50,000) and 5,000 test pictures, balanced in
+    the same way; another `seed` draws other training pictures, while the test pictures stay the same. Only Shapes has
+    `difficulty` (0 to 1, default 0.5) and `label_noise` (the chance that a training label is wrong, default 0; test
+    labels are always right).
 
-    Raises TypeError or ValueError for a wrong argument before anything is done, and DataError, which lists each
-    source and its reason, if the images cannot be had.
+    Raises TypeError or ValueError for a wrong argument before doing anything, and DataError, which lists each source
+    and why it failed, if no source delivers.
     """
     name = choice("name", name, NAMES)
     classes = len(SETS[name].classes) if name in SETS else len(shapes.CLASSES)
@@ -193,7 +78,7 @@ def load(
 
 
 def cache_path(name: str, root: str | os.PathLike[str] | None = None) -> Path:
-    """Where the cache file of "cifar10" or "cifar100" lies, or would."""
+    """Return the path of the cache file of "cifar10" or "cifar100", whether or not it exists."""
     name = choice("name", name, SETS)
     if root is not None and not isinstance(root, (str, os.PathLike)):
         raise TypeError(f"root must be a path, got {shown(root)}")
@@ -202,7 +87,7 @@ def cache_path(name: str, root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def is_cached(name: str, root: str | os.PathLike[str] | None = None) -> bool:
-    """Whether the cache file of "cifar10" or "cifar100" is here and its header in order; takes milliseconds."""
+    """Say whether "cifar10" or "cifar100" is cached with an intact header; takes milliseconds."""
     try:
         read_cache(SETS[choice("name", name, SETS)], cache_path(name, root))
     except DataError:
@@ -211,7 +96,10 @@ def is_cached(name: str, root: str | os.PathLike[str] | None = None) -> bool:
 
 
 def verify(name: str, root: str | os.PathLike[str] | None = None) -> Path:
-    """Hash every byte of a cache file (half a second); its path if it holds the official data, else DataError."""
+    """Hash every byte of a cache file (half a second) and return its path.
+
+    Raises DataError unless it holds the official data.
+    """
     path = cache_path(name, root)
     try:
         read_cache(SETS[name], path, verify=True)
@@ -236,18 +124,18 @@ def _source(name: str, source: Any) -> Path | None:
 
 
 def _choose(root: str | os.PathLike[str] | None) -> str:
-    """Choose for "auto", and say so."""
+    """Choose the set that "auto" stands for, and print which."""
     path = cache_path(CIFAR10.name, root)
     if is_cached(CIFAR10.name, root):
         say(f"CIFAR-10, from {path}")
         return CIFAR10.name
-    state = "is damaged" if path.exists() else "is not here"
-    say(f"Shapes, drawn here, because {path} {state}; load('cifar10') fetches it once, about 150 MB")
+    state = "is damaged" if path.exists() else "does not exist"
+    say(f"Shapes, drawn from a seed, because {path} {state}; load('cifar10') fetches CIFAR-10 once, about 150 MB")
     return "shapes"
 
 
 def _open(spec: SetSpec, path: Path, source: Path | None, train_size: int | None, seed: int) -> Dataset:
-    """A CIFAR set from its cache, fetched first if there is none that is whole."""
+    """Read a CIFAR set from its cache, fetching it first if the cache is missing or damaged."""
     try:
         tensors = read_cache(spec, path)
     except DataError as error:
@@ -264,7 +152,7 @@ def _open(spec: SetSpec, path: Path, source: Path | None, train_size: int | None
 
 
 def balanced(labels: Tensor, size: int, classes: int, seed: int) -> Tensor:
-    """Indices, int64 [size] and rising, of a class-balanced part chosen by `seed`; larger parts hold smaller ones.
+    """Return the sorted indices, int64 [size], of a class-balanced part; larger parts hold smaller ones.
 
     Every class gets size // classes; the first size % classes of the classes in a seeded order get one more.
     """

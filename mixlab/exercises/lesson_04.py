@@ -1,11 +1,11 @@
-"""The exercises of lesson 04, for `mixlab.exercises`: for each a function that says what is wrong with an answer."""
+"""The exercises of lesson 04, multi-mix."""
 
 from typing import Any
 
 import torch
 
 from mixlab import _check
-from mixlab.exercises.check import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import STILL_OPEN, Verify, near
 
 
 def _blends(answer: Any) -> str | None:
@@ -61,7 +61,7 @@ def _budget(answer: Any) -> str | None:
     return near(answer, 4.0, within=0.02, slips=slips)
 
 
-EXERCISES_04: dict[str, Verify] = {
+EXERCISES: dict[str, Verify] = {
     "multimix/blends": _blends,
     "multimix/plateau": _plateau,
     "multimix/budget": _budget,

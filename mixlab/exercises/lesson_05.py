@@ -1,11 +1,11 @@
-"""The exercises of lesson 05, for `mixlab.exercises`: for each a function that says what is wrong with an answer."""
+"""The exercises of lesson 05, manifold mixup."""
 
 from typing import Any
 
 import torch
 
 from mixlab import _check
-from mixlab.exercises.check import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import STILL_OPEN, Verify, near
 
 
 def _mix(answer: Any) -> str | None:
@@ -63,7 +63,7 @@ def _rate(answer: Any) -> str | None:
     return near(answer, 0.04, within=2.5e-4, slips=slips)
 
 
-EXERCISES_05: dict[str, Verify] = {
+EXERCISES: dict[str, Verify] = {
     "manifold/mix": _mix,
     "manifold/directions": _directions,
     "manifold/rate": _rate,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.exercises.check import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import STILL_OPEN, Verify, near
 
 
 def _label(answer: Any) -> str | None:
@@ -63,7 +63,7 @@ def _equal_seconds(answer: Any) -> str | None:
     return near(answer, 300 * 50 / 34, within=0.5, slips=slips)
 
 
-EXERCISES_06: dict[str, Verify] = {
+EXERCISES: dict[str, Verify] = {
     "puzzle/label": _label,
     "puzzle/smoothness": _smoothness,
     "puzzle/equal_seconds": _equal_seconds,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.exercises.check import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import STILL_OPEN, Verify, near
 
 
 def _by_hand(answer: Any) -> str | None:
@@ -75,7 +75,7 @@ def _debiased(answer: Any) -> str | None:
     return wrong and f"on three bins of 5, 20 and 75 answers: {wrong}"
 
 
-EXERCISES_07: dict[str, Verify] = {
+EXERCISES: dict[str, Verify] = {
     "calibration/by_hand": _by_hand,
     "calibration/images": _images,
     "calibration/debiased": _debiased,

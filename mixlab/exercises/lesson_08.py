@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mixlab import _check
-from mixlab.exercises.check import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import STILL_OPEN, Verify, near
 
 
 def _confidence(answer: Any) -> str | None:
@@ -67,7 +67,7 @@ def _unbalanced(answer: Any) -> str | None:
     return near(answer, 1 / (1 + math.exp(-lean)), within=5e-3, slips=slips)  # two digits will do
 
 
-EXERCISES_08: dict[str, Verify] = {
+EXERCISES: dict[str, Verify] = {
     "test_time/confidence": _confidence,
     "test_time/fit": _fit,
     "test_time/unbalanced": _unbalanced,

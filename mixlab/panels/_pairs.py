@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab import _check, models
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 
 MOST = 64  # pairs sent to a browser
 

@@ -10,7 +10,7 @@ import traitlets
 from torch import nn
 
 from mixlab import Mixer, _check
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.variants import KINDS
 from mixlab.panels._pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels.law import K_HIGH, SEED_HIGH, cut_box, quantiles, uniforms

@@ -9,7 +9,7 @@ import traitlets
 from torch import Tensor, nn
 
 from mixlab import _check
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.variants.puzzle.mincut import WIDEST
 from mixlab.panels._pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels._solving import Board, Masks, Setting, Solution

@@ -10,7 +10,8 @@ import traitlets
 from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
-from mixlab.data.load import Dataset, balanced, load
+from mixlab.data.dataset import Dataset
+from mixlab.data.load import balanced, load
 from mixlab.panels._courses import Course, Training
 from mixlab.panels._keeping import kept
 from mixlab.panels._report import Settings, calibration, outcome, status, view

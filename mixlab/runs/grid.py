@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mixlab import _check, models
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.mixer import Mixer, setting_matters
 from mixlab.mixing.variants import KINDS
 from mixlab.training.options import TrainOptions, gathered

@@ -14,7 +14,7 @@ from mixlab import _check, models
 from mixlab._check import shown
 from mixlab._files import first_line
 from mixlab._torch_state import spared
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.mixer import Mixer
 from mixlab.runs.global_stream import GlobalStream

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mixlab._files import first_line, write_whole
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.runs.store import Store, StoreError, say
 
 _PARTS = ("train.images", "train.labels", "test.images", "test.labels")

@@ -13,7 +13,7 @@ from typing import Any
 
 from mixlab import _check
 from mixlab._files import first_line
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.machine import torch_threads
 from mixlab.runs.grid import Planned, planned
 from mixlab.runs.run import run

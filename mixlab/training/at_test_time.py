@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab import _check
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.beta import ALPHA_MAX, ALPHA_MIN, lambda_moments
 from mixlab.mixing.normalize import normalized
 from mixlab.training.checks import check_logits, check_measured

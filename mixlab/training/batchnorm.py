@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.normalize import normalized
 from mixlab.training.checks import check_measured
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 
 
 def check_data(data: Dataset) -> Dataset:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.hidden import find_layer
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.predictions import Predictions
-from mixlab.data.load import Split
+from mixlab.data.dataset import Split
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.training.augment import check_views, views_of
 from mixlab.training.checks import check_dtype

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mixlab import _check, models
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.normalize import normalized
 from mixlab.training.options import TrainOptions

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.machine import precision, torch_threads
 from mixlab.mixing.hidden import find_layer
 from mixlab.mixing.losses import mixed_loss

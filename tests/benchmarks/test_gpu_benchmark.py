@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from paths import ROOT
 
-
 sys.path.append(str(ROOT / "benchmarks"))
 import bench_gpu
 import gpu_recipes

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlab.data import load as data
-from mixlab.data.load import Dataset, Split, balanced, load
+from mixlab.data.dataset import Dataset, Split, balanced
+from mixlab.data.load import load
 
-REAL = pytest.mark.skipif(not data.is_cached("cifar10"), reason="the cache of CIFAR-10 is not here")
+REAL = pytest.mark.skipif(not data.is_cached("cifar10"), reason="the cache of CIFAR-10 does not exist")
 
 
 @pytest.fixture(autouse=True)
@@ -18,26 +19,25 @@ def _few_test_pictures(monkeypatch):
 
 
 def test_auto_takes_shapes_where_cifar_is_missing_and_says_so_in_one_line(tmp_path, capsys):
-    found = load("auto", train_size=20, root=tmp_path / "none")
-    assert found.name == "shapes"
-    assert capsys.readouterr().out == (
-        f"mixlab: Shapes, drawn here, because {tmp_path}/none/cifar10.safetensors is not here; "
-        "load('cifar10') fetches it once, about 150 MB\n"
-    )
+    loaded = load("auto", train_size=20, root=tmp_path / "none")
+    assert loaded.name == "shapes"
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert all(part in line for part in ("Shapes", f"{tmp_path}/none/cifar10.safetensors", "load('cifar10')"))
     assert not (tmp_path / "none").exists()
 
 
 def test_shapes_by_load():
-    found = load("shapes", train_size=203, seed=4, difficulty=0.2, label_noise=0.0)
-    assert repr(found) == 'Dataset("shapes", train 203, test 500, 10 classes)'
-    assert repr(found.train) == "Split(203 images of 3x32x32)"
-    counts = torch.bincount(found.train.labels, minlength=10)
+    loaded = load("shapes", train_size=203, seed=4, difficulty=0.2, label_noise=0.0)
+    assert repr(loaded) == 'Dataset("shapes", train 203, test 500, 10 classes)'
+    assert repr(loaded.train) == "Split(203 images of 3x32x32)"
+    counts = torch.bincount(loaded.train.labels, minlength=10)
     assert counts.sum() == 203
     assert set(counts.tolist()) == {20, 21}
     other = load("shapes", train_size=203, seed=5, difficulty=0.2, label_noise=0.5)
-    assert torch.equal(other.test.images, found.test.images)
-    assert torch.equal(other.test.labels, found.test.labels)
-    assert not torch.equal(other.train.images, found.train.images)
+    assert torch.equal(other.test.images, loaded.test.images)
+    assert torch.equal(other.test.labels, loaded.test.labels)
+    assert not torch.equal(other.train.images, loaded.train.images)
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,12 +69,12 @@ def test_the_seed_decides_which_classes_get_one_more():
 
 def test_normalization_is_that_of_numpy_and_computed_once():
     images = torch.randint(0, 256, (2_100, 2, 5, 3), dtype=torch.uint8)
-    found = small(images, torch.zeros(2_100, dtype=torch.int64))
-    mean, std = found.normalization
+    loaded = small(images, torch.zeros(2_100, dtype=torch.int64))
+    mean, std = loaded.normalization
     pixels = images.numpy().astype(np.float64) / 255
     np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-12)
-    assert found.normalization is found.normalization
+    assert loaded.normalization is loaded.normalization
 
 
 def test_a_subset_is_a_copy_and_to_keeps_uint8():
@@ -90,25 +90,25 @@ def test_a_subset_is_a_copy_and_to_keeps_uint8():
 
 @REAL
 def test_the_real_cifar10_is_what_the_literature_says():
-    found = load("cifar10")
-    assert repr(found) == 'Dataset("cifar10", train 50,000, test 10,000, 10 classes)'
-    assert found.classes[found.train.labels[0]] == "frog"
-    assert found.train.labels.bincount().tolist() == [5_000] * 10
-    mean, std = found.normalization
+    loaded = load("cifar10")
+    assert repr(loaded) == 'Dataset("cifar10", train 50,000, test 10,000, 10 classes)'
+    assert loaded.classes[loaded.train.labels[0]] == "frog"
+    assert loaded.train.labels.bincount().tolist() == [5_000] * 10
+    mean, std = loaded.normalization
     assert [round(value, 4) for value in mean] == [0.4914, 0.4822, 0.4465]
     assert [round(value, 4) for value in std] == [0.247, 0.2435, 0.2616]
 
 
 @REAL
 def test_a_part_of_the_real_set_does_not_keep_the_rest_alive(capsys):
-    found = load("auto", train_size=1_003, seed=2)
+    loaded = load("auto", train_size=1_003, seed=2)
     assert capsys.readouterr().out == f"mixlab: CIFAR-10, from {data.cache_path('cifar10')}\n"
-    assert set(found.train.labels.bincount().tolist()) == {100, 101}
-    assert found.train.images.untyped_storage().nbytes() == 1_003 * 3_072
+    assert set(loaded.train.labels.bincount().tolist()) == {100, 101}
+    assert loaded.train.images.untyped_storage().nbytes() == 1_003 * 3_072
     full = load("cifar10").train
     chosen = balanced(full.labels, 1_003, 10, 2)
-    assert torch.equal(found.train.images, full.images[chosen])
-    assert torch.equal(found.train.labels, full.labels[chosen])
+    assert torch.equal(loaded.train.images, full.images[chosen])
+    assert torch.equal(loaded.train.labels, full.labels[chosen])
 
 
 @REAL
@@ -258,14 +258,14 @@ def test_wrong_arguments_are_named_before_anything_is_done(call, error, message)
 
 
 def test_what_is_computed_of_images_follows_what_torch_writes_into_them():
-    found = load("shapes", train_size=20, test_size=10)
-    digest, normalization = found.digest, found.normalization
-    assert found.digest is digest
-    found.train.images[0].fill_(255)
-    found.test.labels[0] = (found.test.labels[0] + 1) % 10
-    fresh = Dataset(found.name, found.train, found.test, found.classes)
-    assert found.digest == fresh.digest != digest
-    assert found.normalization == fresh.normalization != normalization
+    loaded = load("shapes", train_size=20, test_size=10)
+    digest, normalization = loaded.digest, loaded.normalization
+    assert loaded.digest is digest
+    loaded.train.images[0].fill_(255)
+    loaded.test.labels[0] = (loaded.test.labels[0] + 1) % 10
+    fresh = Dataset(loaded.name, loaded.train, loaded.test, loaded.classes)
+    assert loaded.digest == fresh.digest != digest
+    assert loaded.normalization == fresh.normalization != normalization
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,9 @@ def test_what_is_computed_of_images_follows_what_torch_writes_into_them():
     ],
 )
 def test_fields_of_a_dataset_are_checked(changed, message):
-    found = load("shapes", train_size=20, test_size=10)
-    fields = {"name": "few", "train": found.train, "test": found.test, "classes": list(found.classes)}
-    assert Dataset(**fields).classes == found.classes
+    loaded = load("shapes", train_size=20, test_size=10)
+    fields = {"name": "few", "train": loaded.train, "test": loaded.test, "classes": list(loaded.classes)}
+    assert Dataset(**fields).classes == loaded.classes
     with pytest.raises(TypeError) as caught:
         Dataset(**fields | changed)
     assert str(caught.value) == message
@@ -289,6 +289,6 @@ def test_fields_of_a_dataset_are_checked(changed, message):
 
 def test_images_that_were_made_in_inference_mode_are_as_good():
     with torch.inference_mode():
-        found = load("shapes", train_size=20, test_size=10)
+        loaded = load("shapes", train_size=20, test_size=10)
     same = load("shapes", train_size=20, test_size=10)
-    assert (found.digest, found.normalization) == (same.digest, same.normalization)
+    assert (loaded.digest, loaded.normalization) == (same.digest, same.normalization)

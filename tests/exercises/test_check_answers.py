@@ -3,8 +3,8 @@
 import pytest
 
 import mixlab as mx
-from mixlab import exercises
-from mixlab.exercises.check import near
+from mixlab.exercises import check as exercises
+from mixlab.exercises.verdict import near
 
 
 def test_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from mixlab.exercises.check import STILL_OPEN
-from mixlab.exercises.lesson_06 import EXERCISES_06
+from mixlab.exercises.lesson_06 import EXERCISES as EXERCISES_06
+from mixlab.exercises.verdict import STILL_OPEN
 
 GIVEN = "on a mask of 4 by 4 blocks with β = 1.2: "
 

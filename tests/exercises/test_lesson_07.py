@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixlab.exercises.check import STILL_OPEN
-from mixlab.exercises.lesson_07 import EXERCISES_07
+from mixlab.exercises.lesson_07 import EXERCISES as EXERCISES_07
+from mixlab.exercises.verdict import STILL_OPEN
 
 BINS = torch.tensor([[5.0, 20.0, 75.0], [0.3, 0.6, 0.95], [0.4, 0.5, 0.8]], dtype=torch.float64)
 GIVEN = "on three bins of 5, 20 and 75 answers: "

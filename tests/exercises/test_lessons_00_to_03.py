@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 import mixlab as mx
-from mixlab.exercises import EXERCISES
-from mixlab.exercises.check import STILL_OPEN, Verdict, near
-from mixlab.exercises.lesson_06 import EXERCISES_06
-from mixlab.exercises.lesson_07 import EXERCISES_07
-from mixlab.exercises.lesson_08 import EXERCISES_08
+from mixlab.exercises.check import EXERCISES
+from mixlab.exercises.lesson_06 import EXERCISES as EXERCISES_06
+from mixlab.exercises.lesson_07 import EXERCISES as EXERCISES_07
+from mixlab.exercises.lesson_08 import EXERCISES as EXERCISES_08
+from mixlab.exercises.verdict import STILL_OPEN, Verdict, near
 
 FROM_1000 = "from 1,000 down to 800 images a second: "
 NOTHING_YET = "your function returns nothing yet: write its body, ending in return."

@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 
 import mixlab as mx
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.panels import panel as shared
 from mixlab.panels._pairs import label_words
 from mixlab.panels.lambdas import LambdaPanel

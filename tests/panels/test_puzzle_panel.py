@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import mixlab as mx
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.mixing.variants import Request
 from mixlab.mixing.variants.puzzle.mincut import least_energy
 from mixlab.mixing.variants.puzzle.puzzle_mix import Puzzle

@@ -15,7 +15,7 @@ from panel_runs import Counting, few, linear, panels_of, phase, slow, threads, w
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.load import Dataset, Split, balanced
+from mixlab.data.dataset import Dataset, Split, balanced
 from mixlab.panels import _running, _session
 from mixlab.panels import panel as shared
 from mixlab.panels.training import TRAINING, TrainingPanel

@@ -15,7 +15,8 @@ from panel_runs import Counting, few, linear, panels_of, phase, slow, threads, w
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.load import Dataset, balanced
+from mixlab.data.dataset import Dataset
+from mixlab.data.load import balanced
 from mixlab.panels import spiral_panel
 from mixlab.panels.training import TRAINING, TrainingPanel
 from mixlab.runs import StoreError

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.runs.grid import FITTING, MIXING, NAMES, planned
 
 KNOWN = ", ".join(map(repr, NAMES))

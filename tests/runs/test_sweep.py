@@ -15,7 +15,7 @@ from paths import SUPPORT
 from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.runs import sweep as sweeping
 from mixlab.runs.run import opened
 from mixlab.runs.shared_data import opened_data, shared

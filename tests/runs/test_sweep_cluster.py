@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 from sweeps import WAIT, at_work, held, trained_epochs, until
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.runs import cluster as clusters
 from mixlab.runs import sweep as sweeping
 from mixlab.runs.shared_data import opened_data, shared

@@ -1,9 +1,7 @@
-"""A small set in the official layout, and a server for it that can misbehave."""
+"""A small set in the official layout."""
 
-import http.server
 import io
 import pickle
-import re
 import resource
 import tarfile
 from contextlib import contextmanager
@@ -11,14 +9,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from mixlab.data import cifar as _sets
+from mixlab.data import cifar
 
 PER_BATCH = 20
 
 
 def batches():
     rng = np.random.default_rng(3)
-    names = (*_sets.CIFAR10.train_files, *_sets.CIFAR10.test_files)
+    names = (*cifar.CIFAR10.train_files, *cifar.CIFAR10.test_files)
     return {
         name: (rng.integers(0, 256, (PER_BATCH, 3072), dtype=np.uint8), [int(i) % 10 for i in rng.permutation(20)])
         for name in names
@@ -37,34 +35,6 @@ def packed(files):
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `content`; `cuts` says after how many bytes each connection breaks, `stall` after how many it hangs."""
-
-    content, cuts, stall, ranges, log = b"", [], None, True, []
-
-    def do_GET(self):
-        kind = type(self)
-        asked = self.headers.get("Range")
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and kind.ranges else 0
-        kind.log.append(start)
-        if start and start >= len(kind.content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(kind.content) - start))
-        self.end_headers()
-        part = kind.content[start:]
-        if kind.stall is not None:
-            self.wfile.write(part[: kind.stall])
-            self.wfile.flush()
-            kind.hang.wait(5)
-        else:
-            self.wfile.write(part[: kind.cuts.pop(0)] if kind.cuts else part)
-
-    def log_message(self, *_):
-        pass
 
 
 def holds(dataset, official):

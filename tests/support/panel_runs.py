@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.panels.training import TrainingPanel
 
 

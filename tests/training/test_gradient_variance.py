@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.training import gradient_variance as variance
 from mixlab.training.gradient_variance import GradientVariance, Scheme, gradient_variance
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.training import Trainer, TrainOptions
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import mixlab as mx
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.training import recipes
 from mixlab.training.recipes import RECIPES, Recipe, quick, speedrun, standard
 from mixlab.training.schedules import at_step

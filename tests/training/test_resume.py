@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data import spirals
-from mixlab.data.load import Dataset
+from mixlab.data.dataset import Dataset
 from mixlab.models import SpiralNet
 from mixlab.runs.fingerprint import canonical
 from mixlab.training import Record, Trainer

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 import mixlab as mx
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.training import Record, TrainOptions, loop
 from mixlab.training import trainer as training
 from mixlab.training.augment import crop_and_flip, cutout

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.load import Dataset, Split
+from mixlab.data.dataset import Dataset, Split
 from mixlab.mixing.normalize import normalized
 from mixlab.runs.fingerprint import canonical
 from mixlab.training import Trainer

@@ -44,8 +44,8 @@ def find_official(spec: SetSpec, place: Path) -> list[Path]:
         return [place]
     if (place / spec.train_files[0]).is_file():
         return [place]
-    found = [place / spec.folder] if (place / spec.folder / spec.train_files[0]).is_file() else []
-    return found + [place / spec.archive] * (place / spec.archive).is_file()
+    folders = [place / spec.folder] if (place / spec.folder / spec.train_files[0]).is_file() else []
+    return folders + [place / spec.archive] * (place / spec.archive).is_file()
 
 
 def read_official(spec: SetSpec, path: Path) -> dict[str, Tensor]:

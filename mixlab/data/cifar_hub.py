@@ -22,12 +22,12 @@ REACH_SECONDS = 10.0
 
 
 def download_hub(spec: SetSpec, folder: Path) -> tuple[Path, Path]:
-    """Fetch the training and test file into `folder` (resumed by the client); their paths.
+    """Download the training and the test file into `folder` and return their paths; the client resumes by itself.
 
     Raises DataError if the client is not installed (an extra of mixlab) or does not deliver.
     """
     try:
-        import_module("pyarrow.parquet")  # asked for now: without it the download would be in vain
+        import_module("pyarrow.parquet")  # checked first: without it the download would be in vain
         from huggingface_hub import constants, hf_hub_download
     except ImportError as error:
         raise DataError(f"it needs another package ({error}): pip install 'mixlab[hub]'") from None
@@ -86,16 +86,17 @@ def _decode(spec: SetSpec, path: Path, bar: Any) -> tuple[Tensor, Tensor]:
 
 
 def _official_order(spec: SetSpec, images: Tensor) -> Tensor:
-    """Indices that put the training batches in the official order.
+    """Return the indices that put the training batches in the official order.
 
     Copies made by walking through the official archive hold the batches as they lie there (4, 3, 2, 5, 1), so each
-    batch is recognized by its digest. Where one is not, the order is left alone, and the set's digest will tell.
+    batch is recognized by its digest. Where one is not, the order stays, and the set's digest
+    will not match.
     """
     indices = torch.arange(len(images))
     if len(images) % len(spec.train_blocks):
         return indices
     blocks = indices.view(len(spec.train_blocks), -1)
-    found = {hashlib.sha256(images[block].numpy().data).hexdigest()[:16]: block for block in blocks}
-    if set(found) != set(spec.train_blocks):
+    by_digest = {hashlib.sha256(images[block].numpy().data).hexdigest()[:16]: block for block in blocks}
+    if set(by_digest) != set(spec.train_blocks):
         return indices
-    return torch.cat([found[name] for name in spec.train_blocks])
+    return torch.cat([by_digest[name] for name in spec.train_blocks])
