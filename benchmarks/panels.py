@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 import mixlab as mx
 from mixlab.calibration.predictions import Predictions
 from mixlab.data.load import Dataset
-from mixlab.panels.panel import Panel
+from mixlab.panels.shared.panel import Panel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from browsing import mount, updates_per_second

@@ -14,7 +14,7 @@ import torch
 
 import mixlab as mx
 from mixlab.exercises import EXERCISES
-from mixlab.panels._swap import energy_of, swap_labels
+from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, swap_labels
 
 LONGEST_CELL, MEDIAN_CELL = 15, 4
 # British spellings that slip in most easily; code, links and formulas are left out of the search.

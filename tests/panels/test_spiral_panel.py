@@ -12,7 +12,7 @@ import torch
 
 import mixlab as mx
 from mixlab.models.spiral_net import SpiralNet, spirals
-from mixlab.panels.spirals import POINTS, RANDOM, SpiralPanel
+from mixlab.panels.spiral_panel.spiral_panel import POINTS, RANDOM, SpiralPanel
 from mixlab.training.spiral_trainer import GRID, SpiralTrainer
 
 

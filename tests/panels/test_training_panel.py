@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.load import Dataset, Split, balanced
-from mixlab.panels import _running, _session
-from mixlab.panels import panel as shared
-from mixlab.panels.training import TRAINING, TrainingPanel
+from mixlab.panels.shared import panel as shared
+from mixlab.panels.shared import running, session
+from mixlab.panels.training_panel.training_panel import TRAINING, TrainingPanel
 
 
 class Breaking(Counting):
@@ -171,7 +171,7 @@ def test_stop_leaves_an_evaluation_within_one_batch(make: Callable[..., Training
     panel._data = many
     panel.start()
     wait_until(lambda: len(looks) == 2)  # the first of several test batches
-    panel._session._job._stop.set()  # as stop() does, which would wait here for the batch that is held
+    panel.session._job._stop.set()  # as stop() does, which would wait here for the batch that is held
     held.set()
     panel.stop()
     assert len(looks) == 2
@@ -369,7 +369,7 @@ def test_a_panel_may_be_collected_in_the_training_thread(make: Callable[..., Tra
     """Collection closes a widget in whatever thread it happens, also while another thread gives a command."""
     old = make()
     old.run()
-    with _session._commands:
+    with session._commands:
         closing = threading.Thread(target=old.close)
         closing.start()
         closing.join(10)
@@ -414,7 +414,7 @@ def test_the_picture_is_drawn_when_a_run_ends(
 ) -> None:
     shown = SimpleNamespace(first=[], updates=[])
     monkeypatch.setattr(shared, "display", lambda data, **_: shown.first.append(data))
-    monkeypatch.setattr(_running, "update_display", lambda data, **_: shown.updates.append(data))
+    monkeypatch.setattr(running, "update_display", lambda data, **_: shown.updates.append(data))
     panel = make(prediction=0.5)
     panel.run()
     assert shown.updates == []

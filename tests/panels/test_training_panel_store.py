@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.data.load import Dataset, balanced
 from mixlab.panels import spiral_panel
-from mixlab.panels.training import TRAINING, TrainingPanel
+from mixlab.panels.training_panel.training_panel import TRAINING, TrainingPanel
 from mixlab.runs import StoreError
 from mixlab.runs.store import Store
 
