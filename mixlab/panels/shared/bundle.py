@@ -1,4 +1,4 @@
-"""A panel's JavaScript files as the one module that a widget takes: what they import, first; each in a scope of its own."""
+"""A panel's JavaScript files as the one module that a widget takes, each in a scope of its own."""
 
 import re
 from pathlib import Path
@@ -40,11 +40,11 @@ def _add(path: Path, scopes: dict[Path, tuple[str, set[str]]], texts: list[str],
     if path in scopes:
         return
     body, heads = path.read_text("utf-8"), []
-    for names, address in _IMPORT.findall(body):
+    for wanted, address in _IMPORT.findall(body):
         source = (path.parent / address).resolve()
         _add(source, scopes, texts, (*importers, path))
         scope, exported = scopes[source]
-        pairs = [words.split(" as ") for words in (part.strip() for part in names.split(",")) if words]
+        pairs = [words.split(" as ") for words in (part.strip() for part in wanted.split(",")) if words]
         missing = [pair[0] for pair in pairs if pair[0] not in exported]
         if missing:
             raise ValueError(f"{path.name} must import what {source.name} exports, got {', '.join(missing)}")

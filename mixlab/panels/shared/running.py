@@ -112,8 +112,8 @@ class RunPanel(Panel, Generic[S, R]):
 
     def close(self) -> None:
         """Stop the training and close the widget."""
-        # Garbage collection calls this too, in any thread, but only after the run has ended: then no lock may be taken.
-        if self.result is not None and self.result.active:
+        # Garbage collection calls this too, in any thread, but only after the run's own ended: no lock may be taken then.
+        if self._session.alive:
             self._session.stop()
         super().close()
 

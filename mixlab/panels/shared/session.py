@@ -103,6 +103,10 @@ class _Job(Generic[S, R]):
     def join(self) -> None:
         self._thread.join()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def _work(self) -> None:
         phase: Phase = "finished"
         try:
@@ -244,6 +248,11 @@ class Session(Generic[S, R]):
     def trainer(self) -> Training[R] | None:
         """The trainer of the latest run, with its model."""
         return None if self._job is None else self._job.trainer
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread of the latest run is there still: past its last batch, it may be drawing."""
+        return self._job is not None and self._job.alive
 
     def start(self, settings: S, *, batches: float = math.inf) -> None:
         """Start a run, and pause it after so many batches.
