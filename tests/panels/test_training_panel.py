@@ -171,7 +171,7 @@ def test_stop_leaves_an_evaluation_within_one_batch(make: Callable[..., Training
     panel._data = many
     panel.start()
     wait_until(lambda: len(looks) == 2)  # the first of several test batches
-    panel.session._job._stop.set()  # as stop() does, which would wait here for the batch that is held
+    panel._session._job._stop.set()  # as stop() does, which would wait here for the batch that is held
     held.set()
     panel.stop()
     assert len(looks) == 2

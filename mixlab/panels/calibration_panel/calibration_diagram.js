@@ -1,11 +1,10 @@
 // Reliability diagrams that follow a drag, as SVG: one run as bars with hatched gaps, or two as marked lines.
 
-import { EDGE, between, frame, hatch, ink, path, text } from "../shared/diagram.js";
+import { EDGE, FEW, between, frame, hatch, ink, path, text } from "../shared/diagram.js";
 import { HISTOGRAM } from "./numbers.js";
 
 const NARROW = 2; // pixels: bins of equal mass may be narrower, and would not be seen
 const HATCHED = 40; // bins at most: in narrower ones no hatching is seen, and outlines take long to draw
-export const FEW = 10; // predictions; the gap of fewer says little
 export const SIDES = ["one", "two"]; // of two runs overlaid; in classes of calibration.css
 
 /** Where numbers stand in a diagram of this size. */

@@ -1,9 +1,9 @@
 // The calibration panel: temperature, bins and estimator on sliders; diagrams before and after, and the numbers, in the browser.
 
-import { hatch, ink } from "../shared/diagram.js";
+import { FEW, hatch, ink } from "../shared/diagram.js";
 import { ALPHA_SCALE, PLAIN_SCALE, connect, field, make, menuOf, slider, write } from "../shared/dom.js";
 import { thetaBar } from "../shared/law.js";
-import { FEW, SIDES, calibrationDiagram, markAt } from "./calibration_diagram.js";
+import { SIDES, calibrationDiagram, markAt } from "./calibration_diagram.js";
 import { numbersAt, readRuns } from "./numbers.js";
 
 const CONTROLS = ["run", "other", "overlaid", "n_bins", "bins", "estimator", "scaling", "temperature", "alpha"];

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RUNS_HIGH = 6
 ROWS_HIGH = 20_000
-FEW = 10  # predictions in a bin, as in calibration_diagram.js
+FEW = 10  # predictions in a bin, as in diagram.js
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
 SCALINGS = ("temperature", "fit", "alpha")
 WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
@@ -139,7 +139,7 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
     for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
         axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
-        for side, color, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#0b5fa5", "\\\\\\\\")):
+        for side, color, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#009e73", "\\\\\\\\")):
             here = side & kind
             where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
             axes.bar(left[here], gaps[here], width[here], edgecolor=color, hatch=hatch, **where)

@@ -5,6 +5,7 @@ const TALL = 220;
 /** The width on the page, so that letters keep their size however narrow the panel is. */
 export const widthOf = (svg) => Math.max(Math.round(svg.clientWidth), 200);
 
+export const FEW = 10; // predictions in a bin; the gap of fewer says little
 export const EDGE = { left: 40, right: 14, top: 12, bottom: 40 };
 
 export function ink(tag, attributes = {}, ...children) {
@@ -114,7 +115,7 @@ export function reliability(svg, { bins, width }) {
   const nodes = bins.flatMap(([left, count, confidence, accuracy]) => {
     const [low, up] = [Math.min(confidence, accuracy), Math.max(confidence, accuracy)];
     const kind = confidence > accuracy ? "over" : "under";
-    const pale = count < 10 ? { opacity: 0.3 } : {}; // the gap of so few says little
+    const pale = count < FEW ? { opacity: 0.3 } : {}; // the gap of so few says little
     return [
       bar(left, bottom, atY(accuracy), { class: "mx-right", ...pale }),
       bar(left, atY(low), atY(up), { class: `mx-gap-${kind}`, fill: kind === "over" ? over : under, ...pale }),
