@@ -21,6 +21,8 @@ lint:
 	@$(PYTHON) tools/set_up.py test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	.venv/bin/oxlint mixlab/panels
+	.venv/bin/oxfmt --check mixlab/panels
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
 
@@ -28,6 +30,8 @@ format:
 	@$(PYTHON) tools/set_up.py test
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+	.venv/bin/oxlint --fix mixlab/panels
+	.venv/bin/oxfmt mixlab/panels
 
 pictures:
 	@$(PYTHON) tools/set_up.py test

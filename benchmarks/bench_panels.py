@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 import mixlab as mx
 from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Dataset
-from mixlab.panels.panel import Panel
+from mixlab.panels.shared.panel import Panel
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]

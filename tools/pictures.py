@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 import mixlab as mx
-from mixlab.panels.panel import Panel
+from mixlab.panels.shared.panel import Panel
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the tests open panels in a browser, too

@@ -13,8 +13,8 @@ from scipy import special
 
 import mixlab as mx
 from mixlab.calibration.bins import read_cells
-from mixlab.panels._scaled import ESTIMATORS, Run
-from mixlab.panels.calibration import CalibrationPanel
+from mixlab.panels.calibration_panel.calibration_panel import CalibrationPanel
+from mixlab.panels.calibration_panel.numbers import ESTIMATORS, Run
 
 ANSWER = 20_000  # milliseconds; at the first release Python imports matplotlib
 T = "Temperature T, log scale"

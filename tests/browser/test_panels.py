@@ -28,8 +28,8 @@ from scipy import special, stats
 
 import mixlab as mx
 from mixlab.mixing import lambda_pdf
-from mixlab.panels.law import cut_box, uniforms
-from mixlab.panels.mixing import MixingPanel, mix_bytes, paste
+from mixlab.panels.mixing_panel.mixing_panel import MixingPanel, mix_bytes, paste
+from mixlab.panels.shared.law import cut_box, uniforms
 
 ALPHAS = [0.01, 0.03, 0.1, 0.2, 0.4, 0.999, 1, 2, 8, 33, 100]
 

@@ -10,8 +10,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
-from mixlab.panels._pairs import bytes_of
-from mixlab.panels.puzzle import SHADES, PuzzlePanel
+from mixlab.panels.puzzle_panel import masks
+from mixlab.panels.puzzle_panel.puzzle_panel import SHADES, PuzzlePanel
+from mixlab.panels.shared.pairs import bytes_of
 
 DATA = "import mixlab as mx\ndata = mx.load('shapes', train_size=40)"
 
@@ -80,7 +81,7 @@ def test_taken_down_it_stops_listening(page: Page) -> None:
 
 
 def test_without_gco_the_swap_has_no_picture(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixlab.panels._solving.installed", lambda: False)
+    monkeypatch.setattr(masks, "installed", lambda: False)
     root = mount(page, puzzle())
     expect(root.get_by_role("img", name="α–β swap: not installed")).to_be_hidden()
     expect(root).to_contain_text("pip install gco-wrapper")

@@ -13,7 +13,8 @@ from mixlab.calibration.human import HumanVotes, human_error, human_nll, load_hu
 from mixlab.calibration.predictions import Predictions
 from mixlab.data import load as mixlab_data
 from mixlab.data.cache import DataError
-from mixlab.data.dataset import Dataset, Split, balanced
+from mixlab.data.dataset import Dataset, Split
+from mixlab.data.load import balanced
 
 COUNTS = "an integer tensor of votes with shape [images, classes]"
 PREDICTIONS = "Predictions, as mx.predict or Predictions.from_logits gives them"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlab.data import load as data
-from mixlab.data.dataset import Dataset, Split, balanced
-from mixlab.data.load import load
+from mixlab.data.dataset import Dataset, Split
+from mixlab.data.load import balanced, load
 
 REAL = pytest.mark.skipif(not data.is_cached("cifar10"), reason="the cache of CIFAR-10 does not exist")
 

@@ -14,7 +14,7 @@ import torch
 
 import mixlab as mx
 from mixlab.exercises.check import EXERCISES
-from mixlab.panels._swap import energy_of, swap_labels
+from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, swap_labels
 
 LONGEST_CELL, MEDIAN_CELL = 15, 4
 # The British spellings that slip in most easily. Code, links and formulas are not searched.

@@ -16,8 +16,8 @@ import mixlab as mx
 from mixlab.calibration import estimators
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.recalibration import at_temperature, fit_temperature
-from mixlab.panels._scaled import ESTIMATORS
-from mixlab.panels.calibration import CalibrationPanel
+from mixlab.panels.calibration_panel.calibration_panel import CalibrationPanel
+from mixlab.panels.calibration_panel.numbers import ESTIMATORS
 
 
 def brute(conf: np.ndarray, right: np.ndarray, kind: str, n_bins: int) -> dict[str, float]:

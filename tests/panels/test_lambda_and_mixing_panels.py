@@ -15,11 +15,11 @@ from scipy import stats
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
-from mixlab.panels import panel as shared
-from mixlab.panels._pairs import label_words
-from mixlab.panels.lambdas import LambdaPanel
-from mixlab.panels.law import cut_box
-from mixlab.panels.mixing import OTHERS, mix_bytes, paste
+from mixlab.panels.lambda_panel.lambda_panel import LambdaPanel
+from mixlab.panels.mixing_panel.mixing_panel import OTHERS, mix_bytes, paste
+from mixlab.panels.shared import panel as shared
+from mixlab.panels.shared.law import cut_box
+from mixlab.panels.shared.pairs import label_words
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,11 @@ from mixlab.data.dataset import Dataset, Split
 from mixlab.mixing.variants import Request
 from mixlab.mixing.variants.puzzle.mincut import least_energy
 from mixlab.mixing.variants.puzzle.puzzle_mix import Puzzle
-from mixlab.panels import _solving, _swap
-from mixlab.panels._pairs import bytes_of, label_words
-from mixlab.panels._solving import Setting
-from mixlab.panels.puzzle import PuzzlePanel
+from mixlab.panels.puzzle_panel import alpha_beta_swap
+from mixlab.panels.puzzle_panel import masks as solving
+from mixlab.panels.puzzle_panel.masks import Setting
+from mixlab.panels.puzzle_panel.puzzle_panel import PuzzlePanel
+from mixlab.panels.shared.pairs import bytes_of, label_words
 
 SETTING = Setting(lam=0.4, beta=2.0, gamma=0.7, eta=0.3, blocks=8, levels=3, transport=True, cost=0.1)
 
@@ -93,8 +94,8 @@ def test_the_swap_is_gco_s_and_never_below_the_exact_one(levels: int) -> None:
     rng = np.random.default_rng(levels)
     batch = [puzzles.problem(8, levels, rng) for _ in range(40)]
     problem = [torch.from_numpy(np.stack(parts)) for parts in zip(*batch, strict=True)]
-    swapped = _swap.energy_of(_swap.swap_labels(*problem), *problem)
-    exact = _swap.energy_of(least_energy(*problem), *problem)
+    swapped = alpha_beta_swap.energy_of(alpha_beta_swap.swap_labels(*problem), *problem)
+    exact = alpha_beta_swap.energy_of(least_energy(*problem), *problem)
     theirs = [puzzles.energy(*one, puzzles.swap(*one)) for one in batch]
     np.testing.assert_allclose(swapped, theirs, rtol=2e-3)
     assert (swapped >= exact - 1e-9).all()
@@ -164,7 +165,7 @@ def test_what_is_wanted_during_a_drag_is_answered_and_leaves_the_state(panel: Pu
 
 
 def test_another_pair_solves_nothing_anew(panel: PuzzlePanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_solving.Board, "solve", lambda *_: pytest.fail("solved again"))
+    monkeypatch.setattr(solving.Board, "solve", lambda *_: pytest.fail("solved again"))
     panel.pair = 1
     assert panel._answer["wanted"]["pair"] == 1
     panel.describe()
@@ -253,7 +254,7 @@ def test_the_swap_is_compared_in_words(data: Dataset) -> None:
 
 
 def test_without_gco_it_says_how_to_get_it(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_solving, "installed", lambda: False)
+    monkeypatch.setattr(solving, "installed", lambda: False)
     panel = mx.panels.puzzle_panel(data, pairs=3)
     assert panel.solution.swap is None
     assert panel._answer["swap"] is None

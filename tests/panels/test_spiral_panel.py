@@ -13,7 +13,7 @@ import torch
 import mixlab as mx
 from mixlab.data import spirals
 from mixlab.models import SpiralNet
-from mixlab.panels.spirals import POINTS, RANDOM, SpiralPanel
+from mixlab.panels.spiral_panel.spiral_panel import POINTS, RANDOM, SpiralPanel
 from mixlab.training.spiral_trainer import GRID, SpiralTrainer
 
 

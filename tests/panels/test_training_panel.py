@@ -15,10 +15,11 @@ from panel_runs import Counting, few, linear, panels_of, phase, slow, threads, w
 from torch import Tensor, nn
 
 import mixlab as mx
-from mixlab.data.dataset import Dataset, Split, balanced
-from mixlab.panels import _running, _session
-from mixlab.panels import panel as shared
-from mixlab.panels.training import TRAINING, TrainingPanel
+from mixlab.data.dataset import Dataset, Split
+from mixlab.data.load import balanced
+from mixlab.panels.shared import panel as shared
+from mixlab.panels.shared import running, session
+from mixlab.panels.training_panel.training_panel import TRAINING, TrainingPanel
 
 
 class Breaking(Counting):
@@ -369,7 +370,7 @@ def test_a_panel_may_be_collected_in_the_training_thread(make: Callable[..., Tra
     """Collection closes a widget in whatever thread it happens, also while another thread gives a command."""
     old = make()
     old.run()
-    with _session._commands:
+    with session._commands:
         closing = threading.Thread(target=old.close)
         closing.start()
         closing.join(10)
@@ -414,7 +415,7 @@ def test_the_picture_is_drawn_when_a_run_ends(
 ) -> None:
     shown = SimpleNamespace(first=[], updates=[])
     monkeypatch.setattr(shared, "display", lambda data, **_: shown.first.append(data))
-    monkeypatch.setattr(_running, "update_display", lambda data, **_: shown.updates.append(data))
+    monkeypatch.setattr(running, "update_display", lambda data, **_: shown.updates.append(data))
     panel = make(prediction=0.5)
     panel.run()
     assert shown.updates == []

@@ -18,7 +18,7 @@ import mixlab as mx
 from mixlab.data.dataset import Dataset
 from mixlab.data.load import balanced
 from mixlab.panels import spiral_panel
-from mixlab.panels.training import TRAINING, TrainingPanel
+from mixlab.panels.training_panel.training_panel import TRAINING, TrainingPanel
 from mixlab.runs import StoreError
 from mixlab.runs.store import Store
 

@@ -1,6 +1,7 @@
 """What browser tests and benchmarks of the panels share: mounting a panel, opening a notebook, and their parts."""
 
 import base64
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ IPython.display.display(echo, panel)
 """
 
 LOAD = """async (source) => {
-  window.panel = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  const { default: shown, every } = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  window.panel = { ...every, default: shown };
 }"""
 # A model as a widget's view sees it, without a kernel: what is saved is kept in `saved`, one entry for each release.
 MOUNT = """([state, bytes, css]) => {
@@ -57,8 +59,10 @@ class Laboratory(Protocol):
 
 
 def load_module(page: Page, panel: Any) -> None:
-    """Import a panel's module in the page, as `window.panel`."""
-    page.evaluate(LOAD, str(panel._esm))
+    """Import a panel's module in the page, as `window.panel`, with what each of its files exports."""
+    source = str(panel._esm)
+    scopes = ", ".join(f"...{scope}" for scope in re.findall(r"^const (\$\w+) = \(\(\) => \{$", source, re.MULTILINE))
+    page.evaluate(LOAD, f"{source}export const every = {{ {scopes} }};\n")
 
 
 def mount(page: Page, panel: Any) -> Locator:

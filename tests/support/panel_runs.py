@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset
-from mixlab.panels.training import TrainingPanel
+from mixlab.panels.training_panel.training_panel import TrainingPanel
 
 
 class Counting(nn.Module):

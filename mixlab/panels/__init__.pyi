@@ -1,0 +1,9 @@
+# The public names of this package, each with the file it lives in.
+from .calibration_panel.calibration_panel import calibration_panel as calibration_panel
+from .lambda_panel.lambda_panel import lambda_panel as lambda_panel
+from .mixing_panel.mixing_panel import mixing_panel as mixing_panel
+from .puzzle_panel.puzzle_panel import puzzle_panel as puzzle_panel
+from .spiral_panel.spiral_panel import spiral_panel as spiral_panel
+from .training_panel.training_panel import training_panel as training_panel
+
+__all__: list[str]

@@ -1,0 +1,1 @@
+"""Predictions calibrated by hand."""

@@ -1,0 +1,104 @@
+"""The λ panel: α, K and variant on sliders; the law of λ, what is drawn from it, and the λs of one pair."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from mixlab import VARIANTS, _check
+from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf
+from mixlab.panels.shared.bundle import module
+from mixlab.panels.shared.law import cut_box, quantiles, uniforms
+from mixlab.panels.shared.panel import Checked, Panel, alpha_trait, k_trait, seed_trait
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DRAWS = 2000
+_BINS = 20
+_SIZE = (32, 32)  # the image on which CutMix's box is cut
+LAWS = {name: VARIANTS[name] for name in ("none", "mixup", "cutmix")}  # the rest draw λ by one of these laws, or not
+
+
+class LambdaPanel(Panel):
+    """See `lambda_panel`. The traits alpha, k, variant and seed follow the controls, at release, and move them."""
+
+    _esm = module("lambda_panel/lambda_panel.js")
+    _variants = traitlets.Dict(LAWS).tag(sync=True)
+    alpha = alpha_trait()
+    k = k_trait()
+    variant = Checked("mixup", lambda name, value: _check.choice(name, value, LAWS))
+    seed = seed_trait()
+
+    @property
+    def moments(self) -> LambdaMoments:
+        """θ̄, P(0.1 < λ < 0.9) and the variance of Beta(α, α) at the panel's α."""
+        return lambda_moments(self.alpha)
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """The 2,000 λs of the histogram, float64 [2000], as they weigh the label; the first k are the pair's."""
+        numbers = uniforms(self.seed, 3 * _DRAWS).reshape(3, _DRAWS)
+        if self.variant == "none":
+            return np.ones(_DRAWS)
+        lams = quantiles(self.alpha, numbers[0])
+        if self.variant != "cutmix":
+            return lams
+        places = zip(lams, *(_SIZE[0] * numbers[1:]).astype(int), strict=True)
+        return np.array([cut_box(lam, _SIZE, row, column)[1] for lam, row, column in places])
+
+    @property
+    def pair(self) -> np.ndarray:
+        """The λs of one pair, float64 [k], in order from x to x′."""
+        return np.sort(self.drawn[: self.k])[::-1]
+
+    def describe(self) -> str:
+        """The law and the pair's λs in words."""
+        if self.variant == "none":
+            return "No mixing: every λ is 1, and each image keeps its own label."
+        lams = ", ".join(f"{lam:.2f}" for lam in self.pair)
+        return (
+            f"The law of λ for {self.variant} at α = {self.alpha:.3g}: the larger part of a mix weighs "
+            f"θ̄ = {self.moments.theta_bar:.3f} on average, P(0.1 < λ < 0.9) = {self.moments.mixed_mass:.3f}"
+            f"{', both before clipping' if self.variant == 'cutmix' else ''}. One pair, K = {self.k}: λ = {lams}."
+        )
+
+    def figure(self) -> "Figure":
+        """The density, the λs drawn and those of the pair."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 3.6))
+        axes = figure.add_axes((0.08, 0.29, 0.89, 0.62))
+        lane = figure.add_axes((0.08, 0.14, 0.89, 0.09))
+        name = "true λs, the box clipped" if self.variant == "cutmix" else "λs drawn"
+        bars, _, _ = axes.hist(self.drawn, _BINS, range=(0, 1), density=True, color="#b9cfe4", label=name)
+        if self.variant != "none":
+            grid = np.linspace(0, 1, 401)[1:-1]
+            density = lambda_pdf(self.alpha, grid.tolist()).numpy()
+            axes.plot(grid, density, color="#0b5fa5", linewidth=2, label="density of Beta(α, α)")
+        axes.set(xlim=(0, 1), ylim=(0, 1.3 * np.max(bars)), ylabel="density")
+        axes.set_title(f"{self.variant}, α = {self.alpha:.3g}")
+        axes.legend(loc="upper center", ncols=2)
+        axes.tick_params(labelbottom=False)
+        lane.plot(self.pair, np.zeros(self.k), "o", color="#e08214", markeredgecolor="black", clip_on=False)
+        lane.set(yticks=[], xlim=(0, 1), xlabel=f"λ, the share of x (dots: one pair, K = {self.k})")
+        return figure
+
+
+def lambda_panel(alpha: float = 1.0, k: int = 5, variant: str = "mixup", seed: int = 0) -> LambdaPanel:
+    """A panel for the law of λ, drawn in the browser.
+
+    Args:
+        alpha: number from 0.01 to 100, on a log slider.
+        k: mixes of each pair, 1 to 8.
+        variant: "none", "mixup" or "cutmix"; for "cutmix" the bars are the true λs on a 32 × 32 image.
+        seed: which λs are drawn. Each keeps its quantile when α moves.
+
+    Returns:
+        A widget. Its alpha, k, variant and seed follow the controls; `.moments`, `.drawn` and `.pair` give the numbers.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
+    """
+    state: dict[str, Any] = {"alpha": alpha, "k": k, "variant": variant, "seed": seed}
+    return LambdaPanel(**state)

@@ -1,0 +1,1 @@
+"""Two images mixed by hand."""

@@ -1,0 +1,1 @@
+"""Puzzle Mix, taken apart."""

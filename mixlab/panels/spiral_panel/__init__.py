@@ -1,0 +1,1 @@
+"""What mixing does to the hidden states of a small net."""

@@ -1,0 +1,1 @@
+"""A small net trained live."""
