@@ -112,7 +112,7 @@ class RunPanel(Panel, Generic[S, R]):
 
     def close(self) -> None:
         """Stop the training and close the widget."""
-        # Garbage collection calls this too, in any thread, but only after the run ended: then no lock may be taken.
+        # Garbage collection calls this too, in any thread, but only after the run's own has ended: no lock then.
         if self._session.alive:
             self._session.stop()
         super().close()
