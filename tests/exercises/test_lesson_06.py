@@ -1,4 +1,4 @@
-"""The exercises of lesson 06: typical wrong answers are told why. The folded solutions are in `test_exercises.py`."""
+"""The exercises of lesson 06: typical wrong answers are told why."""
 
 from typing import Any
 

@@ -1,8 +1,11 @@
-"""Wrong answers to the exercises of lesson 04 and what they are told, for test_exercises.py."""
+"""The exercises of lesson 04: a typical wrong answer is told what is wrong with it."""
 
 from typing import Any
 
+import pytest
 from torch import Tensor
+
+from mixlab.exercises.lesson_04 import EXERCISES
 
 
 def apart(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
@@ -10,7 +13,7 @@ def apart(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
     return weight * x + (1 - weight) * x[partner]
 
 
-WRONG_04: dict[str, list[tuple[Any, str]]] = {
+WRONG: dict[str, list[tuple[Any, str]]] = {
     "multimix/blends": [
         (0.5, "the answer is a function blends(x, partner, lam), but you gave 0.5."),
         (
@@ -50,3 +53,14 @@ WRONG_04: dict[str, list[tuple[Any, str]]] = {
         (3, "3 is too small."),
     ],
 }
+
+ROWS = [(name, answer, message) for name, rows in WRONG.items() for answer, message in rows]
+
+
+@pytest.mark.parametrize(("name", "answer", "message"), ROWS)
+def test_a_wrong_answer_is_told_what_is_wrong(name: str, answer: Any, message: str) -> None:
+    assert EXERCISES[name](answer) == message
+
+
+def test_every_exercise_has_wrong_answers() -> None:
+    assert set(WRONG) == set(EXERCISES)

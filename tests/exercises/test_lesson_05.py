@@ -1,8 +1,11 @@
-"""Wrong answers to the exercises of lesson 05 and what they are told, for test_exercises.py."""
+"""The exercises of lesson 05: a typical wrong answer is told what is wrong with it."""
 
 from typing import Any
 
+import pytest
 from torch import Tensor
+
+from mixlab.exercises.lesson_05 import EXERCISES
 
 FORM = "for hidden states [4, 4, 4, 4] "
 ANOTHER_AXIS = (
@@ -37,7 +40,7 @@ def the_wrong_way_round(hidden: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
     return (1 - weight) * hidden + weight * hidden[partner]
 
 
-WRONG_05: dict[str, list[tuple[Any, str]]] = {
+WRONG: dict[str, list[tuple[Any, str]]] = {
     "manifold/mix": [
         (0.5, "the answer is a function mix(hidden, partner, lam), but you gave 0.5."),
         (lambda *_: None, "your function returns nothing yet: write its body, ending in return."),
@@ -83,3 +86,14 @@ WRONG_05: dict[str, list[tuple[Any, str]]] = {
         (0.1, "0.1 is too large."),
     ],
 }
+
+ROWS = [(name, answer, message) for name, rows in WRONG.items() for answer, message in rows]
+
+
+@pytest.mark.parametrize(("name", "answer", "message"), ROWS)
+def test_a_wrong_answer_is_told_what_is_wrong(name: str, answer: Any, message: str) -> None:
+    assert EXERCISES[name](answer) == message
+
+
+def test_every_exercise_has_wrong_answers() -> None:
+    assert set(WRONG) == set(EXERCISES)
