@@ -17,8 +17,9 @@ from mixlab._torch_state import spared
 from mixlab.data.load import Dataset
 from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.mixer import Mixer
+from mixlab.runs.attributes import attributes
 from mixlab.runs.global_stream import GlobalStream
-from mixlab.runs.identity import attributes, identity, name_of
+from mixlab.runs.identity import identity, name_of
 from mixlab.runs.locks import held
 from mixlab.runs.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.runs.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table

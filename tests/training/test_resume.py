@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.data.load import Dataset
 from mixlab.models.spiral_net import SpiralNet, spirals
-from mixlab.runs.fingerprint import canonical
+from mixlab.runs.digest import canonical
 from mixlab.training import Record, Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
 from mixlab.training.schedules import Steps
