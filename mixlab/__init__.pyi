@@ -38,7 +38,7 @@ from .plots.figures import plot_mixed as plot_mixed
 from .plots.figures import plot_reliability as plot_reliability
 from .runs.run import run as run
 from .runs.run import runs as runs
-from .runs.stored import Runs as Runs
+from .runs.stored import RunTable as RunTable
 from .runs.sweep import sweep as sweep
 from .training.at_test_time import rescaled as rescaled
 from .training.batchnorm import refreshed_batchnorm as refreshed_batchnorm

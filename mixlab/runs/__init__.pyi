@@ -2,7 +2,7 @@
 from .run import opened as opened
 from .store import StoreError as StoreError
 from .stored import Run as Run
-from .stored import Runs as Runs
+from .stored import RunTable as RunTable
 from .sweep import SweepError as SweepError
 
 __all__: list[str]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mixlab._torch_state import one_at_a_time
-from mixlab.runs.describing import OF_EVERY_MODULE
-from mixlab.runs.fingerprint import sha256
+from mixlab.runs.attributes import OF_EVERY_MODULE
+from mixlab.runs.digest import sha256
 from mixlab.training.loop import check_stream
 
 _STEADY = ("torch.nn.", "mixlab.")  # whose modules draw only where one of these is among them, or a dropout

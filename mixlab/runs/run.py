@@ -17,16 +17,17 @@ from mixlab._torch_state import spared
 from mixlab.data.dataset import Dataset
 from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.mixer import Mixer
+from mixlab.runs.attributes import attributes
 from mixlab.runs.global_stream import GlobalStream
-from mixlab.runs.identity import attributes, identity, name_of
+from mixlab.runs.identity import identity, name_of
 from mixlab.runs.locks import held
 from mixlab.runs.store import CHECKPOINT, PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
-from mixlab.runs.stored import RELIABILITY, Run, Runs, record_numbers, records_from, reliability_table
+from mixlab.runs.stored import RELIABILITY, Run, RunTable, record_numbers, records_from, reliability_table
 from mixlab.training.loop import State, copies_of, fill, tensors_of
 from mixlab.training.record import Record
 from mixlab.training.trainer import Trainer
 
-__all__ = ["Run", "Runs", "Training", "opened", "run", "runs"]
+__all__ = ["Run", "RunTable", "Training", "opened", "run", "runs"]
 
 
 def run(
@@ -78,7 +79,7 @@ def run(
         return training.finish()
 
 
-def runs(root: str | os.PathLike[str] | None = None) -> Runs:
+def runs(root: str | os.PathLike[str] | None = None) -> RunTable:
     """The stored runs, newest first, as a table; unfinished ones too, and those that are damaged or cannot be read.
 
     Args:
@@ -97,7 +98,7 @@ def runs(root: str | os.PathLike[str] | None = None) -> Runs:
                 found.append((document["saved"], Run(store, name, document, finished=finished)))
         except StoreError as error:
             found.append(("", Run(store, name, {}, finished=False, fault=error)))
-    return Runs(run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True))
+    return RunTable(run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True))
 
 
 @contextmanager

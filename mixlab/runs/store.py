@@ -28,7 +28,7 @@ from torch import Tensor
 
 from mixlab._check import shown
 from mixlab._files import first_line, flush_folder, partial_of, write_whole
-from mixlab.runs.fingerprint import canonical, sha256, tensors_digest
+from mixlab.runs.digest import canonical, sha256, tensors_digest
 
 FORMAT = 1
 CHECKPOINT, WEIGHTS, PREDICTIONS, RUN = (

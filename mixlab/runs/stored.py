@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mixlab import _check, models
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
-from mixlab.runs.identity import settings_of
+from mixlab.runs.identity import FORMAT, settings_of
 from mixlab.runs.store import PREDICTIONS, WEIGHTS, DamagedError, Document, Store, StoreError, Tensors
 from mixlab.training.loop import fill
 from mixlab.training.record import Record
@@ -84,6 +84,11 @@ class Run:
         return found
 
     @property
+    def format(self) -> int:
+        """Of its identity; a run of an older format can be read, and is neither gone on with nor trained again."""
+        return int(self._document["identity"].get("format", 1))
+
+    @property
     def sessions(self) -> list[dict[str, Any]]:
         """Who trained which epochs: pid, host, torch, threads, began (UTC), epochs [from, to)."""
         return [dict(session) for session in self._document["sessions"]]
@@ -147,6 +152,11 @@ class Run:
         _ = self._document  # which tells of damage first
         if not self.finished:
             epochs = self._row()["epochs"]
+            if self.format != FORMAT:
+                raise StoreError(
+                    f"run {self.id} is not finished: epoch {epochs}; it has format {self.format}, and this mixlab goes "
+                    f"on with runs of format {FORMAT} only"
+                )
             raise StoreError(f"run {self.id} is not finished: epoch {epochs}; mixlab.run with its arguments goes on")
         return self._read(lambda: self._store.tensors(self.id, name, self._document))
 
@@ -166,9 +176,10 @@ class Run:
         accuracy, ece = (
             f"{float(records[-1][name]):.3f}" if records else _NOT_TOLD for name in ("test_accuracy", "test_ece")
         )
+        age = f" (format {self.format}, by an older mixlab)" if self.format < FORMAT else ""
         when = datetime.fromisoformat(self._document["saved"]).astimezone()
         return {
-            "variant": settings["variant"],
+            "variant": settings["variant"] + age,
             "alpha": f"{settings['alpha']:g}" if "alpha" in settings else _NOT_TOLD,
             "k": str(settings.get("k", _NOT_TOLD)),
             "model": settings["model"],
@@ -188,7 +199,7 @@ def _told_of(run: str, fault: StoreError) -> StoreError:
     return StoreError(f"run {run} is damaged ({fault}); mixlab.run with its arguments trains it again")
 
 
-class Runs(Sequence[Run]):
+class RunTable(Sequence[Run]):
     """Runs in a row, shown as a table.
 
     Raises TypeError unless `runs` are Runs.
@@ -203,9 +214,9 @@ class Runs(Sequence[Run]):
     @overload
     def __getitem__(self, index: int) -> Run: ...
     @overload
-    def __getitem__(self, index: slice) -> "Runs": ...
-    def __getitem__(self, index: int | slice) -> "Run | Runs":
-        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+    def __getitem__(self, index: slice) -> "RunTable": ...
+    def __getitem__(self, index: int | slice) -> "Run | RunTable":
+        return RunTable(self._runs[index]) if isinstance(index, slice) else self._runs[index]
 
     def __len__(self) -> int:
         return len(self._runs)

@@ -55,7 +55,7 @@ def sweep(
         grid = {"variant": ["none", "mixup"], "alpha": [0.2, 1.0], "seed": range(3)}
         for run in mx.sweep(grid, data, epochs=5):
             print(run)
-        mx.Runs(mx.sweep(grid, data, epochs=5))
+        mx.RunTable(mx.sweep(grid, data, epochs=5))
 
     All is checked at the call; training begins with the first run that is asked for. Nothing is lost by leaving the
     loop, by the stop button or by a crash: the same call goes on from there. With jobs=1 nothing is trained once the

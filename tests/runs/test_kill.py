@@ -93,7 +93,7 @@ def processes():
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONPATH", str(SUPPORT))  # a fork server does not take over sys.path
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["pytest", "tiny_runs", "warm_runs"])
+        context.set_forkserver_preload(["pytest", "tiny_runs"])
         yield context
 
 

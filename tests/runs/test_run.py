@@ -428,7 +428,7 @@ def test_bar_counts_epochs_on_stderr_and_silence_is_silent(tmp_path, capsys):
 
 
 def test_nothing_but_the_documented_names_is_public():
-    assert durable.__all__ == ["Run", "Runs", "Training", "opened", "run", "runs"]
+    assert durable.__all__ == ["Run", "RunTable", "Training", "opened", "run", "runs"]
 
 
 class Replacing(Net):

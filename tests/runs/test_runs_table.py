@@ -64,7 +64,7 @@ def test_runs_are_a_table_newest_first_with_unfinished_and_damaged_ones(tmp_path
     assert page.count("<tr>") == 4
     assert '<th scope="col">variant</th>' in page
     assert "<td>1 of 3</td>" in page
-    assert isinstance(runs[1:], mx.Runs)
+    assert isinstance(runs[1:], mx.RunTable)
     assert runs[-1] is damaged
 
 
@@ -160,9 +160,9 @@ def test_what_is_shown_is_escaped(tmp_path):
 
 def test_runs_are_made_of_runs_alone(root):
     (run,) = mx.runs(root)
-    assert len(mx.Runs([run, run])) == 2
+    assert len(mx.RunTable([run, run])) == 2
     with raising(TypeError, "runs must be Runs, as mx.run and mx.runs give them, got 3"):
-        mx.Runs([3])
+        mx.RunTable([3])
 
 
 @pytest.mark.parametrize("root", ["", "a\0b", "~nobody-of-this-name/x"])

@@ -25,7 +25,8 @@ from mixlab.training import Trainer
 
 FLAT = {"batch_size": 20, "dtype": torch.float32}
 SWEEP = """
-import pathlib, sys
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite in the background ignores
 import torch, mixlab as mx
 from mixlab.runs import sweep as sweeping
 sys.path.append(sys.argv[2])

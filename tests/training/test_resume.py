@@ -15,7 +15,7 @@ import mixlab as mx
 from mixlab.data import spirals
 from mixlab.data.dataset import Dataset
 from mixlab.models import SpiralNet
-from mixlab.runs.fingerprint import canonical
+from mixlab.runs.digest import canonical
 from mixlab.training import Record, Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
 from mixlab.training.options import gathered

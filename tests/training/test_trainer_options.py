@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
 from mixlab.mixing.normalize import normalized
-from mixlab.runs.fingerprint import canonical
+from mixlab.runs.digest import canonical
 from mixlab.training import Trainer
 from mixlab.training.augment import alternated, crop_and_flip
 from mixlab.training.loop import State
