@@ -224,14 +224,14 @@ class Estimates(Mapping[str, Interval]):
 
     def __repr__(self) -> str:
         wide = max(map(len, self))
-        lines = [f"{name:{wide}}  {_number(e.mean)}  {_span(e)}  {ESTIMATORS[name]}" for name, e in self.items()]
+        lines = [f"{name:{wide}}  {_number(e.value)}  {_span(e)}  {ESTIMATORS[name]}" for name, e in self.items()]
         return "\n".join([self._title(), *lines])
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col" style="text-align:left">{text}</th>' for text in _HEADS)
         left, right = 'style="text-align:left"', 'style="text-align:right"'
         rows = "".join(
-            f'<tr><th scope="row" {left}>{html.escape(name)}</th><td {right}>{_number(e.mean)}</td>'
+            f'<tr><th scope="row" {left}>{html.escape(name)}</th><td {right}>{_number(e.value)}</td>'
             f"<td {right}>{_span(e)}</td><td {left}>{html.escape(ESTIMATORS[name])}</td></tr>"
             for name, e in self.items()
         )

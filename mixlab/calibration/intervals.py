@@ -1,4 +1,4 @@
-"""How sure a mean over a few seeds is."""
+"""A value with its confidence interval, and the interval of a mean over a few seeds."""
 
 import math
 import statistics
@@ -10,16 +10,23 @@ from mixlab import _check
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean of n values with its confidence interval."""
+    """A value with its confidence interval.
 
-    mean: float
+    Attributes:
+        value: the number seen, such as a mean or an estimate.
+        low, high: the ends of the interval.
+        n: how many values or predictions it rests on.
+        level: of confidence, such as 0.95.
+    """
+
+    value: float
     low: float
     high: float
     n: int
     level: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
@@ -30,7 +37,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         level: of confidence, between 0.5 and 0.999.
 
     Returns:
-        Interval: mean, low, high, n, level.
+        Interval: its value is the mean, n the number of values.
 
     Raises:
         TypeError, ValueError: fewer than two values, or one that is no finite number.

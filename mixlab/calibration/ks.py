@@ -98,7 +98,7 @@ def ks_interval(
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
 
     Returns:
-        Interval: mean holds the value, n the number of predictions.
+        Interval: n is the number of predictions.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
@@ -147,7 +147,7 @@ def aurc_interval(
         generator: not needed, but checked as for `ks_interval`.
 
     Returns:
-        Interval: mean holds the value, n the number of predictions.
+        Interval: n is the number of predictions.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.

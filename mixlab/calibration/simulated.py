@@ -305,7 +305,7 @@ _HEAD = ("estimator", "n", "bins", "mean estimate", "true value", "bias", "sd")
 
 def _cells(row: BiasRow) -> tuple[str, ...]:
     bins = "none" if row.bins is None else str(row.bins)
-    estimate, bias = (f"{x.mean:.4f} [{x.low:.4f}, {x.high:.4f}]" for x in (row.estimate, row.bias))
+    estimate, bias = (f"{x.value:.4f} [{x.low:.4f}, {x.high:.4f}]" for x in (row.estimate, row.bias))
     return row.estimator, f"{row.n:,}", bins, estimate, f"{row.truth:.4f}", bias, f"{row.sd:.4f}"
 
 
@@ -380,5 +380,5 @@ def bias_table(
 
 def _bias_row(name: str, n: int, bins: int | None, values: list[float], truth: float) -> BiasRow:
     mean = mean_interval(values)
-    bias = Interval(mean.mean - truth, mean.low - truth, mean.high - truth, mean.n, mean.level)
+    bias = Interval(mean.value - truth, mean.low - truth, mean.high - truth, mean.n, mean.level)
     return BiasRow(name, n, bins, mean, truth, bias, statistics.stdev(values))

@@ -135,7 +135,7 @@ def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torc
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
 
     Returns:
-        Interval: mean holds the value, n the number of predictions.
+        Interval: n is the number of predictions.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.

@@ -100,7 +100,7 @@ class CalibrationPanel(AnsweringPanel):
             for place, when, one in zip(row, ("before", "after"), pair, strict=True):
                 _, bins = self._tables[name].bins(one.temperature, self.bins, self.n_bins)
                 _draw(place, bins)
-                words = f"{name}, {when}: T = {one.temperature:.2f}\n{WORDS[self.estimator]} {one.estimate.mean:.3f}"
+                words = f"{name}, {when}: T = {one.temperature:.2f}\n{WORDS[self.estimator]} {one.estimate.value:.3f}"
                 place.set_title(words, loc="left", fontsize=10)
         return figure
 
@@ -127,7 +127,7 @@ class CalibrationPanel(AnsweringPanel):
         return (
             f"{name}: right in {before.accuracy:.2f}, says {before.confidence:.2f} ({before.lean}); "
             f"at T = {after.temperature:.2f} it says {after.confidence:.2f} ({after.lean}). "
-            f"{WORDS[self.estimator]}: {before.estimate.mean:.3f} → {after.estimate.mean:.3f}."
+            f"{WORDS[self.estimator]}: {before.estimate.value:.3f} → {after.estimate.value:.3f}."
         )
 
 

@@ -63,8 +63,8 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
     """
     if not isinstance(rel, Reliability):
         raise TypeError(f"rel must be a Reliability, got {_check.shown(rel)}")
-    bins, (low, high) = rel.bins(), rel.interval("ece")
-    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {low:.3f} to {high:.3f})"
+    bins, ece = rel.bins(), rel.interval("ece")
+    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {ece.value:.3f} (95%: {ece.low:.3f} to {ece.high:.3f})"
     words = verdict(rel, bins)
     title = f"{label}: {words[0].lower()}{words[1:]}" if label else words
     ax, ink = axes_and_ink(ax, (5.6, 5.8))
@@ -268,7 +268,7 @@ def plot_intervals(
     for row, (part, words) in enumerate(zip(intervals.values(), numbers, strict=True)):
         apart = reference is not None and not part.low <= reference <= part.high
         ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
-        ax.plot(part.mean, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
+        ax.plot(part.value, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
         ax.annotate(words, (1, row), ha="right", va="center", fontsize=9.5, color=ink, annotation_clip=False, **place)
     if reference is not None:
         ax.axvline(reference, color=GRAY, linestyle="--", linewidth=1)
@@ -284,7 +284,7 @@ def plot_intervals(
 
 def _numbers(part: Interval) -> str:
     """The mean and its interval, with the minus sign that the axes have."""
-    return f"{part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]".replace("-", "−")
+    return f"{part.value:.2f} [{part.low:.2f}, {part.high:.2f}]".replace("-", "−")
 
 
 def _percent(share: float) -> str:

@@ -68,8 +68,8 @@ def test_the_numbers_are_those_of_a_loop_in_float64(name: str) -> None:
         expected = brute(conf, right, panel.bins, panel.n_bins)
         for panel.estimator in ESTIMATORS:
             before, after = panel.numbers()["predictions"]
-            assert after.estimate.mean == pytest.approx(expected[panel.estimator], abs=1e-9)
-            assert after.estimate.low <= after.estimate.mean <= after.estimate.high
+            assert after.estimate.value == pytest.approx(expected[panel.estimator], abs=1e-9)
+            assert after.estimate.low <= after.estimate.value <= after.estimate.high
         assert before.temperature == 1
         assert after.temperature == panel.temperature
         assert after.accuracy == before.accuracy == pytest.approx(right.mean())
@@ -91,11 +91,11 @@ def test_at_temperature_1_they_are_what_the_package_gives_for_the_same_predictio
             "debiased_l1": ("l1", True),
         }.items():
             whole = estimators.calibration_error(p, norm=norm, bins=panel.bins, debiased=debiased)
-            assert panel.numbers()["predictions"][0].estimate.mean == pytest.approx(whole, abs=1e-6)
+            assert panel.numbers()["predictions"][0].estimate.value == pytest.approx(whole, abs=1e-6)
     panel.bins = "width"
     for panel.estimator in ESTIMATORS:
         mine, theirs = panel.numbers()["predictions"][0].estimate, estimators.estimate(p, panel.estimator)
-        assert (mine.mean, mine.n, mine.level) == (pytest.approx(theirs.mean, abs=1e-6), 1000, 0.95)
+        assert (mine.value, mine.n, mine.level) == (pytest.approx(theirs.value, abs=1e-6), 1000, 0.95)
         assert (mine.low, mine.high) == (pytest.approx(theirs.low, abs=0.003), pytest.approx(theirs.high, abs=0.003))
     before, _ = panel.numbers()["predictions"]
     assert before.nll == pytest.approx(estimators.nll(p), rel=1e-6)
@@ -116,7 +116,7 @@ def test_what_sets_the_temperature() -> None:
         assert after.temperature == best
         assert after.nll == pytest.approx(estimators.nll(at_temperature(p, best)), rel=1e-6)
         assert after.nll < before.nll
-        assert after.estimate.mean < before.estimate.mean / 2
+        assert after.estimate.value < before.estimate.value / 2
     assert [one.lean for one in panel.numbers()["none"]] == ["over-confident", "as confident as right"]
     assert [one.lean for one in panel.numbers()["mixup"]] == ["under-confident", "as confident as right"]
     with pytest.raises(ValueError, match=r"^run must be one of 'none', 'mixup', got 'mixip'; did you mean 'mixup'\?$"):
@@ -164,12 +164,12 @@ def test_describe_and_the_picture_follow_the_state() -> None:
     before, after = panel.numbers()["mixup"]
     assert panel.describe() == (
         f"mixup: right in {before.accuracy:.2f}, says {before.confidence:.2f} (under-confident); at T = 0.50 it says "
-        f"{after.confidence:.2f} (as confident as right). MCE, the largest gap: {before.estimate.mean:.3f} → "
-        f"{after.estimate.mean:.3f}. In 12 bins of equal mass."
+        f"{after.confidence:.2f} (as confident as right). MCE, the largest gap: {before.estimate.value:.3f} → "
+        f"{after.estimate.value:.3f}. In 12 bins of equal mass."
     )
     assert f'alt="{panel.describe()}"' in unescape(panel.still())
     left, right = panel.figure().axes
-    assert left.get_title(loc="left") == f"mixup, before: T = 1.00\nMCE, the largest gap {before.estimate.mean:.3f}"
+    assert left.get_title(loc="left") == f"mixup, before: T = 1.00\nMCE, the largest gap {before.estimate.value:.3f}"
     _, bins = panel._tables["mixup"].bins(0.5, "mass", 12)
     heights = [bar.get_height() for bar in right.containers[0]]
     assert heights == bins.accuracy[bins.count > 0].tolist()
