@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlab.calibration.estimators import brier, calibration_error, classwise_error, nll
-from mixlab.calibration.ks import aurc
+from mixlab.calibration.rejection import aurc
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.smooth import smooth_error
 

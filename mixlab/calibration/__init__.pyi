@@ -1,5 +1,4 @@
 # The public names of this package, each with the file it lives in.
-from .bins import wilson as wilson
 from .chance import chance_bins as chance_bins
 from .chance import smooth_band as smooth_band
 from .estimators import ESTIMATORS as ESTIMATORS
@@ -18,9 +17,7 @@ from .human import human_nll as human_nll
 from .human import load_human as load_human
 from .intervals import Interval as Interval
 from .intervals import mean_interval as mean_interval
-from .ks import accuracy_rejection as accuracy_rejection
-from .ks import aurc as aurc
-from .ks import aurc_interval as aurc_interval
+from .intervals import wilson as wilson
 from .ks import ks_error as ks_error
 from .ks import ks_interval as ks_interval
 from .predictions import Predictions as Predictions
@@ -29,6 +26,9 @@ from .recalibration import crossfit as crossfit
 from .recalibration import fit_isotonic as fit_isotonic
 from .recalibration import fit_temperature as fit_temperature
 from .recalibration import fit_vector_scaling as fit_vector_scaling
+from .rejection import accuracy_rejection as accuracy_rejection
+from .rejection import aurc as aurc
+from .rejection import aurc_interval as aurc_interval
 from .reliability import Reliability as Reliability
 from .reliability import ReliabilityBins as ReliabilityBins
 from .simulated import ambiguous_shapes as ambiguous_shapes

@@ -12,18 +12,10 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import (
-    binned_intervals,
-    fill_cells,
-    mass_edges,
-    normal_interval,
-    read_cells,
-    tails_of,
-    width_edges,
-    wilson,
-)
+from mixlab.calibration.bins import fill_cells, mass_edges, read_cells, width_edges
+from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.classwise import block_interval, class_gaps
-from mixlab.calibration.intervals import Interval
+from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
 from mixlab.calibration.predictions import Predictions, check_predictions, square_sums
 
 NORMS = ("l1", "l2", "max")
@@ -120,7 +112,7 @@ def calibration_error(
     _check.choice("norm", norm, NORMS)
     if _check.flag("debiased", debiased) and norm == "max":
         raise ValueError("norm must be 'l1' or 'l2' where debiased is True, got 'max'")
-    return read_cells(norm + " debiased" * debiased, _cells(p, bins, n_bins))
+    return read_cells(f"{norm} debiased" if debiased else norm, _cells(p, bins, n_bins))
 
 
 def classwise_error(p: Predictions, *, norm: str = "l1", bins: str = "width", n_bins: int = 15) -> float:
@@ -330,10 +322,11 @@ def estimates(
 
 
 def _unbinned(p: Predictions, name: str, n_bins: int, n: int, level: float, generator: torch.Generator) -> Interval:
-    from mixlab.calibration import ks as ranking
     from mixlab.calibration import smooth
+    from mixlab.calibration.ks import ks_interval
+    from mixlab.calibration.rejection import aurc_interval
 
-    given = {"smooth": smooth.interval, "ks": ranking.ks_interval, "aurc": ranking.aurc_interval}
+    given = {"smooth": smooth.interval, "ks": ks_interval, "aurc": aurc_interval}
     if name in given:
         return given[name](p, n, level, generator)
     if name == "accuracy":

@@ -1,9 +1,12 @@
-"""A value with its confidence interval, and the interval of a mean over a few seeds."""
+"""A value with its confidence interval: Student's for a mean of a few, Wilson's for a share, the normal one."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from mixlab import _check
 
@@ -53,3 +56,26 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     mean = statistics.fmean(numbers)
     reach = stdtrit(len(numbers) - 1, (1 + level) / 2) * statistics.stdev(numbers) / len(numbers) ** 0.5
     return Interval(mean, float(mean - reach), float(mean + reach), len(numbers), level)
+
+
+def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Interval of a share of `count` (Wilson, "Probable inference, the law of succession", JASA 1927)."""
+    z2 = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)).square()
+    center = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
+    return (center - reach).clamp(min=0), (center + reach).clamp(max=1)
+
+
+def tails_of(level: float) -> Tensor:
+    """The two shares [2] between which `level` lies."""
+    return torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+
+
+def normal_interval(count: Tensor, total: Tensor, squares: Tensor, tails: Tensor) -> tuple[float, float]:
+    """What a bootstrap of a mean tends to: the normal law of its mean and spread. (inf, inf) for an infinite mean."""
+    mean = total / count
+    if mean.isinf():
+        return float(mean), float(mean)
+    spread = ((squares / count - mean.square()).clamp(min=0) / count).sqrt()
+    low, high = (mean + spread * torch.special.ndtri(tails)).clamp(min=0).tolist()
+    return low, high

@@ -11,16 +11,9 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import (
-    binned_intervals,
-    fill_cells,
-    normal_interval,
-    read_cells,
-    tails_of,
-    width_edges,
-    wilson,
-)
-from mixlab.calibration.intervals import Interval
+from mixlab.calibration.bins import fill_cells, read_cells, width_edges
+from mixlab.calibration.bootstrap import binned_intervals
+from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
 from mixlab.calibration.predictions import BINARY, count_faults, is_right, raise_on_rows, square_sums
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")

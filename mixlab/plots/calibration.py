@@ -17,8 +17,8 @@ from mixlab import _check
 from mixlab.calibration.bins import binned, fill_cells, width_edges
 from mixlab.calibration.chance import chance_bins, smooth_band
 from mixlab.calibration.estimators import BINS, MAX_BINS, calibration_error, estimate
-from mixlab.calibration.ks import accuracy_rejection
 from mixlab.calibration.predictions import Predictions, check_predictions
+from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots.figures import verdict

@@ -14,8 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import wilson
-from mixlab.calibration.intervals import Interval
+from mixlab.calibration.intervals import Interval, wilson
 from mixlab.calibration.reliability import Reliability, ReliabilityBins
 from mixlab.mixing.beta import lambda_moments, lambda_pdf
 from mixlab.mixing.mixer import Mixed
@@ -64,7 +63,8 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
     if not isinstance(rel, Reliability):
         raise TypeError(f"rel must be a Reliability, got {_check.shown(rel)}")
     bins, ece = rel.bins(), rel.interval("ece")
-    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {ece.value:.3f} (95%: {ece.low:.3f} to {ece.high:.3f})"
+    error = f"ECE {ece.value:.3f} (95%: {ece.low:.3f} to {ece.high:.3f})"
+    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   {error}"
     words = verdict(rel, bins)
     title = f"{label}: {words[0].lower()}{words[1:]}" if label else words
     ax, ink = axes_and_ink(ax, (5.6, 5.8))

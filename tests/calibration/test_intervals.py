@@ -11,7 +11,8 @@ from scipy import stats
 from torch import Tensor
 
 import mixlab as mx
-from mixlab.calibration.bins import Resampler, binned, binned_intervals
+from mixlab.calibration.bins import binned
+from mixlab.calibration.bootstrap import Resampler, binned_intervals
 from mixlab.calibration.reliability import BINNED, METRICS, Reliability
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from mixlab.calibration.ks import accuracy_rejection, aurc, aurc_interval, ks_error, ks_interval
+from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.rejection import accuracy_rejection, aurc, aurc_interval
 
 
 def made(conf, right):

@@ -17,8 +17,8 @@ from scipy.stats import binom
 
 from mixlab.calibration.chance import chance_bins, smooth_band
 from mixlab.calibration.estimators import calibration_error, estimate, murphy
-from mixlab.calibration.ks import aurc
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.rejection import aurc
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots import calibration as diagrams
