@@ -1,16 +1,14 @@
 # The public names of this package, each with the file it lives in.
+from .bias_table import bias_table as bias_table
+from .calibration_error import calibration_error as calibration_error
+from .calibration_error import classwise_error as classwise_error
+from .calibration_error import overconfidence as overconfidence
+from .calibration_error import underconfidence as underconfidence
 from .chance import chance_bins as chance_bins
 from .chance import smooth_band as smooth_band
 from .estimators import ESTIMATORS as ESTIMATORS
-from .estimators import brier as brier
-from .estimators import calibration_error as calibration_error
-from .estimators import classwise_error as classwise_error
 from .estimators import estimate as estimate
 from .estimators import estimates as estimates
-from .estimators import murphy as murphy
-from .estimators import nll as nll
-from .estimators import overconfidence as overconfidence
-from .estimators import underconfidence as underconfidence
 from .human import HumanVotes as HumanVotes
 from .human import human_error as human_error
 from .human import human_nll as human_nll
@@ -31,8 +29,10 @@ from .rejection import aurc as aurc
 from .rejection import aurc_interval as aurc_interval
 from .reliability import Reliability as Reliability
 from .reliability import ReliabilityBins as ReliabilityBins
+from .scores import brier as brier
+from .scores import murphy as murphy
+from .scores import nll as nll
 from .simulated import ambiguous_shapes as ambiguous_shapes
-from .simulated import bias_table as bias_table
 from .simulated import blobs as blobs
 from .simulated import true_error as true_error
 from .simulated import warped as warped

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from mixlab import _check
-from mixlab.calibration.estimators import BINS
+from mixlab.calibration.calibration_error import BINS
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.recalibration import fit_temperature
 from mixlab.calibration.reliability import ReliabilityBins

@@ -15,8 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from mixlab import _check
 from mixlab.calibration.bins import binned, fill_cells, width_edges
+from mixlab.calibration.calibration_error import BINS, MAX_BINS, calibration_error
 from mixlab.calibration.chance import chance_bins, smooth_band
-from mixlab.calibration.estimators import BINS, MAX_BINS, calibration_error, estimate
+from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability

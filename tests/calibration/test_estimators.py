@@ -17,21 +17,12 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mixlab.calibration.estimators import (
-    ESTIMATORS,
-    brier,
-    calibration_error,
-    classwise_error,
-    estimate,
-    estimates,
-    murphy,
-    nll,
-    overconfidence,
-    underconfidence,
-)
+from mixlab.calibration.calibration_error import calibration_error, classwise_error, overconfidence, underconfidence
+from mixlab.calibration.estimators import ESTIMATORS, estimate, estimates
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
+from mixlab.calibration.scores import brier, murphy, nll
 
 NORMS = ("l1", "l2", "max")
 

@@ -8,9 +8,10 @@ import torch
 from scipy import stats
 
 from mixlab.calibration import human
-from mixlab.calibration.estimators import calibration_error, nll
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.human import HumanVotes, human_error, human_nll, load_human
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.scores import nll
 from mixlab.data import load as mixlab_data
 from mixlab.data.cache import DataError
 from mixlab.data.load import Dataset, Split, balanced

@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import integrate, special, stats
 
-from mixlab.calibration.estimators import calibration_error
+from mixlab.calibration.bias_table import bias_table
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.predictions import Predictions
-from mixlab.calibration.simulated import ambiguous_shapes, bias_table, blobs, true_error, warped
+from mixlab.calibration.simulated import ambiguous_shapes, blobs, true_error, warped
 from mixlab.calibration.smooth import smooth_error
 from mixlab.data import shapes
 

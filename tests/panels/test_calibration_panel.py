@@ -13,9 +13,11 @@ from drawn_predictions import HARD, KINDS, drawn
 from scipy import special, stats
 
 import mixlab as mx
-from mixlab.calibration import estimators
+from mixlab.calibration.calibration_error import calibration_error
+from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.recalibration import at_temperature, fit_temperature
+from mixlab.calibration.scores import brier, nll
 from mixlab.panels._scaled import ESTIMATORS
 from mixlab.panels.calibration import CalibrationPanel
 
@@ -90,16 +92,16 @@ def test_at_temperature_1_they_are_what_the_package_gives_for_the_same_predictio
             "debiased": ("l2", True),
             "debiased_l1": ("l1", True),
         }.items():
-            whole = estimators.calibration_error(p, norm=norm, bins=panel.bins, debiased=debiased)
+            whole = calibration_error(p, norm=norm, bins=panel.bins, debiased=debiased)
             assert panel.numbers()["predictions"][0].estimate.value == pytest.approx(whole, abs=1e-6)
     panel.bins = "width"
     for panel.estimator in ESTIMATORS:
-        mine, theirs = panel.numbers()["predictions"][0].estimate, estimators.estimate(p, panel.estimator)
+        mine, theirs = panel.numbers()["predictions"][0].estimate, estimate(p, panel.estimator)
         assert (mine.value, mine.n, mine.level) == (pytest.approx(theirs.value, abs=1e-6), 1000, 0.95)
         assert (mine.low, mine.high) == (pytest.approx(theirs.low, abs=0.003), pytest.approx(theirs.high, abs=0.003))
     before, _ = panel.numbers()["predictions"]
-    assert before.nll == pytest.approx(estimators.nll(p), rel=1e-6)
-    assert before.brier == pytest.approx(estimators.brier(p), rel=1e-6)
+    assert before.nll == pytest.approx(nll(p), rel=1e-6)
+    assert before.brier == pytest.approx(brier(p), rel=1e-6)
 
 
 def test_what_sets_the_temperature() -> None:
@@ -114,7 +116,7 @@ def test_what_sets_the_temperature() -> None:
     for (name, p), best in zip(runs.items(), fitted, strict=True):
         before, after = panel.numbers()[name]
         assert after.temperature == best
-        assert after.nll == pytest.approx(estimators.nll(at_temperature(p, best)), rel=1e-6)
+        assert after.nll == pytest.approx(nll(at_temperature(p, best)), rel=1e-6)
         assert after.nll < before.nll
         assert after.estimate.value < before.estimate.value / 2
     assert [one.lean for one in panel.numbers()["none"]] == ["over-confident", "as confident as right"]

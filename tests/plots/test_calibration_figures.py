@@ -15,11 +15,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.chance import chance_bins, smooth_band
-from mixlab.calibration.estimators import calibration_error, estimate, murphy
+from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.rejection import aurc
 from mixlab.calibration.reliability import Reliability
+from mixlab.calibration.scores import murphy
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots import calibration as diagrams
 from mixlab.plots.style import PictureAxes, picture
