@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from mixlab import _check
+from mixlab.calibration.bins import FEW
 from mixlab.calibration.calibration_error import BINS
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.recalibration import fit_temperature
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 RUNS_HIGH = 6
 ROWS_HIGH = 20_000
-FEW = 10  # predictions in a bin, as in calibration_diagram.js
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
 SCALINGS = ("temperature", "fit", "alpha")
 WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
@@ -133,6 +133,8 @@ class CalibrationPanel(AnsweringPanel):
 
 def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     """Share of right answers in each bin, its gap to the confidence hatched."""
+    from mixlab.plots.style import OVER, UNDER
+
     filled = bins.count > 0
     left, right = (edges[filled].numpy() for edges in (bins.edges[:-1], bins.edges[1:]))
     accuracy, confidence = bins.accuracy[filled].numpy(), bins.confidence[filled].numpy()
@@ -140,7 +142,7 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
     for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
         axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
-        for side, color, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#0b5fa5", "\\\\\\\\")):
+        for side, color, hatch in ((gaps > 0, OVER, "////"), (gaps <= 0, UNDER, "\\\\\\\\")):
             here = side & kind
             where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
             axes.bar(left[here], gaps[here], width[here], edgecolor=color, hatch=hatch, **where)

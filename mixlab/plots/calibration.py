@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from mixlab import _check
-from mixlab.calibration.bins import binned, fill_cells, width_edges
+from mixlab.calibration.bins import FEW, binned, fill_cells, width_edges
 from mixlab.calibration.calibration_error import BINS, MAX_BINS, calibration_error
 from mixlab.calibration.chance import chance_bins, smooth_band
 from mixlab.calibration.estimators import estimate
@@ -28,7 +28,6 @@ from mixlab.plots.style import BLUE, GRAY, GREEN, PAPER, SERIES, VERMILION, axes
 if TYPE_CHECKING:  # the records only, not the training they come from
     from mixlab.training.trainer import Record
 
-FEW = 10  # predictions; no line leads to the mark of fewer
 CELLS = 25  # of the histogram of confidence
 
 

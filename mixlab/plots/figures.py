@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mixlab import _check
+from mixlab.calibration.bins import FEW
 from mixlab.calibration.intervals import Interval, wilson
 from mixlab.calibration.reliability import Reliability, ReliabilityBins
 from mixlab.mixing.beta import lambda_moments, lambda_pdf
@@ -21,9 +22,10 @@ from mixlab.mixing.mixer import Mixed
 from mixlab.plots.style import (
     BLUE,
     GRAY,
-    GREEN,
     INK,
+    OVER,
     PAPER,
+    UNDER,
     VERMILION,
     Picture,
     PictureAxes,
@@ -73,13 +75,13 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
     left = bins.edges[:-1][filled].numpy()
     width = 1 / rel.n_bins
     conf, accuracy, count = (part[filled].numpy() for part in (bins.confidence, bins.accuracy, bins.count))
-    for here, strength in ((count >= 10, 1.0), (count < 10, 0.2)):
+    for here, strength in ((count >= FEW, 1.0), (count < FEW, 0.2)):
         seen = here.any() and strength == 1  # only what is drawn at full strength enters the legend
         name = "accuracy in the bin" if seen else "_"
         ax.bar(left[here], accuracy[here], width, align="edge", color=BLUE, alpha=0.35 * strength, label=name)
         for color, hatch, side, name in (
-            (VERMILION, "////", here & (conf > accuracy), "gap: over-confident"),
-            (GREEN, "....", here & (conf < accuracy), "gap: under-confident"),
+            (OVER, "////", here & (conf > accuracy), "gap: over-confident"),
+            (UNDER, "....", here & (conf < accuracy), "gap: under-confident"),
         ):
             gap = (conf - accuracy)[side]
             shapes = ax.bar(left[side], gap, width, accuracy[side], align="edge", fill=False, edgecolor=color)
