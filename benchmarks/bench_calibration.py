@@ -18,8 +18,10 @@ from calibration_errors import errors_table
 from calibration_tasks import BINS, Peer, Tasks, draw, ours, theirs, unchecked
 from torch import Tensor
 
-from mixlab.calibration.bins import binned_intervals, fill_cells, mass_edges, tails_of, width_edges
+from mixlab.calibration.bins import fill_cells, mass_edges, width_edges
+from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.estimators import estimate, estimates
+from mixlab.calibration.intervals import tails_of
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
 

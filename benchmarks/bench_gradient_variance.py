@@ -68,7 +68,7 @@ def measure(
         told = "".join(
             f"{'1':>22}" if base == name else "{:8.3f} [{:.3f}, {:.3f}]".format(*ratios[base]) for base in bases
         )
-        print(f"  {name:18} {one.pairs:5} pairs {one.forwards:5} forwards {one.trace.mean:9.4f}  {told}")
+        print(f"  {name:18} {one.pairs:5} pairs {one.forwards:5} forwards {one.trace.value:9.4f}  {told}")
     for one, eight in (("mixup", "K = 8"), ("shared", "shared, K = 8")):
         if eight in found:
             ends = [round((8 * edge - 1) / 7, 3) for edge in numbers(found[eight].ratio(found[one]))]
@@ -80,7 +80,7 @@ def measure(
 
 def numbers(interval: mx.Interval) -> list[float]:
     """Mean, low and high end."""
-    return [float(f"{part:.4g}") for part in (interval.mean, interval.low, interval.high)]
+    return [float(f"{part:.4g}") for part in (interval.value, interval.low, interval.high)]
 
 
 def floor(model: torch.nn.Module, data: Dataset, *, draws: int, batch_size: int = 128) -> mx.Interval:
@@ -120,7 +120,7 @@ def large_batch_limit(model: torch.nn.Module, data: Dataset, traces: dict[str, f
     """The floor after training, and where K = 5 and a 5 times larger batch meet, at both ends of its interval."""
     of_lam = floor(model, data, draws=FLOOR_DRAWS)
     one, five = traces["shared"], traces["shared, K = 5"]
-    ends = [crossing(part, one, five, BATCH) for part in (of_lam.mean, of_lam.high, of_lam.low)]
+    ends = [crossing(part, one, five, BATCH) for part in (of_lam.value, of_lam.high, of_lam.low)]
     meet = [round(end) if math.isfinite(end) else None for end in ends]
     print(f"\nfloor of one shared λ: {of_lam}; K = 5 and a 5 times larger batch meet at batch (mean, low, high) {meet}")
     return {"step": STATES[-1][0], "floor": numbers(of_lam), "n": of_lam.n, "meet_at_batch": meet}

@@ -7,9 +7,10 @@ import harness
 import torch
 from torch import Tensor
 
-from mixlab.calibration.estimators import brier, calibration_error, classwise_error, nll
-from mixlab.calibration.ks import aurc
+from mixlab.calibration.calibration_error import calibration_error, classwise_error
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.rejection import aurc
+from mixlab.calibration.scores import brier, nll
 from mixlab.calibration.smooth import smooth_error
 
 BINS = 15

@@ -60,7 +60,7 @@ def speedrun(scene: Scene) -> list[Row]:
     by = {name: [run for run in runs if run["mixer"] == name] for name in mixers}
     for name, mine in by.items():
         accuracy = mx.mean_interval([run["test_accuracy"] for run in mine])
-        value = {"mean": accuracy.mean, "low": accuracy.low, "high": accuracy.high}
+        value = {"mean": accuracy.value, "low": accuracy.low, "high": accuracy.high}
         rows.append(
             reading("speed run", f"{name}: accuracy", "", value, n=len(mine), least=0.94 if name == "none" else None)
         )

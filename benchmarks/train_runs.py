@@ -57,4 +57,4 @@ def mean_with_interval(values: list[float]) -> dict[str, float]:
     if len(values) == 1:
         return {"mean": values[0], "low": values[0], "high": values[0]}
     found = mx.mean_interval(values)
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    return {"mean": found.value, "low": found.low, "high": found.high}

@@ -7,7 +7,8 @@ time, with one bincount.
 import torch
 from torch import Tensor
 
-from mixlab.calibration.bins import WORLDS, invert, mass_edges, width_edges
+from mixlab.calibration.bins import mass_edges, width_edges
+from mixlab.calibration.bootstrap import WORLDS, invert
 
 BLOCKS = 200  # blocks of rows that the interval of a classwise error resamples
 SPARSE = 1  # variance of the number of hits in a cell below which the hits seen say little of it

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from mixlab import _check
 from mixlab._files import first_line
-from mixlab.calibration.bins import WORLDS, invert, tails_of, width_edges
-from mixlab.calibration.intervals import Interval, mean_interval
+from mixlab.calibration.bins import width_edges
+from mixlab.calibration.bootstrap import WORLDS, invert
+from mixlab.calibration.intervals import Interval, mean_interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.data.cache import DataError
 from mixlab.data.cifar import CIFAR10

@@ -1,25 +1,35 @@
-"""How sure a mean over a few seeds is."""
+"""A value with its confidence interval: Student's for a mean of a few, Wilson's for a share, the normal one."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from mixlab import _check
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean of n values with its confidence interval."""
+    """A value with its confidence interval.
 
-    mean: float
+    Attributes:
+        value: the number seen, such as a mean or an estimate.
+        low, high: the ends of the interval.
+        n: how many values or predictions it rests on.
+        level: of confidence, such as 0.95.
+    """
+
+    value: float
     low: float
     high: float
     n: int
     level: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
@@ -30,7 +40,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         level: of confidence, between 0.5 and 0.999.
 
     Returns:
-        Interval: mean, low, high, n, level.
+        Interval: its value is the mean, n the number of values.
 
     Raises:
         TypeError, ValueError: fewer than two values, or one that is no finite number.
@@ -46,3 +56,26 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     mean = statistics.fmean(numbers)
     reach = stdtrit(len(numbers) - 1, (1 + level) / 2) * statistics.stdev(numbers) / len(numbers) ** 0.5
     return Interval(mean, float(mean - reach), float(mean + reach), len(numbers), level)
+
+
+def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Interval of a share of `count` (Wilson, "Probable inference, the law of succession", JASA 1927)."""
+    z2 = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)).square()
+    center = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
+    return (center - reach).clamp(min=0), (center + reach).clamp(max=1)
+
+
+def tails_of(level: float) -> Tensor:
+    """The two shares [2] between which `level` lies."""
+    return torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+
+
+def normal_interval(count: Tensor, total: Tensor, squares: Tensor, tails: Tensor) -> tuple[float, float]:
+    """What a bootstrap of a mean tends to: the normal law of its mean and spread. (inf, inf) for an infinite mean."""
+    mean = total / count
+    if mean.isinf():
+        return float(mean), float(mean)
+    spread = ((squares / count - mean.square()).clamp(min=0) / count).sqrt()
+    low, high = (mean + spread * torch.special.ndtri(tails)).clamp(min=0).tolist()
+    return low, high

@@ -216,3 +216,8 @@ def _check_classes(classes: Sequence[str] | None, count: int) -> tuple[str, ...]
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes) or len(classes) != count:
         raise ValueError(f"classes must be {count} names or None, got {_check.shown(classes)}")
     return tuple(classes)
+
+
+def mean_nll(logits: Tensor, labels: Tensor) -> float:
+    """Mean NLL in nats, float64 for float64."""
+    return float(-logits.log_softmax(1).gather(1, labels[:, None]).mean())

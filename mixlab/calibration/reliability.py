@@ -11,15 +11,9 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import (
-    binned_intervals,
-    fill_cells,
-    normal_interval,
-    read_cells,
-    tails_of,
-    width_edges,
-    wilson,
-)
+from mixlab.calibration.bins import fill_cells, read_cells, width_edges
+from mixlab.calibration.bootstrap import binned_intervals
+from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
 from mixlab.calibration.predictions import BINARY, count_faults, is_right, raise_on_rows, square_sums
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
@@ -175,8 +169,8 @@ class Reliability:
 
     def interval(
         self, metric: str, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
-    ) -> tuple[float, float]:
-        """Confidence interval (low, high) of one of METRICS, from `n` bootstrap resamples of the fixed-size state.
+    ) -> Interval:
+        """One of METRICS with its confidence interval, from `n` bootstrap resamples of the fixed-size state.
 
         What is covered is the metric of the population, in these bins. A sample's ECE is too high (noise in a bin
         counts as error whatever its sign), and its resamples are higher still: for a calibrated model a plain
@@ -205,11 +199,14 @@ class Reliability:
         n, level, generator = _check.resampling(n, level, generator)
         cells, totals = self._read()
         if metric == "accuracy":
-            ends = wilson(torch.tensor(self.accuracy(), dtype=torch.float64), cells[..., 0].sum(), level)
-            return float(ends[0]), float(ends[1])
-        if metric in ("nll", "brier"):
-            return normal_interval(cells[..., 0].sum(), *_totals_of(metric, totals), tails_of(level))
-        return binned_intervals(cells, [BINNED[metric]], n, tails_of(level), generator)[BINNED[metric]]
+            low, high = map(
+                float, wilson(torch.tensor(self.accuracy(), dtype=torch.float64), cells[..., 0].sum(), level)
+            )
+        elif metric in ("nll", "brier"):
+            low, high = normal_interval(cells[..., 0].sum(), *_totals_of(metric, totals), tails_of(level))
+        else:
+            low, high = binned_intervals(cells, [BINNED[metric]], n, tails_of(level), generator)[BINNED[metric]]
+        return Interval(self._value(metric), low, high, self.count, level)
 
     def __repr__(self) -> str:
         if self.count == 0:

@@ -1,19 +1,13 @@
 """Data whose true posterior is known, so that an estimate of calibration error can be compared with the true error."""
 
 import math
-import statistics
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.estimators import calibration_error, classwise_error
-from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.calibration.ks import ks_error
 from mixlab.calibration.predictions import Predictions, check_predictions, count_faults
-from mixlab.calibration.smooth import smooth_error
 from mixlab.data import shapes
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import SHAPES_TEST, SHAPES_TRAIN_MOST
@@ -59,17 +53,19 @@ def warped(n: int, *, factor: float = 2.0, spread: float = 2.0, seed: int = 0) -
         TypeError, ValueError: an argument of the wrong kind or range.
     """
     n = _check.integer("n", n, 1, N_MOST)
-    factor, spread = _check_dials(factor, spread)
+    factor, spread = check_dials(factor, spread)
     seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-    predictions, posterior = _draw_warped(n, factor, spread, torch.Generator().manual_seed(seed))
-    return Warped(predictions, posterior, *_true_errors(factor, spread))
+    predictions, posterior = draw_warped(n, factor, spread, torch.Generator().manual_seed(seed))
+    return Warped(predictions, posterior, *true_errors(factor, spread))
 
 
-def _check_dials(factor: float, spread: float) -> tuple[float, float]:
+def check_dials(factor: float, spread: float) -> tuple[float, float]:
+    """The factor and the spread of `warped`, once they are in range."""
     return _check.number("factor", factor, 0.01, 100), _check.number("spread", spread, 0.01, 100)
 
 
-def _draw_warped(n: int, factor: float, spread: float, generator: torch.Generator) -> tuple[Predictions, Tensor]:
+def draw_warped(n: int, factor: float, spread: float, generator: torch.Generator) -> tuple[Predictions, Tensor]:
+    """Predictions and posterior of `warped`, from a given stream."""
     z = spread * torch.randn(n, generator=generator, dtype=torch.float64)
     posterior = torch.stack([-z, z], 1).sigmoid()
     labels = (torch.rand(n, generator=generator, dtype=torch.float64) < posterior[:, 1]).long()
@@ -77,7 +73,7 @@ def _draw_warped(n: int, factor: float, spread: float, generator: torch.Generato
     return Predictions.from_logits(torch.stack([-half, half], 1), labels), posterior
 
 
-def _true_errors(factor: float, spread: float) -> tuple[float, float]:
+def true_errors(factor: float, spread: float) -> tuple[float, float]:
     """The L1 and L2 error of `warped`.
 
     Trapezoidal rule in u = log |z| / spread: there the integrand is analytic up to a distance of pi / 4 from the real
@@ -255,131 +251,3 @@ def _check_posterior(posterior: Tensor, p: Predictions) -> None:
     wrong = int(count_faults(posterior).sum())
     if wrong:
         raise ValueError(f"posterior must hold probabilities, in rows that sum to 1, got {wrong:,} wrong rows")
-
-
-@dataclass(frozen=True)
-class BiasRow:
-    """How an estimator does on sets of n predictions, by simulation.
-
-    Attributes:
-        estimator, n, bins: which one, on how many predictions, in how many bins (None for an estimator without).
-        estimate: mean over the sets, with its interval.
-        truth: the true value that it estimates.
-        bias: estimate - truth.
-        sd: standard deviation over the sets.
-    """
-
-    estimator: str
-    n: int
-    bins: int | None
-    estimate: Interval
-    truth: float
-    bias: Interval
-    sd: float
-
-
-@dataclass(frozen=True, repr=False)
-class BiasTable:
-    """Rows of `bias_table`; it shows as a table in a notebook, and as text when printed."""
-
-    rows: tuple[BiasRow, ...]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[BiasRow]:
-        return iter(self.rows)
-
-    def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(_HEAD, *map(_cells, self.rows), strict=True)]
-        lines = (_HEAD, *map(_cells, self.rows))
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in _cells(row)) + "</tr>" for row in self.rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-_HEAD = ("estimator", "n", "bins", "mean estimate", "true value", "bias", "sd")
-
-
-def _cells(row: BiasRow) -> tuple[str, ...]:
-    bins = "none" if row.bins is None else str(row.bins)
-    estimate, bias = (f"{x.mean:.4f} [{x.low:.4f}, {x.high:.4f}]" for x in (row.estimate, row.bias))
-    return row.estimator, f"{row.n:,}", bins, estimate, f"{row.truth:.4f}", bias, f"{row.sd:.4f}"
-
-
-# name -> the estimator, given predictions and a number of bins, and the error that it estimates
-_BINNED: dict[str, tuple[Callable[[Predictions, int], float], str]] = {
-    "ece": (lambda p, b: calibration_error(p, n_bins=b), "l1"),
-    "ece_mass": (lambda p, b: calibration_error(p, bins="mass", n_bins=b), "l1"),
-    "ece_l2": (lambda p, b: calibration_error(p, norm="l2", n_bins=b), "l2"),
-    "debiased": (lambda p, b: calibration_error(p, norm="l2", n_bins=b, debiased=True), "l2"),
-    "debiased_l1": (lambda p, b: calibration_error(p, n_bins=b, debiased=True), "l1"),
-    "classwise": (lambda p, b: classwise_error(p, n_bins=b), "l1"),
-}
-_BINLESS: dict[str, tuple[Callable[[Predictions], float], str]] = {
-    "smooth": (smooth_error, "l1"),
-    "ks": (ks_error, "l1"),
-}
-
-
-def bias_table(
-    names: Sequence[str] = ("ece", "ece_mass", "debiased", "smooth"),
-    n_values: Sequence[int] = (100, 1000, 10_000),
-    bins_values: Sequence[int] = (5, 15, 50),
-    *,
-    factor: float = 2.0,
-    repeats: int = 100,
-    seed: int = 0,
-) -> BiasTable:
-    """Bias and standard deviation of calibration estimators against n and bins, on `repeats` sets from `warped`.
-
-    Every estimator is given the same sets. One without bins ("smooth", "ks") has one row for each n. What is called
-    bias is the distance from the true L1 error, or its L2 for "ece_l2" and "debiased": for "smooth" that is by
-    definition not 0 however large n is, since smoothing takes part of the error away.
-
-    Args:
-        names: of estimators: "ece", "ece_mass", "ece_l2", "debiased", "debiased_l1", "classwise", "smooth", "ks".
-        n_values: sizes of the sets.
-        bins_values: numbers of bins.
-        factor: of `warped`, at its spread 2.
-        repeats: sets for each n, at least 2.
-        seed: of the sets.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong kind or range.
-    """
-    for argument, values in (("names", names), ("n_values", n_values), ("bins_values", bins_values)):
-        allowed = f"{argument} must be a list or tuple of at least one, got {_check.shown(values)}"
-        if not isinstance(values, (list, tuple)):
-            raise TypeError(allowed)
-        if not values:
-            raise ValueError(allowed)
-    names = [_check.choice("names", name, (*_BINNED, *_BINLESS)) for name in names]
-    n_values = [_check.integer("n_values", n, 1, N_MOST) for n in n_values]
-    bins_values = [_check.integer("bins_values", bins, 1, 10_000) for bins in bins_values]
-    factor, spread = _check_dials(factor, 2.0)
-    repeats = _check.integer("repeats", repeats, 2, 100_000)
-    seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-    settings = [(name, bins) for name in names for bins in (bins_values if name in _BINNED else (None,))]
-    found: dict[tuple[str, int | None, int], list[float]] = {}
-    for n in n_values:
-        generator = torch.Generator().manual_seed(seed)
-        for _ in range(repeats):
-            p, _ = _draw_warped(n, factor, spread, generator)
-            for name, bins in settings:
-                value = _BINLESS[name][0](p) if bins is None else _BINNED[name][0](p, bins)
-                found.setdefault((name, bins, n), []).append(value)
-    true = dict(zip(("l1", "l2"), _true_errors(factor, spread), strict=True))
-    truths = {name: true[(_BINNED | _BINLESS)[name][1]] for name in names}
-    return BiasTable(
-        tuple(_bias_row(name, n, bins, found[name, bins, n], truths[name]) for name, bins in settings for n in n_values)
-    )
-
-
-def _bias_row(name: str, n: int, bins: int | None, values: list[float], truth: float) -> BiasRow:
-    mean = mean_interval(values)
-    bias = Interval(mean.mean - truth, mean.low - truth, mean.high - truth, mean.n, mean.level)
-    return BiasRow(name, n, bins, mean, truth, bias, statistics.stdev(values))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import WORLDS, invert, tails_of
-from mixlab.calibration.intervals import Interval
+from mixlab.calibration.bootstrap import WORLDS, invert
+from mixlab.calibration.intervals import Interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
 
 GRID = 4096  # steps from 0 to 1
@@ -113,7 +113,7 @@ def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torc
     """Smooth calibration error with a confidence interval, from `n` normal resamples of the smoothed residuals.
 
     What is covered is the smooth error of the population. A sample's is too high, since noise counts as error whatever
-    its sign, and that of its resamples is higher still; so ends are found as `mixlab.calibration.bins.invert` says,
+    its sign, and that of its resamples is higher still; so ends are found as `bootstrap.invert` says,
     from worlds in which residuals are a fraction of those seen. Noise is drawn on a grid of six or more steps to a
     bandwidth (at most 1,024 in all), with the variance that residuals have in that world. A resample's error is above
     the value seen exactly if it is so at the bandwidth seen, as it falls with the bandwidth: so only this one is looked
@@ -135,7 +135,7 @@ def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torc
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
 
     Returns:
-        Interval: mean holds the value, n the number of predictions.
+        Interval: n is the number of predictions.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.

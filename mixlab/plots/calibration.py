@@ -14,11 +14,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from mixlab import _check
-from mixlab.calibration.bins import binned, fill_cells, width_edges
+from mixlab.calibration.bins import FEW, binned, fill_cells, width_edges
+from mixlab.calibration.calibration_error import BINS, MAX_BINS, calibration_error
 from mixlab.calibration.chance import chance_bins, smooth_band
-from mixlab.calibration.estimators import BINS, MAX_BINS, calibration_error, estimate
-from mixlab.calibration.ks import accuracy_rejection
+from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions, check_predictions
+from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots.figures import verdict
@@ -27,7 +28,6 @@ from mixlab.plots.style import BLUE, GRAY, GREEN, PAPER, SERIES, VERMILION, axes
 if TYPE_CHECKING:  # the records only, not the training they come from
     from mixlab.training.record import Record
 
-FEW = 10  # predictions; no line leads to the mark of fewer
 CELLS = 25  # of the histogram of confidence
 
 
@@ -99,13 +99,13 @@ def plot_calibration(
     legend(ax, ink, loc="upper left" if float(p.confidence.mean()) > _accuracy(p) else "lower right")
     counted = f"{'' if bins == 'width' else 'equal-count '}bins beyond chance: "
     if after is None:
-        error = f"ECE {errors[0].mean:.3f} (95%: {errors[0].low:.3f} to {errors[0].high:.3f})"
+        error = f"ECE {errors[0].value:.3f} (95%: {errors[0].low:.3f} to {errors[0].high:.3f})"
         numbers = f"n = {len(p):,}   accuracy {_accuracy(p):.1%}   {error}"
         title = [_verdict(p), numbers, counted + beyond[0]]
     else:
         says, right = zip(*((float(run.confidence.mean()), _accuracy(run)) for run in runs.values()), strict=True)
         share = f"{right[0]:.1%}" + (f" before, {right[1]:.1%} after" if right[0] != right[1] else "")
-        spans = [f"{part.mean:.3f} [{part.low:.3f}, {part.high:.3f}]" for part in errors]
+        spans = [f"{part.value:.3f} [{part.low:.3f}, {part.high:.3f}]" for part in errors]
         title = [
             f"Says {says[0]:.1%} before, {says[1]:.1%} after; is right in {share}",
             f"ECE {spans[0]} before, {spans[1]} after",
@@ -149,7 +149,7 @@ def plot_smooth(p: Predictions, ax: Axes | None = None, *, label: str = "") -> A
     ax.plot([], [], color=BLUE, linewidth=4, label="accuracy, thick where examples are many")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
     legend(ax, ink, loc="upper left" if float(p.confidence.mean()) > _accuracy(p) else "lower right")
-    error = f"smooth error {found.mean:.3f} (95%: {found.low:.3f} to {found.high:.3f})"
+    error = f"smooth error {found.value:.3f} (95%: {found.low:.3f} to {found.high:.3f})"
     numbers = f"n = {len(p):,}   accuracy {_accuracy(p):.1%}   bandwidth {curve.bandwidth:.3f}"
     return _title(ax, ink, "Smooth reliability diagram", label, [_verdict(p), error, numbers])
 
@@ -218,7 +218,7 @@ def plot_rejection(p: Predictions | Mapping[str, Predictions], ax: Axes | None =
     for row, (name, run) in enumerate(runs.items()):
         curve, area = accuracy_rejection(run), estimate(run, "aurc")
         prefix = f"{name}: " if name else ""
-        areas.append(f"{prefix}AURC {area.mean:.3f} [{area.low:.3f}, {area.high:.3f}]")
+        areas.append(f"{prefix}AURC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]")
         ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=areas[-1], **_style(row))
         half = float(curve.accuracy[torch.searchsorted(curve.coverage, 0.5)])
         shares = f"accuracy {_accuracy(run):.1%} on all, {half:.1%} on the surer half"

@@ -14,17 +14,18 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import wilson
-from mixlab.calibration.intervals import Interval
+from mixlab.calibration.bins import FEW
+from mixlab.calibration.intervals import Interval, wilson
 from mixlab.calibration.reliability import Reliability, ReliabilityBins
 from mixlab.mixing.beta import lambda_moments, lambda_pdf
 from mixlab.mixing.mixer import Mixed
 from mixlab.plots.style import (
     BLUE,
     GRAY,
-    GREEN,
     INK,
+    OVER,
     PAPER,
+    UNDER,
     VERMILION,
     Picture,
     PictureAxes,
@@ -63,8 +64,9 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
     """
     if not isinstance(rel, Reliability):
         raise TypeError(f"rel must be a Reliability, got {_check.shown(rel)}")
-    bins, (low, high) = rel.bins(), rel.interval("ece")
-    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {low:.3f} to {high:.3f})"
+    bins, ece = rel.bins(), rel.interval("ece")
+    error = f"ECE {ece.value:.3f} (95%: {ece.low:.3f} to {ece.high:.3f})"
+    headline = f"n = {rel.count:,}   accuracy {rel.accuracy():.1%}   {error}"
     words = verdict(rel, bins)
     title = f"{label}: {words[0].lower()}{words[1:]}" if label else words
     ax, ink = axes_and_ink(ax, (5.6, 5.8))
@@ -73,13 +75,13 @@ def plot_reliability(rel: Reliability, ax: Axes | None = None, *, label: str = "
     left = bins.edges[:-1][filled].numpy()
     width = 1 / rel.n_bins
     conf, accuracy, count = (part[filled].numpy() for part in (bins.confidence, bins.accuracy, bins.count))
-    for here, strength in ((count >= 10, 1.0), (count < 10, 0.2)):
+    for here, strength in ((count >= FEW, 1.0), (count < FEW, 0.2)):
         seen = here.any() and strength == 1  # only what is drawn at full strength enters the legend
         name = "accuracy in the bin" if seen else "_"
         ax.bar(left[here], accuracy[here], width, align="edge", color=BLUE, alpha=0.35 * strength, label=name)
         for color, hatch, side, name in (
-            (VERMILION, "////", here & (conf > accuracy), "gap: over-confident"),
-            (GREEN, "....", here & (conf < accuracy), "gap: under-confident"),
+            (OVER, "////", here & (conf > accuracy), "gap: over-confident"),
+            (UNDER, "....", here & (conf < accuracy), "gap: under-confident"),
         ):
             gap = (conf - accuracy)[side]
             shapes = ax.bar(left[side], gap, width, accuracy[side], align="edge", fill=False, edgecolor=color)
@@ -268,7 +270,7 @@ def plot_intervals(
     for row, (part, words) in enumerate(zip(intervals.values(), numbers, strict=True)):
         apart = reference is not None and not part.low <= reference <= part.high
         ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
-        ax.plot(part.mean, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
+        ax.plot(part.value, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
         ax.annotate(words, (1, row), ha="right", va="center", fontsize=9.5, color=ink, annotation_clip=False, **place)
     if reference is not None:
         ax.axvline(reference, color=GRAY, linestyle="--", linewidth=1)
@@ -284,7 +286,7 @@ def plot_intervals(
 
 def _numbers(part: Interval) -> str:
     """The mean and its interval, with the minus sign that the axes have."""
-    return f"{part.mean:.2f} [{part.low:.2f}, {part.high:.2f}]".replace("-", "−")
+    return f"{part.value:.2f} [{part.low:.2f}, {part.high:.2f}]".replace("-", "−")
 
 
 def _percent(share: float) -> str:

@@ -79,7 +79,7 @@ class GradientVariance:
             raise TypeError(f"base must be a GradientVariance, got {_check.shown(base)}")
         if len(base.values) != len(self.values):
             raise ValueError(f"base must have as many draws, {len(self.values)}, got {len(base.values)}")
-        above, below = self.trace.mean, base.trace.mean
+        above, below = self.trace.value, base.trace.value
         if not (above > 0 and below > 0):
             raise ValueError(f"both traces must be above 0 for a ratio, got {above:g} and {below:g}")
         # log(a/b) moves by da/a − db/b to first order, and stays an interval of positive ratios

@@ -90,17 +90,17 @@ def test_what_is_on_the_page_is_what_python_says(state: dict[str, Any], page: Pa
         assert rows.nth(row).locator("td").all_inner_texts() == [f"{getattr(one, key):.3f}" for one in columns]
     estimates = [one.estimate for one in columns]
     shown = rows.nth(4).locator("td").all_text_contents()
-    assert shown == [f"{one.mean:.3f}{one.low:.3f} to {one.high:.3f}" for one in estimates]
+    assert shown == [f"{one.value:.3f}{one.low:.3f} to {one.high:.3f}" for one in estimates]
     titles = root.locator(".mx-chart-name").all_inner_texts()
     after = [f"T = {panel.temperature_of(name):.2f}" for name in ("none", "mixup")]
     if panel.overlaid:
         assert titles == ["none and mixup, before: T = 1.00", f"none and mixup, after: {after[0]}"]
-        labels = [f"{name}: ECE, debiased {one.estimate.mean:.3f}" for name, (_, one) in panel.numbers().items()]
+        labels = [f"{name}: ECE, debiased {one.estimate.value:.3f}" for name, (_, one) in panel.numbers().items()]
         assert root.locator("svg .mx-big").all_text_contents()[2:] == labels
     else:
         before = [f"{name}, before: T = 1.00" for name in ("none", "mixup")]
         assert titles == [*before, f"none, after: {after[0]}", f"mixup, after: {after[1]}"]
-        big = [f"ECE, debiased {columns[i].estimate.mean:.3f}" for i in (0, 2, 1, 3)]
+        big = [f"ECE, debiased {columns[i].estimate.value:.3f}" for i in (0, 2, 1, 3)]
         assert root.locator("svg .mx-big").all_text_contents() == big
 
 

@@ -8,19 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from mixlab.calibration.bins import (
-    EXACT_BELOW,
-    Binomials,
-    Resampler,
-    binned,
-    binned_intervals,
-    fill_cells,
-    invert,
-    mass_edges,
-    normal_interval,
-    tails_of,
-    width_edges,
-)
+from mixlab.calibration.bins import binned, fill_cells, mass_edges, width_edges
+from mixlab.calibration.bootstrap import EXACT_BELOW, Binomials, Resampler, binned_intervals, invert
+from mixlab.calibration.intervals import normal_interval, tails_of
 
 F64 = torch.float64
 METRICS = (

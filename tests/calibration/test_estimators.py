@@ -17,21 +17,12 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mixlab.calibration.estimators import (
-    ESTIMATORS,
-    brier,
-    calibration_error,
-    classwise_error,
-    estimate,
-    estimates,
-    murphy,
-    nll,
-    overconfidence,
-    underconfidence,
-)
+from mixlab.calibration.calibration_error import calibration_error, classwise_error, overconfidence, underconfidence
+from mixlab.calibration.estimators import ESTIMATORS, estimate, estimates
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import Reliability
+from mixlab.calibration.scores import brier, murphy, nll
 
 NORMS = ("l1", "l2", "max")
 
@@ -337,7 +328,7 @@ def test_every_estimate_has_an_interval_that_holds_it():
     assert len(found) == len(ESTIMATORS)
     for name, interval in found.items():
         assert isinstance(interval, Interval), name
-        assert interval.low <= interval.mean <= interval.high, name
+        assert interval.low <= interval.value <= interval.high, name
         assert interval.low < interval.high, name
         assert (interval.n, interval.level) == (1000, 0.95), name
 
@@ -363,8 +354,8 @@ VALUES: dict[str, Callable[[Predictions], float]] = {
 def test_estimates_are_what_the_functions_give(hard):
     found = estimates(hard, tuple(VALUES), n=100)
     for name, interval in found.items():
-        assert interval.mean == pytest.approx(VALUES[name](hard), nan_ok=True), name
-        assert interval.low <= interval.mean <= interval.high, name
+        assert interval.value == pytest.approx(VALUES[name](hard), nan_ok=True), name
+        assert interval.low <= interval.value <= interval.high, name
 
 
 def test_asking_twice_or_alone_gives_the_same_and_a_generator_another():
@@ -374,13 +365,13 @@ def test_asking_twice_or_alone_gives_the_same_and_a_generator_another():
     assert seeded[0] == seeded[1] != seeded[2]
     wide, narrow = (estimate(p, "ece", level=level) for level in (0.95, 0.5))
     assert narrow.high - narrow.low < wide.high - wide.low
-    assert estimate(p, "ece", n_bins=3).mean == calibration_error(p, n_bins=3)
+    assert estimate(p, "ece", n_bins=3).value == calibration_error(p, n_bins=3)
 
 
 def test_the_interval_of_ece_is_that_of_reliability():
     p = sample(2000, 4, 1.3, 0)
     found = estimate(p, "ece")
-    assert (found.low, found.high) == Reliability().update(p.probs, p.labels).interval("ece")
+    assert found == Reliability().update(p.probs, p.labels).interval("ece")
 
 
 @pytest.mark.parametrize(("classes", "sharpness"), [(2, 1.0), (2, 2.0), (8, 1.0), (8, 2.0)])
@@ -413,12 +404,12 @@ def test_estimates_read_as_a_table():
     one = found["ece"]
     lines = repr(found).split("\n")
     assert lines[0] == "1,000 predictions, with 90% intervals"
-    assert lines[1] == f"ece  {one.mean:.4f}  [{one.low:.4f}, {one.high:.4f}]  {ESTIMATORS['ece']}"
+    assert lines[1] == f"ece  {one.value:.4f}  [{one.low:.4f}, {one.high:.4f}]  {ESTIMATORS['ece']}"
     page = found._repr_html_()
     assert "<caption>1,000 predictions, with 90% intervals</caption>" in page
     assert page.count('<th scope="col"') == 4
     assert page.count('<th scope="row"') == 2
-    assert f">{one.mean:.4f}</td>" in page
+    assert f">{one.value:.4f}</td>" in page
     assert "mean |accuracy - confidence| over bins of equal width (Guo et al. 2017)" in page
 
 
@@ -508,7 +499,7 @@ def test_cuda_gives_the_same() -> None:
     there = Predictions.from_probs(moved, p.labels.cuda())
     for name, interval in estimates(p).items():
         found = estimate(there, name)
-        assert (found.mean, found.low) == pytest.approx((interval.mean, interval.low), abs=0.01), name
+        assert (found.value, found.low) == pytest.approx((interval.value, interval.low), abs=0.01), name
 
 
 def test_an_interval_does_not_depend_on_what_else_is_asked_for():
@@ -521,7 +512,7 @@ def test_an_interval_does_not_depend_on_what_else_is_asked_for():
 def test_a_given_generator_moves_all_intervals_and_no_estimate():
     p = drawn_for_streams()
     one, other = (estimate(p, "ece", n=200, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
-    assert one.mean == other.mean
+    assert one.value == other.value
     assert one != other
 
 

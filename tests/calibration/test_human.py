@@ -8,9 +8,10 @@ import torch
 from scipy import stats
 
 from mixlab.calibration import human
-from mixlab.calibration.estimators import calibration_error, nll
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.human import HumanVotes, human_error, human_nll, load_human
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.scores import nll
 from mixlab.data import load as mixlab_data
 from mixlab.data.cache import DataError
 from mixlab.data.dataset import Dataset, Split
@@ -193,17 +194,17 @@ def test_human_error_by_loops(n_bins):
         share = float(votes.counts[row, answer]) / 51
         gaps[max(0, math.ceil(confidence * n_bins) - 1)] += share - confidence
     found = human_error(p, votes, n_bins=n_bins)
-    assert found.mean == pytest.approx(sum(map(abs, gaps)) / 300, abs=1e-12)
-    assert found.low <= found.mean <= found.high
+    assert found.value == pytest.approx(sum(map(abs, gaps)) / 300, abs=1e-12)
+    assert found.low <= found.value <= found.high
     assert (found.n, found.level) == (300, 0.95)
 
 
 def test_unanimous_votes_are_labels():
     p, _ = sample(400, seed=1)
     votes = HumanVotes(51 * torch.nn.functional.one_hot(p.labels, 4))
-    assert human_error(p, votes, n_bins=10).mean == pytest.approx(calibration_error(p, n_bins=10), abs=1e-12)
+    assert human_error(p, votes, n_bins=10).value == pytest.approx(calibration_error(p, n_bins=10), abs=1e-12)
     found = human_nll(p, votes)
-    assert found.nll.mean == pytest.approx(nll(p), abs=1e-12)
+    assert found.nll.value == pytest.approx(nll(p), abs=1e-12)
     assert found.entropy == 0
     assert found.excess == found.nll
 
@@ -253,7 +254,7 @@ def test_extreme_sets_have_intervals():
     unanimous = HumanVotes(torch.tensor([[50, 0], [0, 52]]))
     assert (human_error(certain, unanimous).low, human_error(certain, unanimous).high) == (0, 0)
     single = human_error(certain[:1], HumanVotes(torch.tensor([[3, 1]])))
-    assert single.low <= single.mean == 0.25 <= single.high
+    assert single.low <= single.value == 0.25 <= single.high
 
 
 def test_human_nll_is_cross_entropy_and_its_excess_the_divergence():
@@ -266,18 +267,18 @@ def test_human_nll_is_cross_entropy_and_its_excess_the_divergence():
     found = human_nll(p, votes)
     for interval, values in ((found.nll, cross), (found.excess, divergence)):
         low, high = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
-        assert (interval.mean, interval.low, interval.high) == pytest.approx((values.mean(), low, high))
+        assert (interval.value, interval.low, interval.high) == pytest.approx((values.mean(), low, high))
     assert found.entropy == pytest.approx(np.mean(stats.entropy(q, axis=1)))
-    assert found.excess.mean == pytest.approx(found.nll.mean - found.entropy)
+    assert found.excess.value == pytest.approx(found.nll.value - found.entropy)
 
 
 def test_a_class_that_is_voted_for_and_held_impossible_costs_infinitely_much():
     p = Predictions.from_probs(torch.eye(2), torch.tensor([0, 1]))
     found = human_nll(p, HumanVotes(torch.tensor([[9, 1], [0, 9]])))
-    assert (found.nll.mean, found.nll.low, found.nll.high, found.excess.mean) == (math.inf,) * 4
-    assert human_nll(p, HumanVotes(torch.tensor([[9, 0], [0, 9]]))).nll.mean == 0
+    assert (found.nll.value, found.nll.low, found.nll.high, found.excess.value) == (math.inf,) * 4
+    assert human_nll(p, HumanVotes(torch.tensor([[9, 0], [0, 9]]))).nll.value == 0
     steep = Predictions.from_logits(torch.tensor([[200.0, 0], [0, 200.0]]), torch.tensor([0, 1]))
-    assert human_nll(steep, HumanVotes(torch.tensor([[9, 1], [0, 9]]))).nll.mean == pytest.approx(10)
+    assert human_nll(steep, HumanVotes(torch.tensor([[9, 1], [0, 9]]))).nll.value == pytest.approx(10)
 
 
 @pytest.mark.parametrize("measure", [human_error, human_nll])

@@ -11,7 +11,8 @@ from scipy import stats
 from torch import Tensor
 
 import mixlab as mx
-from mixlab.calibration.bins import Resampler, binned, binned_intervals
+from mixlab.calibration.bins import binned
+from mixlab.calibration.bootstrap import Resampler, binned_intervals
 from mixlab.calibration.reliability import BINNED, METRICS, Reliability
 
 
@@ -21,7 +22,7 @@ def test_mean_interval_is_scipys(n: int, level: float) -> None:
     values = np.random.default_rng(n).normal(3, 2, n)
     found = mx.mean_interval(values.tolist(), level)
     low, high = stats.t.interval(level, n - 1, values.mean(), stats.sem(values))
-    assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high), rel=1e-9)
+    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), low, high), rel=1e-9)
     assert (found.n, found.level) == (n, level)
 
 
@@ -90,9 +91,9 @@ def test_intervals_of_means_agree_with_resampling_the_rows(metric):
     draws = values[torch.randint(3000, (2000, 3000), generator=g)].mean(1)
     expected = draws.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     # 5 standard errors of a 2.5% quantile of 2,000 draws are 0.3 of their standard deviation
-    np.testing.assert_allclose(
-        Reliability().update(probs, labels).interval(metric), expected, atol=0.3 * float(draws.std()), rtol=0
-    )
+    found = Reliability().update(probs, labels).interval(metric)
+    assert found.value == pytest.approx(float(values.mean()))
+    np.testing.assert_allclose((found.low, found.high), expected, atol=0.3 * float(draws.std()), rtol=0)
 
 
 def test_the_high_end_is_the_percentile_less_the_bias_of_resampling():
@@ -107,7 +108,7 @@ def test_the_high_end_is_the_percentile_less_the_bias_of_resampling():
     rel = Reliability(15).update(probs, labels)
     allowed = 0.3 * values.std()  # 5 standard errors of a 2.5% quantile of 2,000 draws
     assert values.mean() - rel.ece() > 2 * allowed
-    assert rel.interval("ece", n=8000)[1] == pytest.approx(
+    assert rel.interval("ece", n=8000).high == pytest.approx(
         rel.ece() + np.quantile(values, 0.975) - values.mean(), abs=allowed
     )
 
@@ -169,28 +170,34 @@ def test_one_bin_is_covered_too():
 def test_intervals_hold_the_value_seen_and_repeat():
     rel = Reliability().update(*sample(1000, 10, 1.5, 0))
     for metric in METRICS:
-        low, high = rel.interval(metric)
-        assert 0 <= low <= getattr(rel, metric)() <= high
-        assert rel.interval(metric) == (low, high)
-        assert rel.interval(metric, level=0.5)[1] - rel.interval(metric, level=0.5)[0] < high - low
+        found, half = rel.interval(metric), rel.interval(metric, level=0.5)
+        assert 0 <= found.low <= found.value == getattr(rel, metric)() <= found.high
+        assert (found.n, found.level) == (1000, 0.95)
+        assert rel.interval(metric) == found
+        assert half.high - half.low < found.high - found.low
     seeded = [rel.interval("ece", generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert seeded[0] == seeded[1] != seeded[2]
 
 
+def ends(rel: Reliability, metric: str, level: float = 0.95) -> tuple[float, float]:
+    interval = rel.interval(metric, level=level)
+    return interval.low, interval.high
+
+
 def test_extreme_states_have_intervals():
     perfect = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([0, 1]).repeat(5))
-    assert perfect.interval("ece") == (0, 0)
-    assert perfect.interval("accuracy") == pytest.approx(tuple(stats.binomtest(10, 10).proportion_ci(method="wilson")))
+    assert ends(perfect, "ece") == (0, 0)
+    assert ends(perfect, "accuracy") == pytest.approx(tuple(stats.binomtest(10, 10).proportion_ci(method="wilson")))
     wrong = Reliability().update(torch.eye(2)[:1], torch.tensor([1]))
-    assert wrong.interval("accuracy", level=0.8) == pytest.approx(
+    assert ends(wrong, "accuracy", level=0.8) == pytest.approx(
         tuple(stats.binomtest(0, 1).proportion_ci(0.8, method="wilson"))
     )
     wrong = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([1, 0]).repeat(5))
-    assert wrong.interval("ece") == wrong.interval("mce")
-    low, high = wrong.interval("ece")
+    assert ends(wrong, "ece") == ends(wrong, "mce")
+    low, high = ends(wrong, "ece")
     assert 0.6 < low < high == 1  # ten wrong answers are no proof of none right
     certain_but_half_right = Reliability(1).update(torch.eye(2).repeat(50, 1), torch.zeros(100, dtype=torch.int64))
-    low, high = certain_but_half_right.interval("ece")
+    low, high = ends(certain_but_half_right, "ece")
     assert 0.35 < low < 0.5 < high < 0.65
     single = Reliability().update(torch.tensor([[0.3, 0.7]]), torch.tensor([1]))
-    assert single.interval("ece")[0] == 0
+    assert single.interval("ece").low == 0

@@ -9,8 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from mixlab.calibration.ks import accuracy_rejection, aurc, aurc_interval, ks_error, ks_interval
+from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.rejection import accuracy_rejection, aurc, aurc_interval
 
 
 def made(conf, right):
@@ -109,10 +110,10 @@ def test_aurc_interval_is_that_of_a_jackknife(digits):
     left_out = np.array([aurc(p[rows != i]) for i in range(400)])
     spread = math.sqrt(399 / 400 * ((left_out - left_out.mean()) ** 2).sum())
     found = aurc_interval(p)
-    assert found.mean == aurc(p)
+    assert found.value == aurc(p)
     assert (found.n, found.level) == (400, 0.95)
-    assert math.log(found.high / found.mean) == pytest.approx(1.95996 * spread / found.mean, rel=0.02)
-    assert math.log(found.mean / found.low) == pytest.approx(1.95996 * spread / found.mean, rel=0.02)
+    assert math.log(found.high / found.value) == pytest.approx(1.95996 * spread / found.value, rel=0.02)
+    assert math.log(found.value / found.low) == pytest.approx(1.95996 * spread / found.value, rel=0.02)
 
 
 def test_ks_interval_of_one_sided_error_is_that_of_the_mean_residual():
@@ -121,7 +122,7 @@ def test_ks_interval_of_one_sided_error_is_that_of_the_mean_residual():
     residual = conf - right
     reach = 1.96 * residual.std() / 4000**0.5
     found = ks_interval(p)
-    assert found.mean == ks_error(p) == pytest.approx(residual.mean(), rel=1e-4)
+    assert found.value == ks_error(p) == pytest.approx(residual.mean(), rel=1e-4)
     assert found.low == pytest.approx(residual.mean() - reach, abs=0.15 * reach)
     assert found.high == pytest.approx(residual.mean() + reach, abs=0.15 * reach)
 
@@ -145,7 +146,7 @@ def test_intervals_are_the_same_twice_and_wider_at_a_higher_level(given):
     assert found == given(p)
     assert torch.equal(before, torch.get_rng_state())
     wide, narrow = given(p, level=0.99), given(p, level=0.8)
-    assert wide.low < found.low < narrow.low < found.mean < narrow.high < found.high < wide.high
+    assert wide.low < found.low < narrow.low < found.value < narrow.high < found.high < wide.high
 
 
 def test_ks_interval_takes_a_generator():
@@ -159,13 +160,13 @@ def test_ks_interval_takes_a_generator():
 @pytest.mark.parametrize("given", [ks_interval, aurc_interval])
 def test_intervals_of_hard_cases_are_ordered(given, case):
     found = given(HARD[case], n=100)
-    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_intervals_of_faultless_predictions():
     p = made([1.0] * 9, [1] * 9)
     for found in (ks_interval(p), aurc_interval(p)):
-        assert (found.mean, found.low, found.high, found.n) == (0, 0, 0, 9)
+        assert (found.value, found.low, found.high, found.n) == (0, 0, 0, 9)
 
 
 P = drawn(10)

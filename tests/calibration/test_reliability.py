@@ -125,7 +125,7 @@ def test_known_values():
 def test_nll_is_infinite_where_the_truth_had_probability_zero():
     rel = Reliability().update(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([1, 0]))
     assert rel.nll() == math.inf
-    assert rel.interval("nll") == (math.inf, math.inf)
+    assert rel.interval("nll").low == rel.interval("nll").high == math.inf
     assert rel.brier() == pytest.approx((2 + 0.5) / 2)
 
 

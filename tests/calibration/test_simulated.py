@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import integrate, special, stats
 
-from mixlab.calibration.estimators import calibration_error
+from mixlab.calibration.bias_table import bias_table
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.predictions import Predictions
-from mixlab.calibration.simulated import ambiguous_shapes, bias_table, blobs, true_error, warped
+from mixlab.calibration.simulated import ambiguous_shapes, blobs, true_error, warped
 from mixlab.calibration.smooth import smooth_error
 from mixlab.data import shapes
 
@@ -229,12 +230,12 @@ def test_bias_table_is_the_estimators_on_sets_of_warped():
         p = Predictions.from_logits(torch.stack([-0.75 * z, 0.75 * z], 1), labels)
         values.append(calibration_error(p, norm="l2", n_bins=20, debiased=True))
     row = table.rows[7]
-    assert row.estimate.mean == pytest.approx(np.mean(values), abs=1e-12)
+    assert row.estimate.value == pytest.approx(np.mean(values), abs=1e-12)
     assert row.sd == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     low, high = stats.t.interval(0.95, 29, np.mean(values), stats.sem(values))
     assert (row.estimate.low, row.estimate.high) == pytest.approx((low, high))
     assert row.truth == warped(1, factor=1.5).true_l2
-    assert row.bias.mean == pytest.approx(row.estimate.mean - row.truth, abs=1e-12)
+    assert row.bias.value == pytest.approx(row.estimate.value - row.truth, abs=1e-12)
     assert table.rows[0].truth == table.rows[-1].truth == warped(1, factor=1.5).true_l1
 
 
@@ -245,7 +246,7 @@ def test_bins_bias_a_calibrated_model_upward_and_more_so_with_more_bins():
     assert all(row.truth == 0 and row.bias.low > 0 for row in table)
     for name in names[:5]:
         assert bias[name, 50].low > bias[name, 5].high
-    assert bias["debiased_l1", 5].mean < bias["ece", 5].mean
+    assert bias["debiased_l1", 5].value < bias["ece", 5].value
 
 
 def test_a_bias_table_shows_itself():
@@ -253,7 +254,7 @@ def test_a_bias_table_shows_itself():
     row = table.rows[0]
     lines = repr(table).splitlines()
     assert lines[0].split() == ["estimator", "n", "bins", "mean", "estimate", "true", "value", "bias", "sd"]
-    assert lines[1].startswith(f"ece        1,000  5     {row.estimate.mean:.4f} [{row.estimate.low:.4f}, ")
+    assert lines[1].startswith(f"ece        1,000  5     {row.estimate.value:.4f} [{row.estimate.low:.4f}, ")
     assert len(lines) == 3
     page = table._repr_html_()
     assert page.startswith('<table><thead><tr><th scope="col">estimator</th>')

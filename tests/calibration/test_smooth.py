@@ -173,7 +173,7 @@ def test_interval_of_one_sided_error_is_that_of_the_mean_residual():
     residual = conf - right
     reach = 1.96 * residual.std() / 4000**0.5
     found = interval(p)
-    assert found.mean == smooth_error(p)
+    assert found.value == smooth_error(p)
     assert (found.n, found.level) == (4000, 0.95)
     assert found.low == pytest.approx(residual.mean() - reach, abs=0.15 * reach)
     assert found.high == pytest.approx(residual.mean() + reach, abs=0.15 * reach)
@@ -209,7 +209,7 @@ def test_interval_is_wider_at_a_higher_level_and_the_same_twice():
     assert found == interval(p)
     assert torch.equal(before, torch.get_rng_state())
     wide, narrow = interval(p, level=0.99), interval(p, level=0.8)
-    assert wide.low < found.low < narrow.low < found.mean < narrow.high < found.high < wide.high
+    assert wide.low < found.low < narrow.low < found.value < narrow.high < found.high < wide.high
     other = interval(p, generator=torch.Generator().manual_seed(1))
     assert other != found
     assert other.high == pytest.approx(found.high, abs=0.1 * (found.high - found.low))
@@ -218,19 +218,19 @@ def test_interval_is_wider_at_a_higher_level_and_the_same_twice():
 @pytest.mark.parametrize("case", HARD)
 def test_interval_of_hard_cases_is_ordered(case):
     found = interval(HARD[case], n=100)
-    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_interval_of_an_error_of_zero_by_chance_has_a_width():
     found = interval(made([0.5] * 100, [0, 1] * 50))
-    assert (found.mean, found.low) == pytest.approx((0, 0), abs=1e-7)
+    assert (found.value, found.low) == pytest.approx((0, 0), abs=1e-7)
     mean, tail = 0.05 * math.sqrt(2 / math.pi), 0.05 * 2.2414  # of the absolute value of a normal one of spread 0.05
     assert found.high == pytest.approx(tail - mean, rel=0.2)
 
 
 def test_interval_of_faultless_predictions():
     found = interval(made([1.0] * 9, [1] * 9))
-    assert (found.mean, found.low, found.high, found.n) == (0, 0, 0, 9)
+    assert (found.value, found.low, found.high, found.n) == (0, 0, 0, 9)
 
 
 P = drawn(10)

@@ -13,9 +13,11 @@ from drawn_predictions import HARD, KINDS, drawn
 from scipy import special, stats
 
 import mixlab as mx
-from mixlab.calibration import estimators
+from mixlab.calibration.calibration_error import calibration_error
+from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.recalibration import at_temperature, fit_temperature
+from mixlab.calibration.scores import brier, nll
 from mixlab.panels.calibration_panel.calibration_panel import CalibrationPanel
 from mixlab.panels.calibration_panel.numbers import ESTIMATORS
 
@@ -68,8 +70,8 @@ def test_the_numbers_are_those_of_a_loop_in_float64(name: str) -> None:
         expected = brute(conf, right, panel.bins, panel.n_bins)
         for panel.estimator in ESTIMATORS:
             before, after = panel.numbers()["predictions"]
-            assert after.estimate.mean == pytest.approx(expected[panel.estimator], abs=1e-9)
-            assert after.estimate.low <= after.estimate.mean <= after.estimate.high
+            assert after.estimate.value == pytest.approx(expected[panel.estimator], abs=1e-9)
+            assert after.estimate.low <= after.estimate.value <= after.estimate.high
         assert before.temperature == 1
         assert after.temperature == panel.temperature
         assert after.accuracy == before.accuracy == pytest.approx(right.mean())
@@ -90,16 +92,16 @@ def test_at_temperature_1_they_are_what_the_package_gives_for_the_same_predictio
             "debiased": ("l2", True),
             "debiased_l1": ("l1", True),
         }.items():
-            whole = estimators.calibration_error(p, norm=norm, bins=panel.bins, debiased=debiased)
-            assert panel.numbers()["predictions"][0].estimate.mean == pytest.approx(whole, abs=1e-6)
+            whole = calibration_error(p, norm=norm, bins=panel.bins, debiased=debiased)
+            assert panel.numbers()["predictions"][0].estimate.value == pytest.approx(whole, abs=1e-6)
     panel.bins = "width"
     for panel.estimator in ESTIMATORS:
-        mine, theirs = panel.numbers()["predictions"][0].estimate, estimators.estimate(p, panel.estimator)
-        assert (mine.mean, mine.n, mine.level) == (pytest.approx(theirs.mean, abs=1e-6), 1000, 0.95)
+        mine, theirs = panel.numbers()["predictions"][0].estimate, estimate(p, panel.estimator)
+        assert (mine.value, mine.n, mine.level) == (pytest.approx(theirs.value, abs=1e-6), 1000, 0.95)
         assert (mine.low, mine.high) == (pytest.approx(theirs.low, abs=0.003), pytest.approx(theirs.high, abs=0.003))
     before, _ = panel.numbers()["predictions"]
-    assert before.nll == pytest.approx(estimators.nll(p), rel=1e-6)
-    assert before.brier == pytest.approx(estimators.brier(p), rel=1e-6)
+    assert before.nll == pytest.approx(nll(p), rel=1e-6)
+    assert before.brier == pytest.approx(brier(p), rel=1e-6)
 
 
 def test_what_sets_the_temperature() -> None:
@@ -114,9 +116,9 @@ def test_what_sets_the_temperature() -> None:
     for (name, p), best in zip(runs.items(), fitted, strict=True):
         before, after = panel.numbers()[name]
         assert after.temperature == best
-        assert after.nll == pytest.approx(estimators.nll(at_temperature(p, best)), rel=1e-6)
+        assert after.nll == pytest.approx(nll(at_temperature(p, best)), rel=1e-6)
         assert after.nll < before.nll
-        assert after.estimate.mean < before.estimate.mean / 2
+        assert after.estimate.value < before.estimate.value / 2
     assert [one.lean for one in panel.numbers()["none"]] == ["over-confident", "as confident as right"]
     assert [one.lean for one in panel.numbers()["mixup"]] == ["under-confident", "as confident as right"]
     with pytest.raises(ValueError, match=r"^run must be one of 'none', 'mixup', got 'mixip'; did you mean 'mixup'\?$"):
@@ -164,12 +166,12 @@ def test_describe_and_the_picture_follow_the_state() -> None:
     before, after = panel.numbers()["mixup"]
     assert panel.describe() == (
         f"mixup: right in {before.accuracy:.2f}, says {before.confidence:.2f} (under-confident); at T = 0.50 it says "
-        f"{after.confidence:.2f} (as confident as right). MCE, the largest gap: {before.estimate.mean:.3f} → "
-        f"{after.estimate.mean:.3f}. In 12 bins of equal mass."
+        f"{after.confidence:.2f} (as confident as right). MCE, the largest gap: {before.estimate.value:.3f} → "
+        f"{after.estimate.value:.3f}. In 12 bins of equal mass."
     )
     assert f'alt="{panel.describe()}"' in unescape(panel.still())
     left, right = panel.figure().axes
-    assert left.get_title(loc="left") == f"mixup, before: T = 1.00\nMCE, the largest gap {before.estimate.mean:.3f}"
+    assert left.get_title(loc="left") == f"mixup, before: T = 1.00\nMCE, the largest gap {before.estimate.value:.3f}"
     _, bins = panel._tables["mixup"].bins(0.5, "mass", 12)
     heights = [bar.get_height() for bar in right.containers[0]]
     assert heights == bins.accuracy[bins.count > 0].tolist()

@@ -15,11 +15,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.chance import chance_bins, smooth_band
-from mixlab.calibration.estimators import calibration_error, estimate, murphy
-from mixlab.calibration.ks import aurc
+from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.rejection import aurc
 from mixlab.calibration.reliability import Reliability
+from mixlab.calibration.scores import murphy
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots import calibration as diagrams
 from mixlab.plots.style import PictureAxes, picture
@@ -130,7 +132,7 @@ def test_calibration_marks_and_counts(bins):
     assert bars[0].get_x() == pytest.approx(0 if bins == "mass" else filled[0] / 10)
     assert bars[-1].get_x() + bars[-1].get_width() == pytest.approx(1)
     found = estimate(OVER, "ece" if bins == "width" else "ece_mass", n_bins=10)
-    error = f"ECE {found.mean:.3f} (95%: {found.low:.3f} to {found.high:.3f})"
+    error = f"ECE {found.value:.3f} (95%: {found.low:.3f} to {found.high:.3f})"
     beyond = f"{len(filled) - len(within.get_xdata())} of {len(filled)}"
     which = "" if bins == "width" else "equal-count "
     assert picture(ax).alt == (
@@ -177,7 +179,7 @@ def test_before_and_after():
         np.testing.assert_allclose(line.get_xydata().T, torch.stack([bins.confidence, bins.accuracy])[:, filled])
     assert len(ax.child_axes[0].patches) == sum(len(line.get_xdata()) for line in marks)
     spans = [
-        f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
         for found in (estimate(p, "ece") for p in (OVER, COOLED))
     ]
     title = ax.get_title(loc="left").split("\n")
@@ -216,10 +218,10 @@ def test_smooth_curve_band_and_words():
     assert max(widths) > 1.5 * min(widths)
     assert np.argmax(widths) == np.argmax(curve.density[torch.isin(curve.confidence, torch.tensor(at))].numpy()[1:])
     found = estimate(p, "smooth")
-    assert found.mean == pytest.approx(smooth_error(p))
+    assert found.value == pytest.approx(smooth_error(p))
     assert picture(ax).alt == (
         f"Smooth reliability diagram. plain: over-confident: says {confidence.mean():.1%}, is right in "
-        f"{correct.mean():.1%}; smooth error {found.mean:.3f} (95%: {found.low:.3f} to {found.high:.3f}); "
+        f"{correct.mean():.1%}; smooth error {found.value:.3f} (95%: {found.low:.3f} to {found.high:.3f}); "
         f"n = 400, accuracy {correct.mean():.1%}, bandwidth {curve.bandwidth:.3f}."
     )
 
@@ -290,8 +292,8 @@ def test_rejection_curves_and_areas():
         np.testing.assert_allclose(line.get_xdata(), (kept / len(p) * 100)[last])
         np.testing.assert_allclose(line.get_ydata(), 100 * accuracy[last])
         found = estimate(p, "aurc")
-        assert found.mean == pytest.approx(aurc(p))
-        assert line.get_label() == f"{name}: AURC {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        assert found.value == pytest.approx(aurc(p))
+        assert line.get_label() == f"{name}: AURC {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
         assert line.get_label() in picture(ax).alt
         half = accuracy[999]
         assert f"{name}: accuracy {correct.mean():.1%} on all, {half:.1%} on the surer half" in picture(ax).alt

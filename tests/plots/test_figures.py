@@ -122,10 +122,10 @@ def test_reliability_bars_counts_whiskers_and_headline():
     assert len(gaps) == int(filled.sum())
     strip = ax.child_axes[0]
     assert [bar.get_height() for bar in strip.patches] == bins.count[filled].tolist()
-    low, high = rel.interval("ece")
+    ece = rel.interval("ece")
     title = ax.get_title(loc="left")
     assert title.startswith("plain: over-confident: says ")
-    expected = f"n = 3,000   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {low:.3f} to {high:.3f})"
+    expected = f"n = 3,000   accuracy {rel.accuracy():.1%}   ECE {rel.ece():.3f} (95%: {ece.low:.3f} to {ece.high:.3f})"
     assert title.endswith("\n" + expected)
 
 

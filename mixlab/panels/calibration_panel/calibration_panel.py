@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from mixlab import _check
-from mixlab.calibration.estimators import BINS
+from mixlab.calibration.bins import FEW
+from mixlab.calibration.calibration_error import BINS
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.recalibration import fit_temperature
 from mixlab.calibration.reliability import ReliabilityBins
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 RUNS_HIGH = 6
 ROWS_HIGH = 20_000
-FEW = 10  # predictions in a bin, as in diagram.js
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
 SCALINGS = ("temperature", "fit", "alpha")
 WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
@@ -99,7 +99,7 @@ class CalibrationPanel(AnsweringPanel):
             for place, when, one in zip(row, ("before", "after"), pair, strict=True):
                 _, bins = self._tables[name].bins(one.temperature, self.bins, self.n_bins)
                 _draw(place, bins)
-                words = f"{name}, {when}: T = {one.temperature:.2f}\n{WORDS[self.estimator]} {one.estimate.mean:.3f}"
+                words = f"{name}, {when}: T = {one.temperature:.2f}\n{WORDS[self.estimator]} {one.estimate.value:.3f}"
                 place.set_title(words, loc="left", fontsize=10)
         return figure
 
@@ -126,12 +126,14 @@ class CalibrationPanel(AnsweringPanel):
         return (
             f"{name}: right in {before.accuracy:.2f}, says {before.confidence:.2f} ({before.lean}); "
             f"at T = {after.temperature:.2f} it says {after.confidence:.2f} ({after.lean}). "
-            f"{WORDS[self.estimator]}: {before.estimate.mean:.3f} → {after.estimate.mean:.3f}."
+            f"{WORDS[self.estimator]}: {before.estimate.value:.3f} → {after.estimate.value:.3f}."
         )
 
 
 def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     """Share of right answers in each bin, its gap to the confidence hatched."""
+    from mixlab.plots.style import OVER, UNDER
+
     filled = bins.count > 0
     left, right = (edges[filled].numpy() for edges in (bins.edges[:-1], bins.edges[1:]))
     accuracy, confidence = bins.accuracy[filled].numpy(), bins.confidence[filled].numpy()
@@ -139,7 +141,7 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
     for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
         axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
-        for side, color, hatch in ((gaps > 0, "#e08214", "////"), (gaps <= 0, "#009e73", "\\\\\\\\")):
+        for side, color, hatch in ((gaps > 0, OVER, "////"), (gaps <= 0, UNDER, "\\\\\\\\")):
             here = side & kind
             where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
             axes.bar(left[here], gaps[here], width[here], edgecolor=color, hatch=hatch, **where)

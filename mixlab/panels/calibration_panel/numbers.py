@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixlab.calibration.bins import binned_intervals, fill_cells, mass_edges, read_cells, tails_of, width_edges
-from mixlab.calibration.intervals import Interval
+from mixlab.calibration.bins import fill_cells, mass_edges, read_cells, width_edges
+from mixlab.calibration.bootstrap import binned_intervals
+from mixlab.calibration.intervals import Interval, tails_of
 from mixlab.calibration.reliability import ReliabilityBins
 
 # name -> its words on the page, the metric of mixlab.calibration.bins

@@ -136,7 +136,8 @@ def _diagram(rel: Reliability) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def _interval(rel: Reliability, metric: str) -> tuple[float, float]:
-    return rel.interval(metric)
+    interval = rel.interval(metric)
+    return interval.low, interval.high
 
 
 def _duration(seconds: float) -> str:
