@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,9 +48,13 @@ def test_name_is_the_same_in_another_process():
     for seed in ("1", "2"):
         told = subprocess.check_output(
             [sys.executable, "-c", code],
-            cwd=SUPPORT,
+            cwd=Path(__file__).parent,
             text=True,
-            env=os.environ | {"PYTHONHASHSEED": seed},
+            env=os.environ
+            | {
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": os.pathsep.join(map(str, (SUPPORT, Path(mx.__file__).parent.parent))),
+            },
         )
         assert told.split() == [name(), name(with_sets())]
 
