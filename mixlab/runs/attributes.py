@@ -3,13 +3,13 @@
 import copyreg
 import enum
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mixlab._check import shown
 from mixlab.runs.digest import canonical, sha256, tensors_digest
@@ -60,7 +60,7 @@ def described(value: Any, argument: str, where: str = "a setting", known: Mappin
         if part is None or type(part) in (bool, int, str):
             return part
         if type(part) is float:
-            return part if np.isfinite(part) else ["float", repr(part)]
+            return part if math.isfinite(part) else ["float", repr(part)]
         if id(part) in above:
             return ["above", len(above) - above.index(id(part))]
         inside = (*above, id(part))
@@ -92,9 +92,9 @@ def _plain_of(module: nn.Module) -> dict[str, Any]:
 
 def _told_shortly(part: Any) -> Any:
     """What needs no look inside: a tensor, an array, a constant of torch, a function that is not the user's own."""
-    if isinstance(part, (Tensor, np.ndarray)) and str(part.dtype) != "object":
+    if hasattr(part, "__array__") and hasattr(part, "dtype") and str(part.dtype) != "object":
         return ["tensor", tensors_digest({"": torch.as_tensor(part)})]
-    if isinstance(part, (np.generic, complex, bytes, range, torch.dtype, torch.device)):
+    if isinstance(part, (complex, bytes, range, torch.dtype, torch.device)):
         return [type(part).__name__, repr(part)]
     if isinstance(part, enum.Enum):
         return ["enum", type(part).__qualname__, part.name]
@@ -120,8 +120,8 @@ def _opened(part: Any, argument: str, where: str) -> list[Any]:
             f"{shown(part)} in {where}"
         )
     try:
-        registered: Callable[[Any], Any] | None = copyreg.dispatch_table.get(type(part))
-        reduced = registered(part) if registered else part.__reduce_ex__(4)
+        own: Any = copyreg.dispatch_table.get(type(part))
+        reduced = part.__reduce_ex__(4) if own is None else own(part)
     except Exception:  # noqa: BLE001  # an object may raise anything here
         raise ValueError(
             f"{argument} must be made of what can be told by its value, for a run that is named by it, got "

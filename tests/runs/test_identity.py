@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,8 @@ from mixlab.mixing.variants import KINDS
 from mixlab.runs.attributes import attributes
 from mixlab.runs.identity import identity, name_of, settings_of
 from mixlab.runs.source import sources
-from mixlab.training import Trainer, schedules
+from mixlab.training import Trainer, TrainOptions, schedules
+from mixlab.training.options import gathered
 
 GIVEN = {"epochs": 2, "batch_size": 8, "dtype": torch.float32, "device": "cpu"}
 
@@ -32,7 +34,7 @@ def trainer(model=None, data=None, mixer=None, **changed):
 
 
 def name(*given, **named):
-    return name_of(identity(trainer(*given, **named)))
+    return name_of(identity(trainer(*given, **gathered(named))))
 
 
 def test_name_is_the_same_for_equal_arguments_and_sixteen_digits():
@@ -47,9 +49,13 @@ def test_name_is_the_same_in_another_process():
     for seed in ("1", "2"):
         told = subprocess.check_output(
             [sys.executable, "-c", code],
-            cwd=SUPPORT,
+            cwd=Path(__file__).parent,
             text=True,
-            env=os.environ | {"PYTHONHASHSEED": seed},
+            env=os.environ
+            | {
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": os.pathsep.join(map(str, (SUPPORT, Path(mx.__file__).parent.parent))),
+            },
         )
         assert told.split() == [name(), name(with_sets())]
 
@@ -126,7 +132,8 @@ OTHERS = {
 
 
 def test_every_option_of_a_training_changes_the_name():
-    options = inspect.signature(Trainer).parameters.keys() - {"model", "data", "mixer", "device"}
+    options = inspect.signature(Trainer).parameters.keys() | inspect.signature(TrainOptions).parameters.keys()
+    options -= {"model", "data", "mixer", "device", "options"}
     assert OTHERS.keys() == options, "a new option needs a value here, and a place in Trainer.settings"
     names = [name(**{option: value}) for option, value in OTHERS.items()]
     assert len({name(), *names}) == 1 + len(OTHERS)
