@@ -175,20 +175,20 @@ LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
         (
             Predictions.from_logits(LOGITS, torch.tensor([0, 1, 0])),
             (
-                "p has no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit than the "
+                "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit than the "
                 "true one in any of 3 rows; fit on held-out predictions, and on more of them, until some are wrong"
             ),
         ),
         (
             Predictions.from_logits(LOGITS, torch.tensor([1, 0, 0])),
             (
-                "p has no best temperature: its NLL falls as T grows without end, as the logits are no better than "
+                "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no better than "
                 "chance for the true classes of 3 rows; check that logits and labels belong together"
             ),
         ),
         (
             Predictions.from_logits(torch.full((4, 3), 2.5), torch.tensor([0, 1, 2, 0])),
-            "p must hold a row whose logits differ, got equal logits in each of 4 rows",
+            "predictions must hold a row whose logits differ, got equal logits in each of 4 rows",
         ),
         (
             Predictions.from_probs(torch.tensor([[1.0, 0.0], [0.3, 0.7]]), torch.tensor([1, 1])),
@@ -200,7 +200,7 @@ LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
         (
             LOGITS,
             (
-                "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float32 tensor of "
+                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float32 tensor of "
                 "shape [3, 2]"
             ),
         ),
@@ -218,7 +218,7 @@ def test_a_temperature_that_diverges_says_so(p, message):
         (lambda p: at_temperature(p, 0), "temperature must be a number from 1e-30 to 1e+30, got 0"),
         (
             lambda p: fit_vector_scaling(p)(drawn_at(9, classes=4)),
-            "p must be of 5 classes, as what was fitted, got 4",
+            "predictions must be of 5 classes, as what was fitted, got 4",
         ),
         (
             lambda _: fit_vector_scaling(Predictions.from_probs(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))),
@@ -230,7 +230,7 @@ def test_a_temperature_that_diverges_says_so(p, message):
         (
             lambda p: fit_isotonic(p.probs),
             (
-                "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float64 tensor of "
+                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float64 tensor of "
                 "shape [60, 5]"
             ),
         ),
