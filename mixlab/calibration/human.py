@@ -238,7 +238,7 @@ def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.9
     predictions = _check_votes(predictions, votes)
     level = _check.number("level", level, 0.5, 0.999)
     if len(predictions) < 2:
-        raise ValueError(f"p must hold at least 2 predictions, got {len(predictions)}")
+        raise ValueError(f"predictions must hold at least 2 predictions, got {len(predictions)}")
     log = predictions.logits.double().log_softmax(1)
     cross = -torch.where(votes.counts > 0, votes.probs * log, 0).sum(1)
     entropy = float(votes.entropy.mean())
@@ -251,7 +251,7 @@ def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.9
 
 def _check_votes(p: Predictions, votes: HumanVotes) -> Predictions:
     """The predictions, on the CPU, once the votes are seen to be of the same images."""
-    p = check_predictions(p, "p").cpu()
+    p = check_predictions(p, "predictions").cpu()
     if not isinstance(votes, HumanVotes):
         raise TypeError(f"votes must be HumanVotes, as load_human gives them, got {_check.shown(votes)}")
     if votes.counts.shape != p.probs.shape:

@@ -223,7 +223,7 @@ def true_error(predictions: Predictions, posterior: Tensor, *, norm: str = "l1")
     _check.choice("norm", norm, ("l1", "l2"))
     _check_posterior(posterior, predictions)
     if len(predictions) < 2:
-        raise ValueError(f"p must hold at least 2 predictions, got {len(predictions)}")
+        raise ValueError(f"predictions must hold at least 2 predictions, got {len(predictions)}")
     shuffled = torch.randperm(len(predictions), generator=torch.Generator().manual_seed(0)).to(predictions.probs.device)
     order = shuffled[predictions.confidence[shuffled].argsort(stable=True)]
     chance = posterior.double().gather(1, predictions.answer[:, None])[:, 0]

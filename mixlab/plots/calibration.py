@@ -299,9 +299,9 @@ def _named(p: object) -> dict[str, Predictions]:
     if isinstance(p, Predictions):
         return {"": p.cpu()}
     if not isinstance(p, Mapping) or not all(isinstance(run, Predictions) for run in p.values()):
-        raise TypeError(f"p must be Predictions, or several by name, got {_check.shown(p)}")
+        raise TypeError(f"predictions must be Predictions, or several by name, got {_check.shown(p)}")
     if not p:
-        raise ValueError("p must be Predictions, or several by name, got none")
+        raise ValueError("predictions must be Predictions, or several by name, got none")
     return {str(name): run.cpu() for name, run in p.items()}
 
 

@@ -175,15 +175,16 @@ LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
         (
             Predictions.from_logits(LOGITS, torch.tensor([0, 1, 0])),
             (
-                "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit than the "
-                "true one in any of 3 rows; fit on held-out predictions, and on more of them, until some are wrong"
+                "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit "
+                "than the "
+                "true one in any of 3 rows; fit on held-out ones, and on more, until some are wrong"
             ),
         ),
         (
             Predictions.from_logits(LOGITS, torch.tensor([1, 0, 0])),
             (
-                "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no better than "
-                "chance for the true classes of 3 rows; check that logits and labels belong together"
+                "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no "
+                "better than chance for the true classes of 3 rows; check that logits and labels belong together"
             ),
         ),
         (
@@ -193,14 +194,15 @@ LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
         (
             Predictions.from_probs(torch.tensor([[1.0, 0.0], [0.3, 0.7]]), torch.tensor([1, 1])),
             (
-                "p gives probability 0 to the true class in 1 of 2 rows, so its NLL is infinite at every temperature; "
-                "make p with Predictions.from_logits, whose logits do not round to 0"
+                "predictions give probability 0 to the true class in 1 of 2 rows, so its NLL is infinite at every "
+                "temperature; make them with Predictions.from_logits, whose logits do not round to 0"
             ),
         ),
         (
             LOGITS,
             (
-                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float32 tensor of "
+                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float32 "
+                "tensor of "
                 "shape [3, 2]"
             ),
         ),
@@ -223,14 +225,15 @@ def test_a_temperature_that_diverges_says_so(p, message):
         (
             lambda _: fit_vector_scaling(Predictions.from_probs(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))),
             (
-                "p must have a finite logit for every class, got 1 of 1 rows with a probability of 0; make p with "
-                "Predictions.from_logits"
+                "predictions must have a finite logit for every class, got 1 of 1 rows with a probability of 0; "
+                "make them with Predictions.from_logits"
             ),
         ),
         (
             lambda p: fit_isotonic(p.probs),
             (
-                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float64 tensor of "
+                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float64 "
+                "tensor of "
                 "shape [60, 5]"
             ),
         ),

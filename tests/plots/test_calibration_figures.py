@@ -391,7 +391,10 @@ NO_STEPS = "steps must hold Records of mx.fit or Predictions, got "
         (
             lambda: plot_reliability(OVER, after=OVER[:5]),
             ValueError,
-            "after must hold the 2,000 labels of predictions in the same order, got Predictions(5 of 10 classes, accuracy 0.600)",
+            (
+                "after must hold the 2,000 labels of predictions in the same order, got Predictions(5 of 10 classes, "
+                "accuracy 0.600)"
+            ),
         ),
         (
             lambda: plot_reliability(OVER, n_bins=0),

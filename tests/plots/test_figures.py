@@ -22,6 +22,7 @@ from mixlab.calibration.intervals import Interval
 from mixlab.calibration.reliability import Reliability, wilson
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots import plot_intervals
+from mixlab.plots.style import PictureAxes
 from mixlab.training.record import Record
 
 CLASSES = ("cat", "dog", "bird")
@@ -79,7 +80,7 @@ def test_given_axes_are_drawn_in_and_returned(draw):
     left, right = figure.subplots(1, 2)
     assert draw(left) is left
     assert not right.has_data()
-    assert not isinstance(left, plots.PictureAxes)
+    assert not isinstance(left, PictureAxes)
     assert plots.picture(left).alt == plots.picture(draw()).alt
     draw(right)
     assert plots.picture(left).alt.count(plots.picture(draw()).alt) == 2

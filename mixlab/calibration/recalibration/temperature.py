@@ -87,18 +87,20 @@ def fit_temperature(predictions: Predictions, level: float = 0.95) -> Temperatur
     rows = _Rows(predictions)
     if rows.size == 0:
         raise ValueError(
-            f"p must hold a row whose logits differ, got equal logits in each of {len(predictions):,} rows"
+            f"predictions must hold a row whose logits differ, got equal logits in each of {len(predictions):,} rows"
         )
     slope, curvature = rows.derivatives(0.0)
     if float(slope.mean()) >= 0:
         raise ValueError(
-            "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no better than chance "
-            f"for the true classes of {len(predictions):,} rows; check that logits and labels belong together"
+            "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no better "
+            f"than chance for the true classes of {len(predictions):,} rows; check that logits and labels belong "
+            "together"
         )
     if float(rows.gaps.amax()) <= 0:
         raise ValueError(
-            "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit than the true "
-            f"one in any of {len(predictions):,} rows; fit on held-out ones, and on more, until some are wrong"
+            "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit "
+            f"than the true one in any of {len(predictions):,} rows; fit on held-out ones, and on more, until some "
+            "are wrong"
         )
     beta = rows.minimum(-float(slope.mean()) / float(curvature.mean()))
     slope, curvature = rows.derivatives(beta)
@@ -108,7 +110,9 @@ def fit_temperature(predictions: Predictions, level: float = 0.95) -> Temperatur
     reach = math.exp(min(NormalDist().inv_cdf((1 + level) / 2) * error, 700.0))  # the most that a float can hold
     value = rows.size / beta
     if not _LEAST <= value <= 1 / _LEAST:
-        raise ValueError(f"p must have logits whose temperature is from {_LEAST:g} to {1 / _LEAST:g}, got {value:g}")
+        raise ValueError(
+            f"predictions must have logits whose temperature is from {_LEAST:g} to {1 / _LEAST:g}, got {value:g}"
+        )
     return Temperature(
         value,
         value / reach,
@@ -135,8 +139,9 @@ class _Rows:
         impossible = int(shut.gather(0, p.labels[None]).sum())
         if impossible:
             raise ValueError(
-                f"p gives probability 0 to the true class in {impossible:,} of {len(p):,} rows, so its NLL is infinite "
-                "at every temperature; make p with Predictions.from_logits, whose logits do not round to 0"
+                f"predictions give probability 0 to the true class in {impossible:,} of {len(p):,} rows, so its NLL "
+                "is infinite at every temperature; make them with Predictions.from_logits, whose logits do not "
+                "round to 0"
             )
         gaps = gaps.masked_fill(shut, 0.0)
         self.size = float(gaps.abs().amax())

@@ -32,7 +32,7 @@ class VectorScaling:
         logits = _finite_logits(predictions)
         if predictions.num_classes != len(self.scale):
             raise ValueError(
-                f"p must be of {len(self.scale)} classes, as what was fitted, got {predictions.num_classes}"
+                f"predictions must be of {len(self.scale)} classes, as what was fitted, got {predictions.num_classes}"
             )
         scale, shift = (part.to(logits.device) for part in (self.scale, self.shift))
         return Predictions.from_logits(
@@ -111,11 +111,11 @@ def _vector_derivatives(z: Tensor, labels: Tensor, theta: Tensor) -> tuple[Tenso
 
 def _finite_logits(p: Predictions) -> Tensor:
     """The logits, once none is minus infinity."""
-    logits = check_predictions(p, "p").logits
+    logits = check_predictions(p, "predictions").logits
     broken = int(logits.isinf().any(1).sum())
     if broken:
         raise ValueError(
-            f"p must have a finite logit for every class, got {broken:,} of {len(p):,} rows with a probability of 0; "
-            "make p with Predictions.from_logits"
+            f"predictions must have a finite logit for every class, got {broken:,} of {len(p):,} rows with a "
+            "probability of 0; make them with Predictions.from_logits"
         )
     return logits
