@@ -13,7 +13,7 @@ MAX_BINS = 10_000
 
 
 def calibration_error(
-    p: Predictions, *, norm: str = "l1", bins: str = "width", n_bins: int = 15, debiased: bool = False
+    predictions: Predictions, *, norm: str = "l1", bins: str = "width", n_bins: int = 15, debiased: bool = False
 ) -> float:
     """Binned calibration error of the top-1 answer.
 
@@ -28,7 +28,7 @@ def calibration_error(
     closed form of the folded normal's mean, where the library uncertainty-calibration draws samples.
 
     Args:
-        p: predictions.
+        predictions: predictions.
         norm: "l1", "l2" or "max".
         bins: "width": bin i holds the confidences in (i/n_bins, (i+1)/n_bins], edges rounded to the dtype of the
             probabilities. "mass": equal counts (Nixon et al. 2019), but equal confidences never in different bins.
@@ -38,21 +38,21 @@ def calibration_error(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range; `debiased` with "max".
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     _check.choice("norm", norm, NORMS)
     if _check.flag("debiased", debiased) and norm == "max":
         raise ValueError("norm must be 'l1' or 'l2' where debiased is True, got 'max'")
-    return read_cells(f"{norm} debiased" if debiased else norm, cells_of(p, bins, n_bins))
+    return read_cells(f"{norm} debiased" if debiased else norm, cells_of(predictions, bins, n_bins))
 
 
-def classwise_error(p: Predictions, *, norm: str = "l1", bins: str = "width", n_bins: int = 15) -> float:
+def classwise_error(predictions: Predictions, *, norm: str = "l1", bins: str = "width", n_bins: int = 15) -> float:
     """Static calibration error: the mean over classes k of the binned error of p_k against [label = k].
 
     All N rows count for each class, n_b of them in bin b: "l1" is (1/C) sum_k sum_b n_b/N |freq_b - mean p_b|, "l2" the
     mean over classes of the root of the squares, "max" the mean of the largest gaps.
 
     Args:
-        p: predictions.
+        predictions: predictions.
         norm: "l1", "l2" or "max".
         bins: "width" or "mass" as for `calibration_error`; with "mass", each class has edges of its own.
         n_bins: 1 to 10,000.
@@ -62,39 +62,42 @@ def classwise_error(p: Predictions, *, norm: str = "l1", bins: str = "width", n_
 
     Source: Nixon et al. 2019, "Measuring Calibration in Deep Learning", eq. 4.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     _check.choice("norm", norm, NORMS)
     _check.choice("bins", bins, BINS)
     _check.integer("n_bins", n_bins, 1, MAX_BINS)
     gap, size = (
-        sums[0] for sums in class_gaps(p.probs, p.labels, bins, n_bins, beside="" if norm == "l1" else "count")
+        sums[0]
+        for sums in class_gaps(
+            predictions.probs, predictions.labels, bins, n_bins, beside="" if norm == "l1" else "count"
+        )
     )
     if norm == "l1":
-        return float(gap.abs().sum(1).mean() / len(p))
+        return float(gap.abs().sum(1).mean() / len(predictions))
     mean_gap = gap.abs() / size.clamp(min=1)
     if norm == "max":
         return float(mean_gap.amax(1).mean())
-    return float(((size * mean_gap.square()).sum(1) / len(p)).sqrt().mean())
+    return float(((size * mean_gap.square()).sum(1) / len(predictions)).sqrt().mean())
 
 
-def overconfidence(p: Predictions, n_bins: int = 15) -> float:
+def overconfidence(predictions: Predictions, n_bins: int = 15) -> float:
     """Sum over bins of n_b/N conf_b max(conf_b - acc_b, 0) (Thulasidasan et al. 2019, "On Mixup Training")."""
-    return read_cells("overconfidence", cells_of(check_predictions(p, "p"), "width", n_bins))
+    return read_cells("overconfidence", cells_of(check_predictions(predictions, "predictions"), "width", n_bins))
 
 
-def underconfidence(p: Predictions, n_bins: int = 15) -> float:
+def underconfidence(predictions: Predictions, n_bins: int = 15) -> float:
     """The mirror of `overconfidence`: sum over bins of n_b/N conf_b max(acc_b - conf_b, 0)."""
-    return read_cells("underconfidence", cells_of(check_predictions(p, "p"), "width", n_bins))
+    return read_cells("underconfidence", cells_of(check_predictions(predictions, "predictions"), "width", n_bins))
 
 
-def cells_of(p: Predictions, bins: str, n_bins: int) -> Tensor:
+def cells_of(predictions: Predictions, bins: str, n_bins: int) -> Tensor:
     """Cells of the top-1 answers, on the CPU."""
     _check.choice("bins", bins, BINS)
     n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
-    conf = p.confidence
+    conf = predictions.confidence
     edges = (
-        width_edges(n_bins, p.given_dtype, conf.device)
+        width_edges(n_bins, predictions.given_dtype, conf.device)
         if bins == "width"
-        else mass_edges(conf.to(p.probs.dtype), n_bins)
+        else mass_edges(conf.to(predictions.probs.dtype), n_bins)
     )
-    return fill_cells(conf, p.correct, edges).cpu()
+    return fill_cells(conf, predictions.correct, edges).cpu()

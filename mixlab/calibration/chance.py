@@ -32,13 +32,18 @@ class ChanceBins:
     high: Tensor
 
 
-def chance_bins(p: Predictions, bins: str, n_bins: int, generator: torch.Generator) -> ChanceBins:
+def chance_bins(predictions: Predictions, bins: str, n_bins: int, generator: torch.Generator) -> ChanceBins:
     """Bins of equal width ("width") or equal counts ("mass") with their band; p on the CPU."""
-    inner = width_edges(n_bins, p.given_dtype) if bins == "width" else mass_edges(p.confidence, n_bins)
-    cells = fill_cells(p.confidence, p.correct, inner)
+    inner = (
+        width_edges(n_bins, predictions.given_dtype) if bins == "width" else mass_edges(predictions.confidence, n_bins)
+    )
+    cells = fill_cells(predictions.confidence, predictions.correct, inner)
     count, total, right = cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]
     filled = count > 0
-    parts = (part / count[filled] for part in (total[filled], right[filled], *_rights(p.confidence, inner, generator)))
+    parts = (
+        part / count[filled]
+        for part in (total[filled], right[filled], *_rights(predictions.confidence, inner, generator))
+    )
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
     return ChanceBins(torch.cat([ends[:1], inner, ends[1:]]), count, *parts)
 
@@ -56,16 +61,18 @@ def _rights(confidence: Tensor, inner: Tensor, generator: torch.Generator) -> tu
     return right.quantile(0.025, 0, interpolation="lower"), right.quantile(0.975, 0, interpolation="higher")
 
 
-def smooth_band(p: Predictions, bandwidth: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def smooth_band(
+    predictions: Predictions, bandwidth: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, and ends of 95%, of the smooth curves of calibrated models, NaN where p has no curve; p on the CPU.
 
     Each is [points]. The mean is that of the confidences under the kernel, but for the noise of SMOOTH_DRAWS draws.
     """
-    other = (p.answer + 1) % p.num_classes
+    other = (predictions.answer + 1) % predictions.num_classes
     curves = []
     for _ in range(SMOOTH_DRAWS):
-        right = torch.rand(len(p), dtype=torch.float64, generator=generator) < p.confidence
-        world = replace(p, labels=torch.where(right, p.answer, other))
+        right = torch.rand(len(predictions), dtype=torch.float64, generator=generator) < predictions.confidence
+        world = replace(predictions, labels=torch.where(right, predictions.answer, other))
         curves.append(smooth_curve(world, bandwidth=bandwidth).accuracy)
     worlds = torch.stack(curves)
     low, high = worlds.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64), 0)

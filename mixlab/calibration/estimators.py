@@ -93,7 +93,7 @@ _HEADS = ("estimate", "value", "interval", "what it is")
 
 
 def estimate(
-    p: Predictions,
+    predictions: Predictions,
     name: str,
     *,
     n_bins: int = 15,
@@ -103,11 +103,11 @@ def estimate(
 ) -> Interval:
     """One of ESTIMATORS with its interval; arguments and intervals as for `estimates`."""
     _check.choice("name", name, ESTIMATORS)
-    return estimates(p, (name,), n_bins=n_bins, n=n, level=level, generator=generator)[name]
+    return estimates(predictions, (name,), n_bins=n_bins, n=n, level=level, generator=generator)[name]
 
 
 def estimates(
-    p: Predictions,
+    predictions: Predictions,
     names: Sequence[str] = tuple(ESTIMATORS),
     *,
     n_bins: int = 15,
@@ -142,7 +142,7 @@ def estimates(
     class it falls short: 81% for a calibrated model of 50 classes at n = 500, 95% at 2,000 (80 samples each).
 
     Args:
-        p: predictions.
+        predictions: predictions.
         names: of ESTIMATORS; by default all.
         n_bins: 1 to 10,000.
         n: resamples, 100 to 1,000,000.
@@ -152,7 +152,7 @@ def estimates(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, or an unknown name.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise TypeError(f"names must be a sequence of at least one name of an estimator, got {_check.shown(names)}")
     for name in names:
@@ -170,13 +170,13 @@ def estimates(
     for bins in BINS:
         metrics = {name: _BINNED[name][1] for name in names if _BINNED.get(name, ("",))[0] == bins}
         if metrics:
-            cells = cells_of(p, bins, n_bins)
+            cells = cells_of(predictions, bins, n_bins)
             ends = binned_intervals(cells, metrics.values(), n, tails_of(level), stream())
             for name, metric in metrics.items():
-                found[name] = Interval(read_cells(metric, cells), *ends[metric], len(p), level)
+                found[name] = Interval(read_cells(metric, cells), *ends[metric], len(predictions), level)
     for name in names:
         if name not in found:
-            found[name] = _unbinned(p, name, n_bins, n, level, stream())
+            found[name] = _unbinned(predictions, name, n_bins, n, level, stream())
     return Estimates({name: found[name] for name in names})
 
 

@@ -141,7 +141,7 @@ def load_human(
 
 
 def human_error(
-    p: Predictions,
+    predictions: Predictions,
     votes: HumanVotes,
     *,
     n_bins: int = 15,
@@ -164,7 +164,7 @@ def human_error(
     and 2,000 images), 92% to 99% (100 sets of 10,000).
 
     Args:
-        p: predictions of N images.
+        predictions: predictions of N images.
         votes: on the same images, in the same order.
         n_bins: 1 to 10,000.
         n: resamples, at least 100.
@@ -175,31 +175,33 @@ def human_error(
         TypeError, ValueError: an argument of the wrong kind or range, or votes of other images: the majority must
             agree with more than half of the labels, of which CIFAR-10H has 99%, and votes in a wrong order 10%.
     """
-    p = _check_votes(p, votes)
+    predictions = _check_votes(predictions, votes)
     n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
     n, level, generator = _check.resampling(n, level, generator)
 
-    share = votes.probs.gather(1, p.answer[:, None])[:, 0]
-    where = torch.bucketize(p.confidence, width_edges(n_bins, p.given_dtype))
+    share = votes.probs.gather(1, predictions.answer[:, None])[:, 0]
+    where = torch.bucketize(predictions.confidence, width_edges(n_bins, predictions.given_dtype))
     size, gap, squares = (
         torch.bincount(where, weights, minlength=n_bins).double()
-        for weights in (None, p.confidence - share, (p.confidence - share).square())
+        for weights in (None, predictions.confidence - share, (predictions.confidence - share).square())
     )
     filled = size > 0
     size, gap, squares = size[filled], gap[filled], squares[filled]
-    estimate = float(gap.abs().sum()) / len(p)
+    estimate = float(gap.abs().sum()) / len(predictions)
 
     mean = gap / size
     inner = (squares - size * mean.square()).clamp(min=0)
     pooled = inner.sum() / (size - 1).sum().clamp(min=1)
     spread = torch.where(size > 1, inner / (size - 1).clamp(min=1), pooled).sqrt()
     random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    drawn = torch.from_numpy(random.multinomial(len(p), (size / len(p)).numpy(), n)).double()  # [n, bins]
+    drawn = torch.from_numpy(
+        random.multinomial(len(predictions), (size / len(predictions)).numpy(), n)
+    ).double()  # [n, bins]
     noise = drawn.sqrt() * spread * torch.from_numpy(random.standard_normal((n, len(size))))
     scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)
-    draws = (scale[:, None, None] * drawn * mean + noise).abs().sum(2) / len(p)
+    draws = (scale[:, None, None] * drawn * mean + noise).abs().sum(2) / len(predictions)
     low, high = invert(estimate, scale * estimate, draws, tails_of(level))
-    return Interval(estimate, low, high, len(p), level)
+    return Interval(estimate, low, high, len(predictions), level)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class HumanNLL:
     excess: Interval
 
 
-def human_nll(p: Predictions, votes: HumanVotes, *, level: float = 0.95) -> HumanNLL:
+def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.95) -> HumanNLL:
     """How far predictions are from what people say: cross entropy against their votes, and its excess over entropy.
 
     The cross entropy is without bias. The entropy of V votes that name m of the classes is too low by about
@@ -226,22 +228,22 @@ def human_nll(p: Predictions, votes: HumanVotes, *, level: float = 0.95) -> Huma
     probability 0 makes both infinite.
 
     Args:
-        p: predictions of N images, at least 2.
+        predictions: predictions of N images, at least 2.
         votes: on the same images, in the same order.
         level: 0.5 to 0.999.
 
     Raises:
         TypeError, ValueError: as for `human_error`.
     """
-    p = _check_votes(p, votes)
+    predictions = _check_votes(predictions, votes)
     level = _check.number("level", level, 0.5, 0.999)
-    if len(p) < 2:
-        raise ValueError(f"p must hold at least 2 predictions, got {len(p)}")
-    log = p.logits.double().log_softmax(1)
+    if len(predictions) < 2:
+        raise ValueError(f"predictions must hold at least 2 predictions, got {len(predictions)}")
+    log = predictions.logits.double().log_softmax(1)
     cross = -torch.where(votes.counts > 0, votes.probs * log, 0).sum(1)
     entropy = float(votes.entropy.mean())
     if bool(cross.isinf().any()):
-        infinite = Interval(math.inf, math.inf, math.inf, len(p), level)
+        infinite = Interval(math.inf, math.inf, math.inf, len(predictions), level)
         return HumanNLL(infinite, entropy, infinite)
     excess = cross - votes.entropy
     return HumanNLL(mean_interval(cross.tolist(), level), entropy, mean_interval(excess.tolist(), level))
@@ -249,7 +251,7 @@ def human_nll(p: Predictions, votes: HumanVotes, *, level: float = 0.95) -> Huma
 
 def _check_votes(p: Predictions, votes: HumanVotes) -> Predictions:
     """The predictions, on the CPU, once the votes are seen to be of the same images."""
-    p = check_predictions(p, "p").cpu()
+    p = check_predictions(p, "predictions").cpu()
     if not isinstance(votes, HumanVotes):
         raise TypeError(f"votes must be HumanVotes, as load_human gives them, got {_check.shown(votes)}")
     if votes.counts.shape != p.probs.shape:

@@ -12,23 +12,23 @@ from mixlab.calibration.smooth import draw_worlds, variances
 PLACES = 512  # of the cumulative sum at which the noise of the KS error is drawn
 
 
-def ks_error(p: Predictions) -> float:
+def ks_error(predictions: Predictions) -> float:
     """Kolmogorov-Smirnov calibration error of the top-1 answers, from 0 to 1: no bins, no kernel.
 
     max over t of |1/n sum over conf_i <= t of (correct_i - conf_i)|. Equal confidences are taken together, so that the
     order of the rows does not matter.
 
-    Raises TypeError if p is no Predictions.
+    Raises TypeError if predictions is no Predictions.
 
     Source: Gupta et al., "Calibration of Neural Networks using Splines", ICLR 2021: their KS
         error of the top-1 answer.
     """
-    check_predictions(p, "p")
-    return float(_residual_sums(p, *_ascending(p)).abs().max())
+    check_predictions(predictions, "predictions")
+    return float(_residual_sums(predictions, *_ascending(predictions)).abs().max())
 
 
 def ks_interval(
-    p: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
+    predictions: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
 ) -> Interval:
     """KS calibration error with a confidence interval, from `n` normal resamples of the cumulative sum.
 
@@ -46,7 +46,7 @@ def ks_interval(
         10,000    0.97 (0.00)   0.93 (0.95)    0.94          0.94
 
     Args:
-        p: predictions.
+        predictions: predictions.
         n: resamples, 100 to 1,000,000.
         level: of confidence, 0.5 to 0.999.
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
@@ -57,10 +57,10 @@ def ks_interval(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     n, level, generator = _check.resampling(n, level, generator)
-    order, last = _ascending(p)
-    sums = _residual_sums(p, order, last)
+    order, last = _ascending(predictions)
+    sums = _residual_sums(predictions, order, last)
     value = float(sums.abs().max())
     if len(last) > PLACES:
         even = torch.linspace(0, len(last) - 1, PLACES - 1, device=last.device).long()
@@ -72,10 +72,10 @@ def ks_interval(
         spread = total.diff(prepend=total.new_zeros(1)).clamp(min=0).sqrt().float()
         return (torch.randn(n, len(spread), generator=generator) * spread).cumsum(1)
 
-    calibrated, seen = variances(p)
+    calibrated, seen = variances(predictions)
     draws = draw_worlds(sums.cpu().float(), noise(calibrated), noise(seen), lambda walks: walks.abs().amax(-1))
     truth = torch.linspace(0, value, len(draws), dtype=torch.float64)
-    return Interval(value, *invert(value, truth, draws, tails_of(level)), len(p), level)
+    return Interval(value, *invert(value, truth, draws, tails_of(level)), len(predictions), level)
 
 
 def _ascending(p: Predictions) -> tuple[Tensor, Tensor]:

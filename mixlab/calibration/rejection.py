@@ -25,38 +25,38 @@ class AccuracyRejection:
     accuracy: Tensor
 
 
-def accuracy_rejection(p: Predictions) -> AccuracyRejection:
+def accuracy_rejection(predictions: Predictions) -> AccuracyRejection:
     """The accuracy that remains when the least confident answers are given up, at each distinct confidence.
 
-    Raises TypeError if p is no Predictions.
+    Raises TypeError if predictions is no Predictions.
 
     Source: Nadeem et al., "Accuracy-rejection curves (ARCs) for comparing classification methods", MLSB 2010.
     """
-    check_predictions(p, "p")
-    order, size = _descending(p)
+    check_predictions(predictions, "predictions")
+    order, size = _descending(predictions)
     kept = size.cumsum(0)
-    right = p.correct[order].double().cumsum(0)[kept - 1]
-    return AccuracyRejection((kept.double() / len(p)).cpu(), (right / kept).cpu())
+    right = predictions.correct[order].double().cumsum(0)[kept - 1]
+    return AccuracyRejection((kept.double() / len(predictions)).cpu(), (right / kept).cpu())
 
 
-def aurc(p: Predictions) -> float:
+def aurc(predictions: Predictions) -> float:
     """Area under the risk-coverage curve: mean over k = 1 to n of the share of errors among the k most confident.
 
     Among equal confidences it is the mean over all their orders, so that the order of the rows does not matter.
 
-    Raises TypeError if p is no Predictions.
+    Raises TypeError if predictions is no Predictions.
 
     Source: Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017; the area: Geifman, Uziel
         and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR 2019.
     """
-    check_predictions(p, "p")
-    order, size = _descending(p)
-    error = _mean_of_ties((~p.correct[order]).double(), size)
+    check_predictions(predictions, "predictions")
+    order, size = _descending(predictions)
+    error = _mean_of_ties((~predictions.correct[order]).double(), size)
     return float((error.cumsum(0) / _ranks(error)).mean())
 
 
 def aurc_interval(
-    p: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
+    predictions: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
 ) -> Interval:
     """AURC with a confidence interval, from the influence of each prediction; nothing is resampled.
 
@@ -72,7 +72,7 @@ def aurc_interval(
         10,000    0.94         0.95           0.96          0.96
 
     Args:
-        p: predictions.
+        predictions: predictions.
         n: not needed, but checked as for `ks_interval`.
         level: of confidence, 0.5 to 0.999.
         generator: not needed, but checked as for `ks_interval`.
@@ -86,20 +86,20 @@ def aurc_interval(
     Source: Hampel, "The influence curve and its role in robust estimation", JASA 1974, for the area's integral
         of E[error; rank <= c] / c over c from 0 to 1.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     _, level, _ = _check.resampling(n, level, generator)
-    order, size = _descending(p)
-    wrong = ~p.correct[order]
+    order, size = _descending(predictions)
+    wrong = ~predictions.correct[order]
     error = _mean_of_ties(wrong.double(), size)
     rank = _ranks(error)
     value = float((error.cumsum(0) / rank).mean())
     if value == 0:
-        return Interval(0.0, 0.0, 0.0, len(p), level)
+        return Interval(0.0, 0.0, 0.0, len(predictions), level)
     own, moved = (_mean_of_ties(_sums_from_below(each / rank), size) for each in (torch.ones_like(error), error))
     influence = wrong * own - moved + error.mean() - value
-    spread = float(influence.square().mean()) ** 0.5 / len(p) ** 0.5
+    spread = float(influence.square().mean()) ** 0.5 / len(predictions) ** 0.5
     reach = math.exp(float(torch.special.ndtri(tails_of(level)[1])) * spread / value)
-    return Interval(value, value / reach, min(value * reach, 1.0), len(p), level)
+    return Interval(value, value / reach, min(value * reach, 1.0), len(predictions), level)
 
 
 def _descending(p: Predictions) -> tuple[Tensor, Tensor]:

@@ -34,21 +34,21 @@ class Murphy:
         return self.reliability - self.resolution + self.uncertainty + self.within
 
 
-def nll(p: Predictions) -> float:
+def nll(predictions: Predictions) -> float:
     """Mean negative log likelihood in nats; infinite if a true class was given the probability 0."""
-    return float(nll_rows(check_predictions(p, "p")).mean())
+    return float(nll_rows(check_predictions(predictions, "predictions")).mean())
 
 
-def brier(p: Predictions) -> float:
+def brier(predictions: Predictions) -> float:
     """Mean over rows of the sum over classes of (p_k - y_k)^2 (Brier 1950), from 0 to 2."""
-    return float(brier_rows(check_predictions(p, "p")).mean())
+    return float(brier_rows(check_predictions(predictions, "predictions")).mean())
 
 
-def murphy(p: Predictions, *, bins: str = "width", n_bins: int = 15) -> Murphy:
+def murphy(predictions: Predictions, *, bins: str = "width", n_bins: int = 15) -> Murphy:
     """Murphy's decomposition of the top-1 answer's Brier score, with what happens within bins.
 
     Args:
-        p: predictions.
+        predictions: predictions.
         bins: "width" or "mass" as for `calibration_error`.
         n_bins: 1 to 10,000.
 
@@ -58,7 +58,7 @@ def murphy(p: Predictions, *, bins: str = "width", n_bins: int = 15) -> Murphy:
     Source: Murphy 1973, "A new vector partition of the probability score"; the terms within bins are those of
     Stephenson et al. 2008, "Two extra components in the Brier score decomposition", eq. 5, here as one sum.
     """
-    cells = cells_of(check_predictions(p, "p"), bins, n_bins)
+    cells = cells_of(check_predictions(predictions, "predictions"), bins, n_bins)
     size, conf, right = cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]
     filled, total = size.clamp(min=1), size.sum()
     spread = cells[..., 2].sum() - (conf.square() / filled).sum()
@@ -72,15 +72,17 @@ def murphy(p: Predictions, *, bins: str = "width", n_bins: int = 15) -> Murphy:
     )
 
 
-def nll_rows(p: Predictions) -> Tensor:
+def nll_rows(predictions: Predictions) -> Tensor:
     """NLL of each row in nats, [N] float64."""
-    if p.given_logits is None:
-        return -p.probs.gather(1, p.labels[:, None])[:, 0].double().log()
-    true = p.given_logits.gather(1, p.labels[:, None])[:, 0]  # finite where a probability rounds to 0
-    return p.given_logits.logsumexp(1).double() - true.double()
+    if predictions.given_logits is None:
+        return -predictions.probs.gather(1, predictions.labels[:, None])[:, 0].double().log()
+    true = predictions.given_logits.gather(1, predictions.labels[:, None])[
+        :, 0
+    ]  # finite where a probability rounds to 0
+    return predictions.given_logits.logsumexp(1).double() - true.double()
 
 
-def brier_rows(p: Predictions) -> Tensor:
+def brier_rows(predictions: Predictions) -> Tensor:
     """Brier score of each row, [N] float64."""
-    p_true = p.probs.gather(1, p.labels[:, None])[:, 0].double()
-    return (1 - p_true).square() + square_sums(p.probs) - p_true.square()
+    p_true = predictions.probs.gather(1, predictions.labels[:, None])[:, 0].double()
+    return (1 - p_true).square() + square_sums(predictions.probs) - p_true.square()

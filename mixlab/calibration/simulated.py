@@ -197,7 +197,7 @@ def _ambiguous(count: int, seed: int, stream: int) -> tuple[Split, Tensor]:
     return Split(images, torch.where(chance < own, figure, following)), posterior
 
 
-def true_error(p: Predictions, posterior: Tensor, *, norm: str = "l1") -> float:
+def true_error(predictions: Predictions, posterior: Tensor, *, norm: str = "l1") -> float:
     """The true calibration error of predictions whose exact chances of being right are known.
 
     E|g| for norm "l1", the root of E(g^2) for "l2", where g is the mean of chance - confidence given the confidence.
@@ -212,22 +212,22 @@ def true_error(p: Predictions, posterior: Tensor, *, norm: str = "l1") -> float:
     below which no estimate goes); at n = 10,000 it is -0.0002, -0.0004 and 0.0009.
 
     Args:
-        p: N predictions, at least 2.
+        predictions: N predictions, at least 2.
         posterior: [N, C] float, the true chance of each class for each row; on the same device.
         norm: "l1" or "l2".
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     _check.choice("norm", norm, ("l1", "l2"))
-    _check_posterior(posterior, p)
-    if len(p) < 2:
-        raise ValueError(f"p must hold at least 2 predictions, got {len(p)}")
-    shuffled = torch.randperm(len(p), generator=torch.Generator().manual_seed(0)).to(p.probs.device)
-    order = shuffled[p.confidence[shuffled].argsort(stable=True)]
-    chance = posterior.double().gather(1, p.answer[:, None])[:, 0]
-    gap = (chance - p.confidence)[order]
+    _check_posterior(posterior, predictions)
+    if len(predictions) < 2:
+        raise ValueError(f"predictions must hold at least 2 predictions, got {len(predictions)}")
+    shuffled = torch.randperm(len(predictions), generator=torch.Generator().manual_seed(0)).to(predictions.probs.device)
+    order = shuffled[predictions.confidence[shuffled].argsort(stable=True)]
+    chance = posterior.double().gather(1, predictions.answer[:, None])[:, 0]
+    gap = (chance - predictions.confidence)[order]
     others = _mean_of_others(gap, math.ceil(len(gap) ** (2 / 3) / 4))
     if norm == "l1":
         return max(0.0, float((gap * others.sign()).mean()))

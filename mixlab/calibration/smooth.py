@@ -44,7 +44,7 @@ class SmoothCurve:
     error: float
 
 
-def smooth_error(p: Predictions, *, bandwidth: float | None = None) -> float:
+def smooth_error(predictions: Predictions, *, bandwidth: float | None = None) -> float:
     """Smooth calibration error of the top-1 answers, from 0 to 1.
 
     With residuals r_i = correct_i - conf_i and the Gaussian kernel K of bandwidth sigma, reflected at 0 and 1, it is
@@ -63,7 +63,7 @@ def smooth_error(p: Predictions, *, bandwidth: float | None = None) -> float:
     torch-uncertainty is "logit", which measures distances between logits: another number.
 
     Args:
-        p: predictions.
+        predictions: predictions.
         bandwidth: None for the one that equals its own error, or a number from 0.001 to 1.
 
     Raises:
@@ -71,17 +71,17 @@ def smooth_error(p: Predictions, *, bandwidth: float | None = None) -> float:
 
     Source: Blasiok and Nakkiran, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing", ICLR 2024.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     bandwidth = _check_bandwidth(bandwidth)
-    waves = _waves(_on_grid(p, _residual(p)))
+    waves = _waves(_on_grid(predictions, _residual(predictions)))
     return _fixed_point(waves) if bandwidth is None else _size(waves, bandwidth)
 
 
-def smooth_curve(p: Predictions, *, bandwidth: float | None = None, points: int = 201) -> SmoothCurve:
+def smooth_curve(predictions: Predictions, *, bandwidth: float | None = None, points: int = 201) -> SmoothCurve:
     """The smooth reliability diagram: accuracy and density against confidence, with the kernel of `smooth_error`.
 
     Args:
-        p: predictions.
+        predictions: predictions.
         bandwidth: None for the one that equals its own error (0.001 if that is smaller), or a number from 0.001 to 1.
         points: of the curve, evenly from 0 to 1; 2 to 10,000.
 
@@ -93,23 +93,27 @@ def smooth_curve(p: Predictions, *, bandwidth: float | None = None, points: int 
 
     Source: as for `smooth_error`; the regression is that of Nadaraya and of Watson, 1964.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     bandwidth = _check_bandwidth(bandwidth)
     points = _check.integer("points", points, 2, 10_000)
-    residual = _waves(_on_grid(p, _residual(p)))
+    residual = _waves(_on_grid(predictions, _residual(predictions)))
     width = max(_fixed_point(residual), NARROWEST) if bandwidth is None else bandwidth
     at = torch.linspace(0, 1, points, dtype=torch.float64)
     order = torch.arange(min(GRID, math.ceil(3 / width)), dtype=torch.float64)  # those beyond are damped below 1e-19
     basis = 2 * torch.cos(math.pi * at[:, None] * order) * _damping(order, width)
     basis[:, 0] = 1
-    share = torch.full_like(p.confidence, 1 / len(p))
-    density, right = (basis @ _waves(_on_grid(p, mass))[: len(order)] for mass in (share, share * p.correct))
-    weight = density * len(p) * width * (2 * math.pi) ** 0.5
+    share = torch.full_like(predictions.confidence, 1 / len(predictions))
+    density, right = (
+        basis @ _waves(_on_grid(predictions, mass))[: len(order)] for mass in (share, share * predictions.correct)
+    )
+    weight = density * len(predictions) * width * (2 * math.pi) ** 0.5
     accuracy = torch.where(weight > BLANK, (right / density).clamp(0, 1), math.nan)
     return SmoothCurve(at, accuracy, density.clamp(min=0), width, _size(residual, width))
 
 
-def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None) -> Interval:
+def interval(
+    predictions: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
+) -> Interval:
     """Smooth calibration error with a confidence interval, from `n` normal resamples of the smoothed residuals.
 
     What is covered is the smooth error of the population. A sample's is too high, since noise counts as error whatever
@@ -129,7 +133,7 @@ def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torc
         10,000    0.98 (0.00)   0.94 (0.90)    0.95          0.93
 
     Args:
-        p: predictions.
+        predictions: predictions.
         n: resamples, 100 to 1,000,000.
         level: of confidence, 0.5 to 0.999.
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
@@ -142,31 +146,31 @@ def interval(p: Predictions, n: int = 1000, level: float = 0.95, generator: torc
 
     Source: Hansen, "The grid bootstrap and the autoregressive model", Review of Economics and Statistics 1999.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     n, level, generator = _check.resampling(n, level, generator)
-    waves = _waves(_on_grid(p, _residual(p)))
+    waves = _waves(_on_grid(predictions, _residual(predictions)))
     value = _fixed_point(waves)
     width = max(value, NARROWEST)
     least, most = COARSE
     steps = int(2 ** math.ceil(math.log2(min(max(6 / width, least), most))))
 
     def noise(variance: Tensor) -> Tensor:
-        spread = _on_grid(p, variance, steps).sqrt().float()
+        spread = _on_grid(predictions, variance, steps).sqrt().float()
         return _field(_waves(torch.randn(n, steps + 1, generator=generator) * spread), width)
 
-    calibrated, seen = variances(p)
+    calibrated, seen = variances(predictions)
     field = _field(waves[: steps + 1], width).float()
     draws = draw_worlds(field, noise(calibrated), noise(seen), lambda fields: fields.abs().mean(-1))
     truth = torch.tensor([_fixed_point(scale * waves) for scale in _scales()], dtype=torch.float64)
     low, high = invert(value, truth, draws, tails_of(level))
     slope = (_size(waves, 1.01 * width) - _size(waves, 0.99 * width)) / (0.02 * width)
-    return Interval(value, low, min(value + (high - value) / (1 - slope), 1.0), len(p), level)
+    return Interval(value, low, min(value + (high - value) / (1 - slope), 1.0), len(predictions), level)
 
 
-def variances(p: Predictions) -> tuple[Tensor, Tensor]:
+def variances(predictions: Predictions) -> tuple[Tensor, Tensor]:
     """What each example [N] adds to the variance of the mean residual: were its confidence true, and as seen."""
-    conf = p.confidence
-    return conf * (1 - conf) / len(p) ** 2, _residual(p).square()
+    conf = predictions.confidence
+    return conf * (1 - conf) / len(predictions) ** 2, _residual(predictions).square()
 
 
 def draw_worlds(field: Tensor, calibrated: Tensor, seen: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -94,3 +95,10 @@ def describe(ax: Axes, alt: str) -> Axes:
     """Keep with `ax` the sentences, ending in a full stop, that stand for its picture; returns `ax`."""
     ax.set_label(alt)  # matplotlib's place for an artist's name; nothing draws it
     return ax
+
+
+def titled(ax: Axes, ink: Any, kind: str, label: str, lines: Sequence[str], unsaid: Sequence[str] = ()) -> Axes:
+    """Write `lines` over the axes, and keep them as its words, with what stands elsewhere in the picture."""
+    first = f"{label}: {lines[0][0].lower()}{lines[0][1:]}" if label else lines[0]
+    ax.set_title("\n".join([first, *lines[1:]]), loc="left", fontsize=10.5, color=ink)
+    return describe(ax, f"{kind}. {'; '.join([first, *lines[1:], *unsaid]).replace('   ', ', ')}.")

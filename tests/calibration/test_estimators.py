@@ -421,7 +421,7 @@ def test_an_infinite_nll_reads_as_such():
 
 GOOD = Predictions.from_probs(torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1]))
 NAMES = ", ".join(map(repr, ESTIMATORS))
-WANTED = "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got 3"
+WANTED = "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got 3"
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_votes_of_other_images_are_refused(measure):
         (
             (votes, votes),
             TypeError,
-            f"p must be {PREDICTIONS}, got {votes!r}",
+            f"predictions must be {PREDICTIONS}, got {votes!r}",
         ),
         (
             (p, votes.counts),
@@ -329,5 +329,5 @@ def test_wrong_arguments_of_human_error_are_named(arguments, message):
 
 def test_human_nll_needs_two_predictions():
     p, votes = sample(5)
-    with pytest.raises(ValueError, match=r"^p must hold at least 2 predictions, got 1$"):
+    with pytest.raises(ValueError, match=r"^predictions must hold at least 2 predictions, got 1$"):
         human_nll(p[:1], votes.subset(torch.tensor([0])))

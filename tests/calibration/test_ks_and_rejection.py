@@ -175,7 +175,7 @@ CALLS = (ks_error, aurc, accuracy_rejection, ks_interval, aurc_interval)
 
 @pytest.mark.parametrize("call", CALLS)
 def test_only_predictions_are_taken(call):
-    message = "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got [0.5]"
+    message = "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got [0.5]"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         call([0.5])
 

@@ -303,7 +303,7 @@ NAMES = "'ece', 'ece_mass', 'ece_l2', 'debiased', 'debiased_l1', 'classwise', 's
         (
             lambda: true_error(HALF, HALF),
             TypeError,
-            f"p must be {PREDICTIONS}, got a float32 tensor of shape [4, 2]",
+            f"predictions must be {PREDICTIONS}, got a float32 tensor of shape [4, 2]",
         ),
         (lambda: true_error(two(), HALF, norm="max"), ValueError, "norm must be one of 'l1', 'l2', got 'max'"),
         (
@@ -316,7 +316,7 @@ NAMES = "'ece', 'ece_mass', 'ece_l2', 'debiased', 'debiased_l1', 'classwise', 's
             ValueError,
             "posterior must hold probabilities, in rows that sum to 1, got 4 wrong rows",
         ),
-        (lambda: true_error(two(1), HALF[:1]), ValueError, "p must hold at least 2 predictions, got 1"),
+        (lambda: true_error(two(1), HALF[:1]), ValueError, "predictions must hold at least 2 predictions, got 1"),
         (lambda: bias_table("ece"), TypeError, "names must be a list or tuple of at least one, got 'ece'"),
         (lambda: bias_table(n_values=()), ValueError, "n_values must be a list or tuple of at least one, got ()"),
         (lambda: bias_table(bins_values=15), TypeError, "bins_values must be a list or tuple of at least one, got 15"),

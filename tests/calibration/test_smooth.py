@@ -234,7 +234,7 @@ def test_interval_of_faultless_predictions():
 
 
 P = drawn(10)
-NO_PREDICTIONS = "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got None"
+NO_PREDICTIONS = "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got None"
 BANDWIDTH = "bandwidth must be a number from 0.001 to 1, or None, got "
 WRONG = [
     (lambda: smooth_error(None), TypeError, NO_PREDICTIONS),

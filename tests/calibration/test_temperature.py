@@ -175,32 +175,34 @@ LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
         (
             Predictions.from_logits(LOGITS, torch.tensor([0, 1, 0])),
             (
-                "p has no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit than the "
-                "true one in any of 3 rows; fit on held-out predictions, and on more of them, until some are wrong"
+                "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit "
+                "than the "
+                "true one in any of 3 rows; fit on held-out ones, and on more, until some are wrong"
             ),
         ),
         (
             Predictions.from_logits(LOGITS, torch.tensor([1, 0, 0])),
             (
-                "p has no best temperature: its NLL falls as T grows without end, as the logits are no better than "
-                "chance for the true classes of 3 rows; check that logits and labels belong together"
+                "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no "
+                "better than chance for the true classes of 3 rows; check that logits and labels belong together"
             ),
         ),
         (
             Predictions.from_logits(torch.full((4, 3), 2.5), torch.tensor([0, 1, 2, 0])),
-            "p must hold a row whose logits differ, got equal logits in each of 4 rows",
+            "predictions must hold a row whose logits differ, got equal logits in each of 4 rows",
         ),
         (
             Predictions.from_probs(torch.tensor([[1.0, 0.0], [0.3, 0.7]]), torch.tensor([1, 1])),
             (
-                "p gives probability 0 to the true class in 1 of 2 rows, so its NLL is infinite at every temperature; "
-                "make p with Predictions.from_logits, whose logits do not round to 0"
+                "predictions give probability 0 to the true class in 1 of 2 rows, so its NLL is infinite at every "
+                "temperature; make them with Predictions.from_logits, whose logits do not round to 0"
             ),
         ),
         (
             LOGITS,
             (
-                "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float32 tensor of "
+                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float32 "
+                "tensor of "
                 "shape [3, 2]"
             ),
         ),
@@ -218,19 +220,20 @@ def test_a_temperature_that_diverges_says_so(p, message):
         (lambda p: at_temperature(p, 0), "temperature must be a number from 1e-30 to 1e+30, got 0"),
         (
             lambda p: fit_vector_scaling(p)(drawn_at(9, classes=4)),
-            "p must be of 5 classes, as what was fitted, got 4",
+            "predictions must be of 5 classes, as what was fitted, got 4",
         ),
         (
             lambda _: fit_vector_scaling(Predictions.from_probs(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))),
             (
-                "p must have a finite logit for every class, got 1 of 1 rows with a probability of 0; make p with "
-                "Predictions.from_logits"
+                "predictions must have a finite logit for every class, got 1 of 1 rows with a probability of 0; "
+                "make them with Predictions.from_logits"
             ),
         ),
         (
             lambda p: fit_isotonic(p.probs),
             (
-                "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float64 tensor of "
+                "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got a float64 "
+                "tensor of "
                 "shape [60, 5]"
             ),
         ),

@@ -24,6 +24,7 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.scores import murphy
 from mixlab.calibration.smooth import smooth_curve, smooth_error
 from mixlab.plots import calibration as diagrams
+from mixlab.plots import plot_reliability
 from mixlab.plots.style import PictureAxes, picture
 from mixlab.training.record import Record
 
@@ -53,7 +54,7 @@ def numpy_of(p: Predictions) -> tuple[np.ndarray, np.ndarray]:
 
 OVER, COOLED = predictions(), predictions(1.0)
 DRAW = {
-    "calibration": lambda ax=None: diagrams.plot_calibration(OVER, ax, after=COOLED),
+    "calibration": lambda ax=None: plot_reliability(OVER, ax, after=COOLED),
     "smooth": lambda ax=None: diagrams.plot_smooth(OVER[:200], ax),
     "confidence": lambda ax=None: diagrams.plot_confidence(OVER, ax),
     "rejection": lambda ax=None: diagrams.plot_rejection(OVER, ax),
@@ -104,8 +105,8 @@ def test_settings_are_left_alone_and_given_colors_are_kept(draw):
 
 def test_pyplot_is_never_loaded():
     code = (
-        "import sys, torch, mixlab.plots.calibration as d; from mixlab.calibration import Predictions as P\n"
-        "d.plot_calibration(P.from_logits(torch.eye(3), torch.arange(3)))._repr_html_()\n"
+        "import sys, torch, mixlab as d; from mixlab.calibration import Predictions as P\n"
+        "d.plot_reliability(P.from_logits(torch.eye(3), torch.arange(3)))._repr_html_()\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -113,7 +114,7 @@ def test_pyplot_is_never_loaded():
 
 @pytest.mark.parametrize("bins", ["width", "mass"])
 def test_calibration_marks_and_counts(bins):
-    ax = diagrams.plot_calibration(OVER, n_bins=10, bins=bins)
+    ax = plot_reliability(OVER, n_bins=10, bins=bins)
     confidence, correct = numpy_of(OVER)
     if bins == "width":
         cell = np.ceil(confidence * 10).astype(int) - 1
@@ -170,7 +171,7 @@ def test_one_mark_in_twenty_of_a_calibrated_model_lies_beyond_the_band():
 
 
 def test_before_and_after():
-    ax = diagrams.plot_calibration(OVER, after=COOLED, label="plain")
+    ax = plot_reliability(OVER, after=COOLED, label="plain")
     marks = [line for line in ax.get_lines() if str(line.get_label()).startswith("accuracy in the bin")]
     assert [line.get_marker() for line in marks] == ["o", "D"]
     for line, p in zip(marks, (OVER, COOLED), strict=True):
@@ -188,7 +189,7 @@ def test_before_and_after():
     assert title[1] == f"ECE {spans[0]} before, {spans[1]} after"
     assert re.fullmatch(r"n = 2,000   bins beyond chance: 1\d of 1\d before, [012] of 1\d after", title[2])
     other = Predictions.from_logits(-OVER.logits, OVER.labels)
-    assert " before, " in diagrams.plot_calibration(OVER, after=other).get_title(loc="left").split("\n")[0][30:]
+    assert " before, " in plot_reliability(OVER, after=other).get_title(loc="left").split("\n")[0][30:]
 
 
 def direct_smooth(p: Predictions, at: np.ndarray, bandwidth: float) -> tuple[np.ndarray, np.ndarray]:
@@ -246,14 +247,14 @@ def test_smooth_band_is_that_of_weighted_coins():
 def test_no_line_leads_to_the_mark_of_a_few():
     confidence = torch.tensor([0.95] * 30 + [0.55] * 3 + [0.75] * 10)
     few = Predictions.from_probs(torch.stack([confidence, 1 - confidence], 1), torch.zeros(43, dtype=torch.int64))
-    marks, _, line = diagrams.plot_calibration(few, n_bins=10).get_lines()[1:]
+    marks, _, line = plot_reliability(few, n_bins=10).get_lines()[1:]
     np.testing.assert_allclose(marks.get_xdata(), [0.55, 0.75, 0.95], rtol=1e-6)
     np.testing.assert_allclose(line.get_xdata(), [0.75, 0.95], rtol=1e-6)
 
 
 def test_a_row_of_a_half_type_may_exceed_1():
     probs = torch.tensor([[1.0078, 0.0], [0.4, 0.6]], dtype=torch.bfloat16)
-    ax = diagrams.plot_calibration(Predictions.from_probs(probs, torch.tensor([0, 0])))
+    ax = plot_reliability(Predictions.from_probs(probs, torch.tensor([0, 0])))
     assert "n = 2" in str(ax.get_label())
 
 
@@ -359,9 +360,9 @@ def test_error_against_bins():
 @pytest.mark.parametrize(("confidence", "right"), [(0.5, 0), (0.8, 3), (1.0, 7)])
 def test_the_smallest_and_most_extreme_can_be_drawn(confidence, right):
     p = same(confidence, right, 7)
-    axes = [draw(p) for draw in (diagrams.plot_calibration, diagrams.plot_confidence, diagrams.plot_rejection)]
+    axes = [draw(p) for draw in (plot_reliability, diagrams.plot_confidence, diagrams.plot_rejection)]
     axes += [diagrams.plot_smooth(p[:1]), diagrams.plot_murphy([p]), diagrams.plot_bins(p, bins=[1, 50])]
-    axes += [diagrams.plot_calibration(p, n_bins=1), diagrams.plot_calibration(p, n_bins=10_000, bins="mass")]
+    axes += [plot_reliability(p, n_bins=1), plot_reliability(p, n_bins=10_000, bins="mass")]
     for ax in axes:
         assert "nan" not in picture(ax).alt
         ax.figure.canvas.draw()
@@ -375,35 +376,38 @@ def test_drawing_twice_gives_the_same_and_leaves_the_state_of_torch():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-NO_P = "p must be Predictions, as mx.predict or Predictions.from_logits gives them, got 3"
-NO_RUNS = "p must be Predictions, or several by name, got "
+NO_P = "predictions must be Predictions, as mx.predict or Predictions.from_logits gives them, got 3"
+NO_RUNS = "predictions must be Predictions, or several by name, got "
 NO_STEPS = "steps must hold Records of mx.fit or Predictions, got "
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: diagrams.plot_calibration(3), TypeError, NO_P),
+        (lambda: plot_reliability(3), TypeError, "result must be a Reliability or Predictions, got 3"),
         (lambda: diagrams.plot_smooth(3), TypeError, NO_P),
         (lambda: diagrams.plot_confidence(3), TypeError, NO_P),
-        (lambda: diagrams.plot_calibration(OVER, after=3), TypeError, "after" + NO_P[1:]),
+        (lambda: plot_reliability(OVER, after=3), TypeError, NO_P.replace("predictions", "after", 1)),
         (
-            lambda: diagrams.plot_calibration(OVER, after=OVER[:5]),
+            lambda: plot_reliability(OVER, after=OVER[:5]),
             ValueError,
-            "after must hold the 2,000 labels of p in the same order, got Predictions(5 of 10 classes, accuracy 0.600)",
+            (
+                "after must hold the 2,000 labels of predictions in the same order, got Predictions(5 of 10 classes, "
+                "accuracy 0.600)"
+            ),
         ),
         (
-            lambda: diagrams.plot_calibration(OVER, n_bins=0),
+            lambda: plot_reliability(OVER, n_bins=0),
             ValueError,
             "n_bins must be an integer from 1 to 10000, got 0",
         ),
         (
-            lambda: diagrams.plot_calibration(OVER, bins="with"),
+            lambda: plot_reliability(OVER, bins="with"),
             ValueError,
             "bins must be one of 'width', 'mass', got 'with'; did you mean 'width'?",
         ),
         (
-            lambda: diagrams.plot_calibration(OVER, "left"),
+            lambda: plot_reliability(OVER, "left"),
             TypeError,
             "ax must be a matplotlib Axes or None, got 'left'",
         ),
@@ -450,10 +454,10 @@ def test_wrong_input(call, error, message):
 def test_nothing_is_drawn_in_given_axes_before_the_arguments_are_right():
     ax = Figure().add_subplot()
     for call in (
-        lambda: diagrams.plot_calibration(OVER, ax, bins="x"),
+        lambda: plot_reliability(OVER, ax, bins="x"),
         lambda: diagrams.plot_murphy([OVER], ax, labels=[]),
         lambda: diagrams.plot_bins(OVER, ax, bins=[2, 1]),
-        lambda: diagrams.plot_calibration(OVER, ax, after=replace(OVER, labels=OVER.labels.flip(0))),
+        lambda: plot_reliability(OVER, ax, after=replace(OVER, labels=OVER.labels.flip(0))),
     ):
         with pytest.raises(ValueError, match="must"):
             call()

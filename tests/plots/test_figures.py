@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import beta, binomtest
 
+from mixlab import plots
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.reliability import Reliability, wilson
 from mixlab.mixing.mixer import Mixer
-from mixlab.plots import figures as plots
-from mixlab.plots.figures import plot_intervals
+from mixlab.plots import plot_intervals
+from mixlab.plots.style import PictureAxes
 from mixlab.training.record import Record
 
 CLASSES = ("cat", "dog", "bird")
@@ -79,7 +80,7 @@ def test_given_axes_are_drawn_in_and_returned(draw):
     left, right = figure.subplots(1, 2)
     assert draw(left) is left
     assert not right.has_data()
-    assert not isinstance(left, plots.PictureAxes)
+    assert not isinstance(left, PictureAxes)
     assert plots.picture(left).alt == plots.picture(draw()).alt
     draw(right)
     assert plots.picture(left).alt.count(plots.picture(draw()).alt) == 2
@@ -224,7 +225,7 @@ def test_history_draws_both_runs():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: plots.plot_reliability(3), TypeError, "rel must be a Reliability, got 3"),
+        (lambda: plots.plot_reliability(3), TypeError, "result must be a Reliability or Predictions, got 3"),
         (
             lambda: plots.plot_reliability(Reliability()),
             ValueError,

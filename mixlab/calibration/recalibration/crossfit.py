@@ -9,14 +9,17 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 
 
 def crossfit(
-    p: Predictions, fit: Callable[[Predictions], Callable[[Predictions], Predictions]], folds: int = 2, seed: int = 0
+    predictions: Predictions,
+    fit: Callable[[Predictions], Callable[[Predictions], Predictions]],
+    folds: int = 2,
+    seed: int = 0,
 ) -> Predictions:
     """Every row calibrated by a fit on the other folds, so that all N can be measured though none were held out.
 
         before, after = p, mx.crossfit(p, mx.fit_temperature)
 
     Args:
-        p: predictions.
+        predictions: predictions.
         fit: such as fit_temperature: from Predictions to what calibrates Predictions, row by row.
         folds: in how many parts, of nearly equal size, from 2 to N.
         seed: of the parts.
@@ -27,16 +30,22 @@ def crossfit(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range, or what `fit` raises.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     if not callable(fit):
         raise TypeError(f"fit must be a function of Predictions, such as fit_temperature, got {_check.shown(fit)}")
-    folds = _check.integer("folds", folds, 2, len(p))
+    folds = _check.integer("folds", folds, 2, len(predictions))
     order = torch.randperm(
-        len(p), generator=torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX))
+        len(predictions), generator=torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX))
     )
-    parts = order.to(p.labels.device).tensor_split(folds)
-    fitted = [fit(p[torch.cat(parts[:i] + parts[i + 1 :])])(p[part]) for i, part in enumerate(parts)]
+    parts = order.to(predictions.labels.device).tensor_split(folds)
+    fitted = [
+        fit(predictions[torch.cat(parts[:i] + parts[i + 1 :])])(predictions[part]) for i, part in enumerate(parts)
+    ]
     back = torch.cat(parts).argsort()
     if any(part.given_logits is None for part in fitted):
-        return Predictions.from_probs(torch.cat([part.probs for part in fitted])[back], p.labels, p.classes)
-    return Predictions.from_logits(torch.cat([part.logits for part in fitted])[back], p.labels, p.classes)
+        return Predictions.from_probs(
+            torch.cat([part.probs for part in fitted])[back], predictions.labels, predictions.classes
+        )
+    return Predictions.from_logits(
+        torch.cat([part.logits for part in fitted])[back], predictions.labels, predictions.classes
+    )

@@ -27,18 +27,20 @@ class Isotonic:
     nll_before: float
     nll_after: float
 
-    def __call__(self, p: Predictions) -> Predictions:
+    def __call__(self, predictions: Predictions) -> Predictions:
         """The predictions with the confidence mapped, and the rest of each row scaled so that it sums to 1."""
-        check_predictions(p, "p")
-        answer = p.answer[:, None]
-        rest = p.probs.double().scatter(1, answer, 0.0)
+        check_predictions(predictions, "predictions")
+        answer = predictions.answer[:, None]
+        rest = predictions.probs.double().scatter(1, answer, 0.0)
         total = rest.sum(1, keepdim=True)
-        even = torch.full_like(rest, 1 / (p.num_classes - 1)).scatter(1, answer, 0.0)
+        even = torch.full_like(rest, 1 / (predictions.num_classes - 1)).scatter(1, answer, 0.0)
         rest = torch.where(total > 0, rest / total, even)
         runner_up = rest.amax(1)
         tie = runner_up / (1 + runner_up)  # the confidence at which the runner-up would have as much
-        wanted = torch.maximum(self._mapped(p.confidence), tie * (1 + _AHEAD))[:, None]
-        return Predictions.from_probs((rest * (1 - wanted)).scatter(1, answer, wanted), p.labels, p.classes)
+        wanted = torch.maximum(self._mapped(predictions.confidence), tie * (1 + _AHEAD))[:, None]
+        return Predictions.from_probs(
+            (rest * (1 - wanted)).scatter(1, answer, wanted), predictions.labels, predictions.classes
+        )
 
     def _mapped(self, confidence: Tensor) -> Tensor:
         x, y = (part.to(confidence.device) for part in (self.confidence, self.accuracy))
@@ -53,7 +55,7 @@ class Isotonic:
         return f"Isotonic({corners}, NLL {self.nll_before:.4f} -> {self.nll_after:.4f})"
 
 
-def fit_isotonic(p: Predictions) -> Isotonic:
+def fit_isotonic(predictions: Predictions) -> Isotonic:
     """The monotone map from confidence to accuracy that is nearest in squares, by `scipy.optimize.isotonic_regression`.
 
     It maps the confidence of the answer alone. One map for each class, then normalized (Zadrozny and Elkan's way),
@@ -64,24 +66,30 @@ def fit_isotonic(p: Predictions) -> Isotonic:
     cost an infinite NLL.
 
     Args:
-        p: held-out predictions.
+        predictions: held-out predictions.
 
     Raises:
         TypeError: p is no Predictions.
 
     Source: Zadrozny, Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     # scipy's and not scikit-learn's, which is the same map but takes 70 MB of a lesson's memory
     from scipy.optimize import isotonic_regression
 
-    level, place, count = torch.unique(p.confidence.cpu(), return_inverse=True, return_counts=True)
-    share = torch.zeros_like(level).index_add(0, place, p.correct.double().cpu()) / count
-    least = 1 / (len(p) + 2)
+    level, place, count = torch.unique(predictions.confidence.cpu(), return_inverse=True, return_counts=True)
+    share = torch.zeros_like(level).index_add(0, place, predictions.correct.double().cpu()) / count
+    least = 1 / (len(predictions) + 2)
     fitted = torch.from_numpy(isotonic_regression(share.numpy(), weights=count.double().numpy()).x)
     fitted = fitted.clamp(least, 1 - least)
     bend = torch.ones(len(level), dtype=torch.bool)  # a point between two equal ones is no corner
     bend[1:-1] = (fitted[1:-1] != fitted[:-2]) | (fitted[1:-1] != fitted[2:])
-    x, y = (part[bend].to(p.labels.device) for part in (level, fitted))
-    after = Isotonic(x, y, len(p), math.nan, math.nan)(p)
-    return Isotonic(x, y, len(p), mean_nll(p.logits.double(), p.labels), mean_nll(after.logits, p.labels))
+    x, y = (part[bend].to(predictions.labels.device) for part in (level, fitted))
+    after = Isotonic(x, y, len(predictions), math.nan, math.nan)(predictions)
+    return Isotonic(
+        x,
+        y,
+        len(predictions),
+        mean_nll(predictions.logits.double(), predictions.labels),
+        mean_nll(after.logits, predictions.labels),
+    )

@@ -35,31 +35,31 @@ class Temperature:
     nll_before: float
     nll_after: float
 
-    def __call__(self, p: Predictions) -> Predictions:
+    def __call__(self, predictions: Predictions) -> Predictions:
         """The predictions at this temperature."""
-        return at_temperature(p, self.value)
+        return at_temperature(predictions, self.value)
 
     def __repr__(self) -> str:
         interval = f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n:,})"
         return f"Temperature({interval}, NLL {self.nll_before:.4f} -> {self.nll_after:.4f})"
 
 
-def at_temperature(p: Predictions, temperature: float) -> Predictions:
+def at_temperature(predictions: Predictions, temperature: float) -> Predictions:
     """The predictions of logits / temperature; a probability table is raised to the power 1/temperature instead.
 
     Args:
-        p: predictions; those made of logits give predictions made of logits.
+        predictions: predictions; those made of logits give predictions made of logits.
         temperature: a number from 1e-30 to 1e30; 1 changes nothing, below 1 every answer becomes surer.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     temperature = _check.number("temperature", temperature, _LEAST, 1 / _LEAST)
-    logits = p.logits / temperature
-    if p.given_logits is None:  # whose logits may be minus infinity, for a probability of 0
-        return Predictions.from_probs(logits.softmax(1), p.labels, p.classes)
-    return Predictions.from_logits(logits, p.labels, p.classes)
+    logits = predictions.logits / temperature
+    if predictions.given_logits is None:  # whose logits may be minus infinity, for a probability of 0
+        return Predictions.from_probs(logits.softmax(1), predictions.labels, predictions.classes)
+    return Predictions.from_logits(logits, predictions.labels, predictions.classes)
 
 
-def fit_temperature(p: Predictions, level: float = 0.95) -> Temperature:
+def fit_temperature(predictions: Predictions, level: float = 0.95) -> Temperature:
     """The temperature that minimizes the mean NLL of logits / T, by Newton's method in 1/T, in float64.
 
         calibrated = mx.fit_temperature(held_out)(test)
@@ -71,7 +71,7 @@ def fit_temperature(p: Predictions, level: float = 0.95) -> Temperature:
     a tenth of the labels at random, so that no T is true, in 94.3% (200) and 94.7% (1,000).
 
     Args:
-        p: held-out predictions, on clean images. Made of probabilities, they count by their logarithms.
+        predictions: held-out predictions, on clean images. Made of probabilities, they count by their logarithms.
         level: of confidence, between 0.5 and 0.999.
 
     Raises:
@@ -82,33 +82,45 @@ def fit_temperature(p: Predictions, level: float = 0.95) -> Temperature:
     Sources: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2; Huber,
     "The behavior of maximum likelihood estimates under nonstandard conditions", 1967, for the interval.
     """
-    check_predictions(p, "p")
+    check_predictions(predictions, "predictions")
     level = _check.number("level", level, 0.5, 0.999)
-    rows = _Rows(p)
+    rows = _Rows(predictions)
     if rows.size == 0:
-        raise ValueError(f"p must hold a row whose logits differ, got equal logits in each of {len(p):,} rows")
+        raise ValueError(
+            f"predictions must hold a row whose logits differ, got equal logits in each of {len(predictions):,} rows"
+        )
     slope, curvature = rows.derivatives(0.0)
     if float(slope.mean()) >= 0:
         raise ValueError(
-            "p has no best temperature: its NLL falls as T grows without end, as the logits are no better than chance "
-            f"for the true classes of {len(p):,} rows; check that logits and labels belong together"
+            "predictions have no best temperature: its NLL falls as T grows without end, as the logits are no better "
+            f"than chance for the true classes of {len(predictions):,} rows; check that logits and labels belong "
+            "together"
         )
     if float(rows.gaps.amax()) <= 0:
         raise ValueError(
-            "p has no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit than the true "
-            f"one in any of {len(p):,} rows; fit on held-out predictions, and on more of them, until some are wrong"
+            "predictions have no best temperature: its NLL falls as T shrinks to 0, as no class has a higher logit "
+            f"than the true one in any of {len(predictions):,} rows; fit on held-out ones, and on more, until some "
+            "are wrong"
         )
     beta = rows.minimum(-float(slope.mean()) / float(curvature.mean()))
     slope, curvature = rows.derivatives(beta)
     information = float(curvature.mean())
     spread = max(float(slope.square().mean()), information)  # equal where a temperature makes the predictions true
-    error = math.sqrt(spread / len(p)) / information / beta
+    error = math.sqrt(spread / len(predictions)) / information / beta
     reach = math.exp(min(NormalDist().inv_cdf((1 + level) / 2) * error, 700.0))  # the most that a float can hold
     value = rows.size / beta
     if not _LEAST <= value <= 1 / _LEAST:
-        raise ValueError(f"p must have logits whose temperature is from {_LEAST:g} to {1 / _LEAST:g}, got {value:g}")
+        raise ValueError(
+            f"predictions must have logits whose temperature is from {_LEAST:g} to {1 / _LEAST:g}, got {value:g}"
+        )
     return Temperature(
-        value, value / reach, value * reach, len(p), level, nll_before=rows.nll(rows.size), nll_after=rows.nll(beta)
+        value,
+        value / reach,
+        value * reach,
+        len(predictions),
+        level,
+        nll_before=rows.nll(rows.size),
+        nll_after=rows.nll(beta),
     )
 
 
@@ -127,8 +139,9 @@ class _Rows:
         impossible = int(shut.gather(0, p.labels[None]).sum())
         if impossible:
             raise ValueError(
-                f"p gives probability 0 to the true class in {impossible:,} of {len(p):,} rows, so its NLL is infinite "
-                "at every temperature; make p with Predictions.from_logits, whose logits do not round to 0"
+                f"predictions give probability 0 to the true class in {impossible:,} of {len(p):,} rows, so its NLL "
+                "is infinite at every temperature; make them with Predictions.from_logits, whose logits do not "
+                "round to 0"
             )
         gaps = gaps.masked_fill(shut, 0.0)
         self.size = float(gaps.abs().amax())

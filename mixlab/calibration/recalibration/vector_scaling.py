@@ -27,13 +27,17 @@ class VectorScaling:
     nll_before: float
     nll_after: float
 
-    def __call__(self, p: Predictions) -> Predictions:
+    def __call__(self, predictions: Predictions) -> Predictions:
         """Predictions of scale * logits + shift."""
-        logits = _finite_logits(p)
-        if p.num_classes != len(self.scale):
-            raise ValueError(f"p must be of {len(self.scale)} classes, as what was fitted, got {p.num_classes}")
+        logits = _finite_logits(predictions)
+        if predictions.num_classes != len(self.scale):
+            raise ValueError(
+                f"predictions must be of {len(self.scale)} classes, as what was fitted, got {predictions.num_classes}"
+            )
         scale, shift = (part.to(logits.device) for part in (self.scale, self.shift))
-        return Predictions.from_logits((logits.double() * scale + shift).to(logits.dtype), p.labels, p.classes)
+        return Predictions.from_logits(
+            (logits.double() * scale + shift).to(logits.dtype), predictions.labels, predictions.classes
+        )
 
     def __repr__(self) -> str:
         low, high = (float(edge) for edge in torch.aminmax(self.scale))
@@ -43,7 +47,7 @@ class VectorScaling:
         )
 
 
-def fit_vector_scaling(p: Predictions) -> VectorScaling:
+def fit_vector_scaling(predictions: Predictions) -> VectorScaling:
     """A scale and a shift for the logit of each class, by NLL: softmax(scale * logits + shift), Newton in float64.
 
     A normal prior of mean 0 and deviation 10, on each shift and on each scale times the root mean square of the logits,
@@ -52,29 +56,29 @@ def fit_vector_scaling(p: Predictions) -> VectorScaling:
     wants them as the network gave them.
 
     Args:
-        p: held-out predictions with finite logits.
+        predictions: held-out predictions with finite logits.
 
     Raises:
         TypeError, ValueError: p is no Predictions, or has a probability of 0 and so no finite logit.
 
     Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
     """
-    logits = _finite_logits(p).double()
+    logits = _finite_logits(predictions).double()
     size = float(logits.square().mean().sqrt()) or 1.0
     z = logits / size
-    theta = torch.zeros(2, p.num_classes, dtype=torch.float64, device=z.device)
+    theta = torch.zeros(2, predictions.num_classes, dtype=torch.float64, device=z.device)
 
     def total(theta: Tensor) -> Tensor:
         """The sum of the NLLs, less the logarithm of the prior."""
         log_probs = (z * theta[0] + theta[1]).log_softmax(1)
-        return theta.square().sum() / (2 * _PRIOR**2) - log_probs.gather(1, p.labels[:, None]).sum()
+        return theta.square().sum() / (2 * _PRIOR**2) - log_probs.gather(1, predictions.labels[:, None]).sum()
 
     now = total(theta)
     for _ in range(_STEPS):
-        slope, curvature = _vector_derivatives(z, p.labels, theta)
+        slope, curvature = _vector_derivatives(z, predictions.labels, theta)
         step = torch.linalg.solve(curvature, slope.flatten()).view_as(theta)
         gain = float((step * slope).sum())  # twice what a parabola would fall
-        if gain < 1e-12 * len(p):
+        if gain < 1e-12 * len(predictions):
             break
         share = 1.0
         while share > 1e-6 and not total(theta - share * step) <= now - 1e-4 * share * gain:
@@ -82,7 +86,13 @@ def fit_vector_scaling(p: Predictions) -> VectorScaling:
         theta = theta - share * step
         now = total(theta)
     scale, shift = theta[0] / size, theta[1] - theta[1].mean()
-    return VectorScaling(scale, shift, len(p), mean_nll(logits, p.labels), mean_nll(logits * scale + shift, p.labels))
+    return VectorScaling(
+        scale,
+        shift,
+        len(predictions),
+        mean_nll(logits, predictions.labels),
+        mean_nll(logits * scale + shift, predictions.labels),
+    )
 
 
 def _vector_derivatives(z: Tensor, labels: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,11 +111,11 @@ def _vector_derivatives(z: Tensor, labels: Tensor, theta: Tensor) -> tuple[Tenso
 
 def _finite_logits(p: Predictions) -> Tensor:
     """The logits, once none is minus infinity."""
-    logits = check_predictions(p, "p").logits
+    logits = check_predictions(p, "predictions").logits
     broken = int(logits.isinf().any(1).sum())
     if broken:
         raise ValueError(
-            f"p must have a finite logit for every class, got {broken:,} of {len(p):,} rows with a probability of 0; "
-            "make p with Predictions.from_logits"
+            f"predictions must have a finite logit for every class, got {broken:,} of {len(p):,} rows with a "
+            "probability of 0; make them with Predictions.from_logits"
         )
     return logits

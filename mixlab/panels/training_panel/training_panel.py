@@ -96,7 +96,8 @@ class TrainingPanel(RunPanel[Settings, Record]):
         """The curves and the reliability diagrams of both runs."""
         from matplotlib.figure import Figure
 
-        from mixlab.plots.figures import plot_history, plot_reliability
+        from mixlab.plots.reliability import plot_reliability
+        from mixlab.plots.training import plot_history
 
         figure = Figure(figsize=(11.5, 9.2))
         runs = [run for run in (self.result, self.previous) if run and run.records]
