@@ -99,12 +99,12 @@ def bias_table(
     definition not 0 however large n is, since smoothing takes part of the error away.
 
     Args:
-        names: of estimators: "ece", "ece_mass", "ece_l2", "debiased", "debiased_l1", "classwise", "smooth", "ks".
+        names: lists estimators: "ece", "ece_mass", "ece_l2", "debiased", "debiased_l1", "classwise", "smooth", "ks".
         n_values: sizes of the sets.
         bins_values: numbers of bins.
-        factor: of `warped`, at its spread 2.
+        factor: is that of `warped`, at its spread 2.
         repeats: sets for each n, at least 2.
-        seed: of the sets.
+        seed: seeds the sets.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.

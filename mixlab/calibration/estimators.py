@@ -143,10 +143,10 @@ def estimates(
 
     Args:
         predictions: predictions.
-        names: of ESTIMATORS; by default all.
+        names: names the estimators in ESTIMATORS; default all.
         n_bins: 1 to 10,000.
         n: resamples, 100 to 1,000,000.
-        level: of confidence, 0.5 to 0.999.
+        level: is the level of confidence, 0.5 to 0.999.
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
 
     Raises:

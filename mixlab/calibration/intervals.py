@@ -37,7 +37,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
     Args:
         values: at least two numbers. For a difference between two methods give the difference of each seed.
-        level: of confidence, between 0.5 and 0.999.
+        level: is the level of confidence, between 0.5 and 0.999.
 
     Returns:
         Interval: its value is the mean, n the number of values.

@@ -48,7 +48,7 @@ def ks_interval(
     Args:
         predictions: predictions.
         n: resamples, 100 to 1,000,000.
-        level: of confidence, 0.5 to 0.999.
+        level: is the level of confidence, 0.5 to 0.999.
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
 
     Returns:

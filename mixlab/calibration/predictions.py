@@ -23,7 +23,7 @@ class Predictions:
         labels: [N] int64 class labels, on the same device.
         classes: names of the classes, or None.
         given_logits: [N, C] the logits that it was made from, or None.
-        given_dtype: of the probabilities as they were given; edges of bins are rounded to it.
+        given_dtype: is the dtype in which the probabilities were passed; edges of bins are rounded to it.
 
     It keeps float32 and float64 tensors as they are, without a copy: do not change them afterwards.
     """

@@ -74,7 +74,7 @@ def aurc_interval(
     Args:
         predictions: predictions.
         n: not needed, but checked as for `ks_interval`.
-        level: of confidence, 0.5 to 0.999.
+        level: is the level of confidence, 0.5 to 0.999.
         generator: not needed, but checked as for `ks_interval`.
 
     Returns:

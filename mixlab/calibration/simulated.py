@@ -47,7 +47,7 @@ def warped(n: int, *, factor: float = 2.0, spread: float = 2.0, seed: int = 0) -
         n: how many, 1 to 10,000,000.
         factor: 0.01 to 100; 1 is calibrated, more is over-confident, less is under-confident.
         spread: 0.01 to 100; at 2 the best possible accuracy is 0.78.
-        seed: of the draw, 0 to 2^63 - 1.
+        seed: seeds the draw, 0 to 2^63 - 1.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
@@ -127,7 +127,7 @@ def blobs(n: int, *, classes: int = 3, spread: float = 1.0, seed: int = 0) -> Bl
         n: how many, 1 to 10,000,000.
         classes: 2 to 100.
         spread: standard deviation of both coordinates, 0.01 to 100.
-        seed: of the draw, 0 to 2^63 - 1.
+        seed: seeds the draw, 0 to 2^63 - 1.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
@@ -170,7 +170,7 @@ def ambiguous_shapes(train_size: int = 2000, test_size: int = 1000, *, seed: int
     Args:
         train_size: 10 to 50,000.
         test_size: 10 to 5,000.
-        seed: of the training pictures, 0 to 2^63 - 1.
+        seed: seeds the training pictures, 0 to 2^63 - 1.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.

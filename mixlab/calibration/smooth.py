@@ -83,7 +83,7 @@ def smooth_curve(predictions: Predictions, *, bandwidth: float | None = None, po
     Args:
         predictions: predictions.
         bandwidth: None for the one that equals its own error (0.001 if that is smaller), or a number from 0.001 to 1.
-        points: of the curve, evenly from 0 to 1; 2 to 10,000.
+        points: is how many points the curve has, evenly spaced from 0 to 1; 2 to 10,000.
 
     Returns:
         SmoothCurve, with NaN for the accuracy where all examples are far: a single one 3.7 bandwidths away or more.
@@ -135,7 +135,7 @@ def interval(
     Args:
         predictions: predictions.
         n: resamples, 100 to 1,000,000.
-        level: of confidence, 0.5 to 0.999.
+        level: is the level of confidence, 0.5 to 0.999.
         generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
 
     Returns:

@@ -44,7 +44,7 @@ class MixCallback(Callback):
     Args:
         mixer: a Mixer of any variant but MIT, which decouples the logits.
         num_classes: how many classes, at least 1.
-        seed: of partners, λs, boxes and layers.
+        seed: seeds partners, λs, boxes and layers.
 
     Attributes:
         plan: the MixPlan of the last training batch, without its clean loss; None before the first.

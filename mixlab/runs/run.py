@@ -58,11 +58,11 @@ def run(
         data: a Dataset, as `mixlab.load` gives it.
         mixer: how to mix each batch (default: not at all).
         epochs: passes over the training images, at least 1.
-        seed: of the order, the augmentation and the mixing, of dropout, and of a model that is built by name.
+        seed: seeds the order, the augmentation, the mixing, dropout, and a model built by name.
         settings: the rest of what `mixlab.fit` takes.
         root: the folder of the store (default: $MIXLAB_RUNS, else "runs" in the user's cache of mixlab).
         progress: whether to show a bar of epochs on stderr.
-        name: of `mixlab.models`, by which a module that is given was built, so that the run can build it again.
+        name: says which model of `mixlab.models` the module is, so that the run can build it again.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, as `mixlab.fit` says it; or a model that
@@ -150,7 +150,7 @@ class Training:
     """A run at work, as `opened` gives it: a training whose every finished epoch is on disk before it is told.
 
     Attributes:
-        id: of the run.
+        id: identifies the run.
         trainer: the Trainer behind it. Ask it whatever you like, but let `step`, or the iteration, take the steps. Of a
             run that is stored already, it holds the trained model and has taken no step.
         records: a Record for each finished epoch, or for each `every` of them.

@@ -119,7 +119,7 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
 
     Args:
         images: [B, C, H, W] of any dtype; not changed.
-        side: of the square, in pixels.
+        side: is the side of the square, in pixels.
         generator: source of randomness on the images' device.
 
     Returns:

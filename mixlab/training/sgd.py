@@ -38,7 +38,7 @@ class Descent:
     Args:
         parameters: what is trained; those that require no gradient are left out.
         momentum: share of its velocity that a parameter keeps in each step.
-        weight_decay: of filters and matrices, which are those of more than one axis.
+        weight_decay: applies to filters and matrices, which are those of more than one axis.
         nesterov: whether the gradient acts once more ahead of the velocity.
         decay_biases: whether the others, biases and normalization's scales, decay as well.
         biases: those of the parameters that learn `bias_rate` times as fast. Their decay is divided by it: a step
@@ -46,9 +46,9 @@ class Descent:
         bias_rate: see `biases`.
 
     Attributes:
-        learning_rate: of the next step; 0 until it is set.
+        learning_rate: is that of the next step; 0 until it is set.
         groups: filters and matrices; other biases and scales; `biases`. Each may be empty.
-        velocities: of each parameter; None before its first step.
+        velocities: holds one tensor for each parameter; None before its first step.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ def crossfit(
         predictions: predictions.
         fit: such as fit_temperature: from Predictions to what calibrates Predictions, row by row.
         folds: in how many parts, of nearly equal size, from 2 to N.
-        seed: of the parts.
+        seed: seeds the parts.
 
     Returns:
         Predictions: the rows in their old order.

@@ -23,7 +23,7 @@ class Temperature:
         value: T. Above 1 the predictions were too sure, below 1 not sure enough.
         low, high: its confidence interval.
         n: how many predictions it was fitted on.
-        level: of confidence.
+        level: is the level of confidence.
         nll_before, nll_after: mean NLL of these predictions in nats, at temperature 1 and at T.
     """
 
@@ -72,7 +72,7 @@ def fit_temperature(predictions: Predictions, level: float = 0.95) -> Temperatur
 
     Args:
         predictions: held-out predictions, on clean images. Made of probabilities, they count by their logarithms.
-        level: of confidence, between 0.5 and 0.999.
+        level: is the level of confidence, between 0.5 and 0.999.
 
     Raises:
         TypeError, ValueError: arguments of the wrong kind or range; a true class with probability 0, which has no

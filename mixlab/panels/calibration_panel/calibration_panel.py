@@ -203,7 +203,7 @@ def calibration_panel(
         other: a second one to compare, or None.
         overlaid: two runs in one diagram, instead of side by side.
         n_bins: 1 to 100.
-        bins: of equal "width" or equal "mass".
+        bins: have equal "width" or equal "mass".
         estimator: one of "ece", "ece_l2", "mce", "debiased", "debiased_l1", "overconfidence", "underconfidence" and
             "reliability", as `mixlab.ESTIMATORS` describes them.
         scaling: what sets the temperature: the slider ("temperature"), the fit of each run ("fit"), or θ̄(alpha), the

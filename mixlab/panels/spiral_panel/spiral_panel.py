@@ -234,7 +234,7 @@ def spiral_panel(
         alpha: number from 0.01 to 100, on a log slider.
         classes: 2 or 3 arms.
         epochs: passes over the points, 1 to 400.
-        seed: of the points, the net and the training.
+        seed: seeds the points, the net and the training.
         noise: standard deviation of the points about their arm.
         turns: how often an arm winds round the center.
 

@@ -90,7 +90,7 @@ def kept(
         model: the trainer's, or the name of one like it.
         root: the folder of the store.
         wait: called while another process trains the run.
-        training: of the trainer's arguments, all but model, data and mixer.
+        training: holds the trainer's arguments except model, data and mixer.
     """
     unkept = ""
     with ExitStack() as stack:

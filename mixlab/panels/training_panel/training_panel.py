@@ -175,7 +175,7 @@ def training_panel(
         k: mixes of each pair, 1 to 8; an epoch takes k times as long.
         images: how many training images, at least one for each class (default: 2,000, or all if there are fewer).
         epochs: passes over them, 1 to 50.
-        seed: of the images, the model and the training.
+        seed: seeds the images, the model and the training.
         prediction: the test accuracy that the learner expects, 0 to 1, or None before one is made. It counts as it
             stands at the start of a run.
         root: the folder of the store (default: $MIXLAB_RUNS, else "runs" in the user's cache of mixlab).

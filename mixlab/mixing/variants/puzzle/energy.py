@@ -85,7 +85,7 @@ def energy(
     Args:
         own: [B, b, b] saliency of the examples, each summing to 1.
         other: [B, b, b] of their partners.
-        seam: of each pair.
+        seam: is the seam of each pair.
         lam: [K, B] in [0, 1], the nominal λ.
         levels: L, how many labels.
         beta: weight of all smoothness.

@@ -38,7 +38,7 @@ class Puzzle(Variant):
         neighbor_size: pixels pooled before seams are measured, at most a block's; it divides the larger blocks' sides.
             Where the default does not, the next smaller number that does takes its place.
         transport: move blocks.
-        transport_cost: of moving a block across the whole image.
+        transport_cost: is the cost of moving a block across the whole image.
         transport_size: pixels of a block that is moved, at most the mask's; it divides the larger blocks' sides. None
             moves the mask's own blocks. Where the default does not divide, the next smaller number that does takes its
             place, or the mask's own block if that is 1. On a t by t grid time grows as t⁴ or t⁵: take 16 and more for

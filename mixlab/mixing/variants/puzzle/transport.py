@@ -27,7 +27,7 @@ def transport(mask: Tensor, saliency: Tensor, cost: float) -> Tensor:
     Args:
         mask: [N, t, t], the share of this image in each block, t at least 2.
         saliency: [N, t, t].
-        cost: of distance, at least 0.
+        cost: is the cost of distance, at least 0.
 
     Returns:
         [N, t²] int64: place j shows block moves[n, j]; a permutation of 0 to t² − 1.
@@ -61,7 +61,7 @@ def moves_of(mask: Tensor, saliency: Tensor, cost: float, *, most: int | None) -
     Args:
         mask: [..., B, b, b], the share of these images in each block.
         saliency: [B, side, side] of their pixels; b divides the side.
-        cost: of distance.
+        cost: is the cost of distance.
         most: pixels of a block that moves, see `moved_pixels`.
 
     Returns:
