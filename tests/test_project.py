@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -118,6 +119,12 @@ def test_the_citation_has_the_version_and_the_license_of_the_package():
 def test_the_lessons_kernel_answers_widgets_on_its_main_thread():
     overrides = json.loads((ROOT / "binder" / "overrides.json").read_text())
     assert overrides["@jupyterlab/apputils-extension:kernels-settings"] == {"commsOverSubshells": "disabled"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "mixlab").rglob("*.py")), ids=lambda path: path.name)
+def test_what_a_docstring_names_is_there(path):
+    for name in re.findall(r"`(mixlab(?:\.\w+)+)`", path.read_text(encoding="utf-8")):
+        pkgutil.resolve_name(name)
 
 
 def test_every_import_of_the_package_is_a_declared_requirement():

@@ -49,7 +49,7 @@ class Loop(ABC, Generic[R]):
 
     Args:
         examples: how many there are to train on; the loss is asked for of numbers below it.
-        epochs, seed, batch_size, learning_rate, every: see `mixlab.Trainer`; the batch is cut to the number of
+        epochs, seed, batch_size, learning_rate, every: see `mixlab.training.Trainer`; the batch is cut to the number of
             examples.
         schedule: the learning rate's share of its peak; see `mixlab.training.schedules`.
         device: where the examples are drawn, and mixed.

@@ -205,7 +205,7 @@ def calibration_panel(
         n_bins: 1 to 100.
         bins: have equal "width" or equal "mass".
         estimator: one of "ece", "ece_l2", "mce", "debiased", "debiased_l1", "overconfidence", "underconfidence" and
-            "reliability", as `mixlab.ESTIMATORS` describes them.
+            "reliability", as `mixlab.calibration.ESTIMATORS` describes them.
         scaling: what sets the temperature: the slider ("temperature"), the fit of each run ("fit"), or θ̄(alpha), the
             output half of test-time rescaling ("alpha"; Carratino et al. 2022, "On Mixup Regularization").
         temperature: 0.25 to 4, on a log slider.

@@ -35,7 +35,7 @@ R_co = TypeVar("R_co", bound=Measured, covariant=True)
 
 
 class Training(Protocol[R_co]):
-    """What a run needs of its trainer; see `mixlab.Trainer`, which is one."""
+    """What a run needs of its trainer; see `mixlab.training.Trainer`, which is one."""
 
     picked: str
     batch_size: int
