@@ -227,6 +227,11 @@ def test_history_draws_both_runs():
     [
         (lambda: plots.plot_reliability(3), TypeError, "result must be a Reliability or Predictions, got 3"),
         (
+            lambda: plots.plot_reliability(reliability(), bins="mass"),
+            ValueError,
+            f"result must be Predictions where after, n_bins or bins are given, got {reliability()!r}",
+        ),
+        (
             lambda: plots.plot_reliability(Reliability()),
             ValueError,
             "this Reliability is empty: there is nothing to read before update(probs, labels)",
