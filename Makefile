@@ -4,7 +4,7 @@ WORKERS ?= 2
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format pictures bench bench-gpu
+.PHONY: lab test lint format student handout pictures bench bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -32,6 +32,16 @@ format:
 	$(RUN) -m ruff format .
 	.venv/bin/oxlint --fix mixlab/panels
 	.venv/bin/oxfmt mixlab/panels
+
+# Copies without solutions, in student/.
+student:
+	@$(PYTHON) tools/set_up.py lab
+	$(RUN) tools/student.py
+
+# Pages that need neither a kernel nor a network, in handout/. LESSONS="01 03" makes these two.
+handout:
+	@$(PYTHON) tools/set_up.py lab
+	$(RUN) tools/handout.py $(LESSONS)
 
 pictures:
 	@$(PYTHON) tools/set_up.py test

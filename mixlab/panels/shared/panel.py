@@ -57,6 +57,7 @@ class Panel(anywidget.AnyWidget):
 
     _css = styles("shared/panel.css")
     _still = traitlets.Unicode().tag(sync=True)  # the class name of the picture that a living widget hides
+    _needs_kernel = traitlets.Bool(False).tag(sync=True)  # whether any of its numbers come from Python
 
     def __init__(self, **state: Any) -> None:
         super().__init__(_still=f"mixlab-still-{uuid4().hex}", **state)
@@ -115,6 +116,7 @@ class AnsweringPanel(Panel):
     """
 
     asks: ClassVar[tuple[str, ...]]
+    _needs_kernel = traitlets.Bool(True).tag(sync=True)
     _wanted = traitlets.Dict().tag(sync=True)
     _answer = traitlets.Dict().tag(sync=True)
     _pictures = traitlets.Bytes().tag(sync=True)

@@ -27,6 +27,7 @@ class RunPanel(Panel, Generic[S, R]):
     """
 
     _view = traitlets.Dict().tag(sync=True)  # what is shown; sent by Python alone
+    _needs_kernel = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, **state: Any) -> None:
         self._session: Session[S, R] = Session(self._build, self._keep, self._same, self._hear)

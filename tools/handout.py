@@ -1,0 +1,83 @@
+"""Lessons as pages to hand out: `python tools/handout.py [lesson ...]`, run by `make handout`.
+
+Each lesson is run once. Its page holds every picture, keeps alive the panels that need no kernel, shows the others as
+pictures, and fetches nothing from a network.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from latex2mathml.converter import convert
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+from mixlab.panels.shared.alone import alone
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "handout"
+CELL_SECONDS = 1800
+WIDGET = "application/vnd.jupyter.widget-view+json"
+STATES = "application/vnd.jupyter.widget-state+json"
+FORMULA = re.compile(r"`[^`]*`|\$\$(?P<display>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
+FETCHED = re.compile(r"<(?:script|link)\b[^>]*\b(?:src|href)=\"https?:[^>]*>(?:\s*</script>)?")
+
+
+def main(wanted: list[str]) -> None:
+    """Write the pages of the lessons whose file names begin with one of `wanted`, or of all."""
+    PAGES.mkdir(exist_ok=True)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if not wanted or path.name.startswith(tuple(wanted)):
+            print(f"{path.stem}: running", flush=True)
+            page = PAGES / f"{path.stem}.html"
+            page.write_text(html_of(executed(path)), "utf-8")
+            print(f"{path.stem}: {page}, {page.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def executed(path: Path) -> Any:
+    """The notebook after a run from top to bottom, with the state of its widgets."""
+    notebook = nbformat.read(path, 4)
+    NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}}).execute()
+    return notebook
+
+
+def html_of(notebook: Any) -> str:
+    """One page, complete in itself."""
+    states = notebook.metadata.get("widgets", {}).get(STATES, {}).get("state", {})
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = FORMULA.sub(_mathml, cell.source)
+        else:
+            cell.outputs = _without_kernel(cell.outputs, states)
+    notebook.metadata.pop("widgets", None)
+    page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
+    return FETCHED.sub("", page)
+
+
+def _mathml(match: re.Match[str]) -> str:
+    """A formula as MathML, which browsers draw by themselves; code as it is."""
+    formula = match["display"] or match["inline"]
+    return convert(formula, display="block" if match["display"] else "inline") if formula else match[0]
+
+
+def _without_kernel(outputs: list[Any], states: dict[str, Any]) -> list[Any]:
+    """The outputs, with each widget alive if it can be, else left out: its picture follows it."""
+    kept: list[Any] = []
+    replaced = None  # the name of a picture whose panel is alive
+    for output in outputs:
+        data = output.get("data", {})
+        if WIDGET not in data:
+            if replaced is None or replaced not in str(data.get("text/html", "")):
+                kept.append(output)
+            continue
+        saved = states.get(data[WIDGET]["model_id"], {"state": {}})
+        if "_still" in saved["state"] and not saved["state"]["_needs_kernel"]:
+            replaced = saved["state"]["_still"]
+            kept.append(nbformat.v4.new_output("display_data", {"text/html": alone(saved)}))
+    return kept
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Copies of the lessons for students: `python tools/student.py`, run by `make student`.
+
+A cell tagged "solution" is left out. A cell tagged "exercise" becomes an answer that nbgrader collects and a person
+grades. Everything else stays as it is.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIES = ROOT / "student"
+# https://nbgrader.readthedocs.io, "nbgrader metadata": a manually graded answer.
+ANSWER = {"grade": True, "solution": True, "task": False, "locked": False, "points": 1, "schema_version": 3}
+
+
+def main() -> None:
+    """Write a copy of each lesson."""
+    COPIES.mkdir(exist_ok=True)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        nbformat.write(without_solutions(nbformat.read(path, 4)), COPIES / path.name)
+        print(COPIES / path.name)
+
+
+def without_solutions(notebook: Any) -> Any:
+    """The notebook without its solutions, its exercises marked for nbgrader; changed in place."""
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in tags(cell)]
+    for cell in notebook.cells:
+        if "exercise" in tags(cell):
+            cell.metadata["nbgrader"] = ANSWER | {"grade_id": cell.id, "cell_type": cell.cell_type}
+    return notebook
+
+
+def tags(cell: Any) -> list[str]:
+    """The tags of a cell."""
+    names: list[str] = cell.metadata.get("tags", [])
+    return names
+
+
+if __name__ == "__main__":
+    main()
