@@ -10,6 +10,7 @@ from paths import ROOT
 from playwright.sync_api import Page, expect
 
 from mixlab import panels
+from mixlab.exercises.guesses import collected, hand_in
 from mixlab.panels.shared.alone import alone
 
 
@@ -31,15 +32,46 @@ def notebook(*cells):
     return nbformat.v4.new_notebook(cells=made)
 
 
-def test_a_student_gets_no_solutions_and_nbgrader_a_valid_answer():
-    copy = script("student").without_solutions(
-        notebook(("markdown", "**1.**", []), ("code", "a = ...", ["exercise"]), ("markdown", "a = 1", ["solution"]))
+def test_a_student_gets_no_solutions_and_nbgrader_a_valid_answer(tmp_path, monkeypatch):
+    copy = script("student").student_copy(
+        notebook(("code", "guess = 0.5", []), ("code", "a = ...", ["exercise"]), ("markdown", "a = 1", ["solution"])),
+        lesson="01_lambda",
     )
-    assert [cell.source for cell in copy.cells] == ["**1.**", "a = ..."]
+    nbformat.validate(copy)
+    assert [cell.source for cell in copy.cells[:2]] == ["guess = 0.5", "a = ..."]
+    assert "a = 1" not in str(copy)
     answer = copy.cells[1].metadata["nbgrader"]
     assert (answer["grade_id"], answer["grade"], answer["solution"]) == (copy.cells[1].id, True, True)
     assert "nbgrader" not in copy.cells[0].metadata
-    nbformat.validate(copy)
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(cell.source for cell in copy.cells if cell.cell_type == "code"), {})
+    assert collected(tmp_path) == {"01_lambda": {"your-name": {"guess": 0.5}}}
+
+
+def test_guesses_of_a_class_are_collected(tmp_path):
+    variables = {"guess": 3, "guess_best": "mixup", "guesses": [1, 2], "guess_tensor": object(), "other": 1}
+    hand_in("03_train_it_live", "ana", variables, tmp_path)
+    path = hand_in("03_train_it_live", "ana", variables | {"guess": 4}, tmp_path)
+    hand_in("03_train_it_live", "böb-2", {"guess": 5}, tmp_path)
+    (tmp_path / "settings.of.json").write_text("{}")
+    assert path == tmp_path / "03_train_it_live.ana.json"
+    ana = {"guess": 4, "guess_best": "mixup", "guesses": [1, 2]}
+    assert collected(tmp_path) == {"03_train_it_live": {"ana": ana, "böb-2": {"guess": 5}}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("03", "a/b", {"guess": 1}), ["student", "letters", "'a/b'"]),
+        (("../03", "ana", {"guess": 1}), ["lesson", "letters", "'../03'"]),
+        (("03", "ana", {"other": 1}), ["names", "guess", "none"]),
+    ],
+)
+def test_nothing_is_handed_in_under_a_wrong_name(tmp_path, arguments, words):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011  # the words are compared below
+        hand_in(*arguments, tmp_path)
+    assert all(word in str(raised.value) for word in words)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.browser

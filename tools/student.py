@@ -1,7 +1,7 @@
 """Copies of the lessons for students: `python tools/student.py`, run by `make student`.
 
 A cell tagged "solution" is left out. A cell tagged "exercise" becomes an answer that nbgrader collects and a person
-grades. Everything else stays as it is.
+grades. A last cell writes the student's guesses to a file. Everything else stays as it is.
 """
 
 from pathlib import Path
@@ -13,22 +13,28 @@ ROOT = Path(__file__).resolve().parent.parent
 COPIES = ROOT / "student"
 # https://nbgrader.readthedocs.io, "nbgrader metadata": a manually graded answer.
 ANSWER = {"grade": True, "solution": True, "task": False, "locked": False, "points": 1, "schema_version": 3}
+HAND_IN = """from mixlab.exercises.guesses import hand_in
+
+hand_in("{lesson}", student="your-name", names=globals())"""
 
 
 def main() -> None:
     """Write a copy of each lesson."""
     COPIES.mkdir(exist_ok=True)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        nbformat.write(without_solutions(nbformat.read(path, 4)), COPIES / path.name)
+        nbformat.write(student_copy(nbformat.read(path, 4), path.stem), COPIES / path.name)
         print(COPIES / path.name)
 
 
-def without_solutions(notebook: Any) -> Any:
-    """The notebook without its solutions, its exercises marked for nbgrader; changed in place."""
+def student_copy(notebook: Any, lesson: str) -> Any:
+    """The notebook without its solutions, with its exercises marked for nbgrader; changed in place."""
     notebook.cells = [cell for cell in notebook.cells if "solution" not in tags(cell)]
     for cell in notebook.cells:
         if "exercise" in tags(cell):
             cell.metadata["nbgrader"] = ANSWER | {"grade_id": cell.id, "cell_type": cell.cell_type}
+    text = "**Hand in.** Put your name in place of `your-name` and run the cell: it writes your guesses to a file."
+    asked = nbformat.v4.new_markdown_cell(text, id="hand-in-text")
+    notebook.cells += [asked, nbformat.v4.new_code_cell(HAND_IN.format(lesson=lesson), id="hand-in")]
     return notebook
 
 
