@@ -10,7 +10,7 @@ import pytest
 import mixlab
 
 HEAVY = {"torchvision", "scipy", "matplotlib", "ipywidgets", "anywidget", "safetensors", "sklearn", "IPython", "tqdm"}
-HEAVY |= {"huggingface_hub", "platformdirs", "lightning", "transformers", "accelerate"}
+HEAVY |= {"huggingface_hub", "joblib", "platformdirs", "lightning", "transformers", "accelerate"}
 ROOT = Path(mixlab.__file__).parent.parent
 
 
