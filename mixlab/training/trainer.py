@@ -18,8 +18,8 @@ from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.augment import Augmentation, alternated
 from mixlab.training.checks import check_data, check_dtype, check_freeze, check_model
 from mixlab.training.loop import Loop, State
-from mixlab.training.memory import Before, largest_fitting
 from mixlab.training.options import TrainOptions, check_options
+from mixlab.training.out_of_memory import Before, largest_fitting
 from mixlab.training.predict import predict
 from mixlab.training.record import Record
 from mixlab.training.sgd import Descent, Lookahead, normalization_biases, resting
