@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from same_weights import differing
+from seeding import seeded
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -28,24 +29,20 @@ SCHEMES = {
 }
 
 
-class Linear(nn.Module):
+class Linear(nn.Linear):
     """Logits linear in the pixels, in float64."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3, 3, dtype=torch.float64)
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.tensor([[0.5, -0.2, 0.1], [0.3, 0.4, -0.6], [-0.4, 0.1, 0.2]]))
-            self.linear.bias.copy_(torch.tensor([0.1, -0.1, 0.3]))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            super().__init__(3, 3, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.linear(x.flatten(1).double())
-        return logits
+        return super().forward(x.flatten(1).double())
 
 
 def tiny(count: int = 5, side: int = 1) -> Dataset:
-    draw = torch.Generator().manual_seed(3)
-    images = torch.randint(256, (count, 3, side, side), generator=draw, dtype=torch.uint8)
+    images = torch.randint(256, (count, 3, side, side), generator=seeded(3), dtype=torch.uint8)
     split = Split(images, torch.arange(count) % 3)
     return Dataset("tiny", split, split, ("a", "b", "c"))
 
@@ -57,7 +54,7 @@ def pair_gradients(model: Linear, data: Dataset, lam: np.ndarray) -> np.ndarray:
     y = np.eye(3)[data.train.labels.numpy()]
     mix = lambda v: lam[:, None] * v[:, None, None] + (1 - lam)[:, None] * v[None, :, None]  # noqa: E731
     x, y = mix(x), mix(y)
-    logits = x @ model.linear.weight.detach().numpy().T + model.linear.bias.detach().numpy()
+    logits = x @ model.weight.detach().numpy().T + model.bias.detach().numpy()
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     ones = np.ones((*x.shape[:-1], 1))
     return ((probs - y)[..., :, None] * np.concatenate([x, ones], -1)[..., None, :]).reshape(*x.shape[:-1], 12)
@@ -177,8 +174,7 @@ class WithState(nn.Module):
         self.body[1].eval()  # as one freezes BatchNorm
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.body(x))
-        return logits
+        return self.head(self.body(x))
 
 
 @pytest.mark.parametrize("variant", mx.VARIANTS)

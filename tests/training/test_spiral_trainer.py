@@ -67,17 +67,15 @@ def test_singular_values_are_the_roots_of_the_covariance(shape: tuple[int, ...])
 
 
 def test_singular_values_of_shapes_that_are_known() -> None:
-    line = torch.tensor([[-1.0, -1], [1, 1]])
-    point = torch.tensor([[0.0, 0], [0, 0]])
-    values = class_singular_values(torch.cat([line, point]), torch.tensor([0, 0, 1, 1]))
+    line_and_point = torch.tensor([[-1.0, -1], [1, 1], [0, 0], [0, 0]])
+    values = class_singular_values(line_and_point, torch.tensor([0, 0, 1, 1]))
     assert values.flatten().tolist() == pytest.approx([2**0.5, 0, 0, 0], abs=1e-6)  # the spread is 1, the line's √2
     alone = class_singular_values(torch.randn(40, 3), torch.zeros(40, dtype=torch.int64))
     assert float(alone.square().sum()) == pytest.approx(1, abs=1e-5)
 
 
 def trainer(mixer: mx.Mixer | None = None, **settings: Any) -> SpiralTrainer:
-    g = seeded(8)
-    train, test = spirals(60, generator=g), spirals(80, generator=g)
+    train, test = (spirals(n, generator=seeded(n)) for n in (60, 80))
     return SpiralTrainer(SpiralNet(2), train, test, mixer, **{"epochs": 2, "batch_size": 20} | settings)
 
 
@@ -94,7 +92,7 @@ def test_a_step_descends_the_loss_of_the_hidden_mix() -> None:
     each = lam * cross_entropy(logits, y, reduction="none")
     loss = (each + (1 - lam) * cross_entropy(logits, y[plan.partner], reduction="none")).mean()
     slopes = torch.autograd.grad(loss, list(twin.parameters()))
-    rate = 0.05 * (1 / 7) / 0.1 if 1 / 7 < 0.1 else 0.05 * (6 / 7) / 0.9  # step 1 of 6, on the way down
+    rate = 0.05 * (6 / 7) / 0.9  # step 1 of 6, on the way down
     ours.step()
     assert ours.loss_so_far == (pytest.approx(loss.item(), rel=1e-5), 1)
     for moved, start, slope in zip(ours.model.parameters(), twin.parameters(), slopes, strict=True):
@@ -102,27 +100,22 @@ def test_a_step_descends_the_loss_of_the_hidden_mix() -> None:
 
 
 def test_runs_repeat_bit_for_bit_and_every_mixer_sees_one_order() -> None:
-    orders = []
+    orders = set()
     for mixer in (mx.Mixer("manifold", layers=["input", "bottleneck"]), mx.Mixer("none"), mx.Mixer("mixup")):
         one, two = trainer(mixer), trainer(mixer)
         first, second = list(one)[-1], list(two)[-1]
-        orders.append(one._order)
+        orders.add(tuple(one._order.tolist()))
         assert torch.equal(first.hidden, second.hidden)
         assert first.test_nll == second.test_nll
-    assert torch.equal(orders[0], orders[1])
-    assert torch.equal(orders[0], orders[2])
+    assert len(orders) == 1
 
 
 def test_a_record_is_what_the_net_says() -> None:
     one = trainer(epochs=3)
-    records = list(one)
-    record = records[-1]
-    assert [each.epoch for each in records] == [1, 2, 3]
-    assert (one.done, one.steps, record.step) == (True, 9, 9)
+    *_, record = one
+    assert (one.done, one.steps, record.step, record.epoch) == (True, 9, 9, 3)
     x, y = one.test
-    with torch.no_grad():
-        logits = one.model(x).double()
-    p = logits.softmax(1)
+    p = one.model(x).detach().double().softmax(1)
     assert record.test_accuracy == pytest.approx(float((p.argmax(1) == y).double().mean()))
     assert record.test_nll == pytest.approx(float(-p[torch.arange(80), y].log().mean()), rel=1e-5)
     assert record.test_confidence == pytest.approx(float(p.max(1).values.mean()), rel=1e-5)
