@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from take_home import BLOCKS, CLASSES, SETTINGS, images, learnable, readme_names
+from take_home import BLOCKS, CLASSES, SETTINGS, images, learnable
 from torch.nn import functional as F
 
 import mixlab as mx
@@ -15,19 +15,6 @@ def transformers():
     import transformers
 
     return transformers
-
-
-@pytest.fixture
-def names(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return readme_names()
-
-
-@pytest.fixture(scope="module")
-def MixCallback():
-    from mixlab.integrations.lightning import MixCallback
-
-    return MixCallback
 
 
 def moved(names):
@@ -43,11 +30,10 @@ def test_readme_loop_trains(names, block):
 
 
 @pytest.mark.parametrize("variant", mx.VARIANTS)
-@pytest.mark.parametrize("k", [1, 2])
-def test_readme_general_loop_takes_every_variant(names, variant, k):
+def test_readme_general_loop_takes_every_variant(names, variant):
     (line,) = [line for line in BLOCKS["general"].splitlines() if line.startswith("inside = ")]
     names["settings"] = SETTINGS.get(variant, {})
-    exec(BLOCKS["general"].replace(line, f"inside = mx.Mixer({variant!r}, k={k}, **settings)"), names)
+    exec(BLOCKS["general"].replace(line, f"inside = mx.Mixer({variant!r}, k=2, **settings)"), names)
     assert moved(names) == list(names["before"])
 
 
@@ -93,23 +79,15 @@ def test_readme_torchvision_pipeline(names):
 # Hugging Face
 
 
-@pytest.fixture
-def vit(transformers):
-    """A transformer of 2,000 weights, and data as its Trainer takes them."""
-
-    def make():
-        torch.manual_seed(0)
-        shape = {"image_size": 4, "patch_size": 2, "num_channels": 3, "num_labels": CLASSES}
-        size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-        return transformers.ViTForImageClassification(transformers.ViTConfig(**shape, **size))
-
-    return make
+SILENT = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
 
 
 @pytest.fixture
-def trainer(transformers, names, tmp_path, vit):
-    """A MixTrainer of the README's code."""
+def trainer(transformers, names, tmp_path):
+    """A MixTrainer of the README's code for a transformer of 2,000 weights."""
     exec(BLOCKS["huggingface"], names)
+    shape = {"image_size": 4, "patch_size": 2, "num_channels": 3, "num_labels": CLASSES}
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
     def make(mixer, data, batch, accumulate=1, epochs=1, seed=0, optimizer="sgd"):
         names["mixer"] = mixer
@@ -122,15 +100,13 @@ def trainer(transformers, names, tmp_path, vit):
             lr_scheduler_type="constant",
             optim=optimizer,
             max_grad_norm=1e9,
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            use_cpu=True,
             seed=seed,
+            **SILENT,
         )
         rows = [{"pixel_values": x, "labels": y} for x, y in data]
-        return names["MixTrainer"](vit(), arguments, train_dataset=rows, eval_dataset=rows)
+        torch.manual_seed(0)
+        vit = transformers.ViTForImageClassification(transformers.ViTConfig(**shape, **size))
+        return names["MixTrainer"](vit, arguments, train_dataset=rows, eval_dataset=rows)
 
     return make
 
