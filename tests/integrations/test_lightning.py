@@ -202,9 +202,6 @@ def test_clean_loss_is_added_to_what_the_step_returns(fit, L, Module, MixCallbac
         assert watch.loss == pytest.approx(module.losses[0].item() + 3)
 
 
-# Wrong input
-
-
 def test_wrong_batches_for_the_callback(fit, Module, MixCallback):
     x, y = images(4).tensors
 
