@@ -91,16 +91,16 @@ def test_threads_are_set_for_a_while():
 
 
 @pytest.mark.parametrize(
-    ("supported", "picked"),
-    [(True, (torch.bfloat16, "the GPU has bfloat16")), (False, (torch.float32, "the GPU has no bfloat16"))],
+    ("device", "supported", "picked"),
+    [
+        ("cuda", True, (torch.bfloat16, "the GPU has bfloat16")),
+        ("cuda", False, (torch.float32, "the GPU has no bfloat16")),
+        ("mps", True, (torch.float32, "bfloat16 is not tried on mps")),
+    ],
 )
-def test_cuda_is_asked(monkeypatch, supported, picked):
+def test_a_gpu_is_asked_and_other_devices_stay_in_float32(monkeypatch, device, supported, picked):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
-    assert machine.precision("cuda") == picked
-
-
-def test_other_devices_stay_in_float32():
-    assert machine.precision("mps") == (torch.float32, "bfloat16 is not tried on mps")
+    assert machine.precision(device) == picked
 
 
 def test_unknown_device_raises():
@@ -125,17 +125,12 @@ def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cpuinfo, monkeypat
     assert lines["folder"] == str(tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [[], ["doctor"]])
-def test_command_prints_the_report(monkeypatch, capsys, arguments):
+@pytest.mark.parametrize("arguments", [[], ["doctor"], ["docter"]])
+def test_command_prints_the_report_or_says_how(monkeypatch, capsys, arguments):
     monkeypatch.setattr(sys, "argv", ["mixlab", *arguments])
-    assert __main__.main() == 0
-    assert capsys.readouterr().out == doctor.report() + "\n"
-
-
-def test_command_with_anything_else_says_how(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["mixlab", "docter"])
-    assert __main__.main() == 2
-    assert capsys.readouterr() == ("", "usage: mixlab [doctor]\n")
+    wrong = arguments == ["docter"]
+    assert __main__.main() == 2 * wrong
+    assert capsys.readouterr() == (("", "usage: mixlab [doctor]\n") if wrong else (doctor.report() + "\n", ""))
 
 
 def test_report_imports_nothing_heavy():

@@ -72,28 +72,18 @@ def steps(module):
     return kinds
 
 
-def test_second_set_up_runs_nothing(set_up):
+def test_second_set_up_runs_nothing_and_tests_are_added_to_the_lessons_environment(set_up):
     set_up.main("lab")
     assert steps(set_up) == ["venv", "pip", "pairing"]
     set_up.main("lab")
     assert steps(set_up) == []
     settings = set_up.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     assert settings.read_bytes() == (ROOT / "binder" / "overrides.json").read_bytes()
-
-
-def test_tests_are_added_to_the_lessons_environment_and_serve_both(set_up):
-    set_up.main("lab")
-    steps(set_up)
     set_up.main("test")
     assert steps(set_up) == ["pip", "pairing"]
     set_up.main("lab")
     assert steps(set_up) == []
-
-
-def test_changed_pins_are_installed_over_what_is_there(set_up):
-    set_up.main("test")
     set_up.CONSTRAINTS.write_text(set_up.CONSTRAINTS.read_text() + "# changed\n")
-    steps(set_up)
     set_up.main("test")
     assert steps(set_up) == ["pip", "pairing"]
 
