@@ -17,9 +17,9 @@ class MixTransform(nn.Module):
     It draws from torch's global generator, as theirs do. torchvision is not needed.
 
     Args:
-        mixer: a Mixer of a variant that mixes before the model sees the batch. With shared_lam=True and
+        mixer: is a Mixer of a variant that mixes before the model sees the batch. With shared_lam=True and
             partners="roll" its law is theirs.
-        num_classes: how many classes, at least 1.
+        num_classes: is the number of classes, at least 1.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT).
