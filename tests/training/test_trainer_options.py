@@ -56,6 +56,7 @@ class Net(nn.Module):
         return self.head(self.norm(self.first(x)).relu().mean((2, 3)))
 
 
+FLAGS = ("augment", "nesterov", "decay_biases", "lookahead", "compile")
 NAMES = [name for name, _ in Net().named_parameters()]
 
 
@@ -97,7 +98,7 @@ def test_settings_say_what_was_asked_for_in_json(data: Dataset) -> None:
 
 
 def test_what_does_nothing_is_none_in_the_settings(data: Dataset) -> None:
-    """So that two runs that train alike are told to be one."""
+    """So that two runs that train alike are one."""
     one = fit(data, augment=False, flip="random", pad=2).settings
     assert one == fit(data, augment=False, flip="alternating", pad=4).settings
     assert [one[name] for name in ("flip", "pad", "border")] == [None] * 3
@@ -146,12 +147,7 @@ def test_a_frozen_parameter_rests_when_its_epochs_are_over(data: Dataset) -> Non
     assert not torch.equal(values[0], values[2])
     assert all(torch.equal(value, values[2]) for value in values[3:])
     assert not torch.equal(model.first.weight, Net().first.weight)
-
-
-def test_all_may_rest_that_do_so_after_the_last_epoch(data: Dataset) -> None:
-    trainer = fit(data, freeze=dict.fromkeys(NAMES, 1) | {"head.bias": 3})
-    list(trainer)
-    assert trainer.done
+    list(fit(data, freeze=dict.fromkeys(NAMES, 1) | {"head.bias": 3}))  # all may rest after the last epoch
 
 
 def test_lookahead_meets_the_weights_after_each_step(data: Dataset) -> None:
@@ -160,9 +156,8 @@ def test_lookahead_meets_the_weights_after_each_step(data: Dataset) -> None:
     for step in range(1, 6):
         with_it.step()
         without.step()
-        assert (differing(dict(with_it.model.named_parameters()), dict(without.model.named_parameters())) == []) == (
-            step < 5
-        )
+        names = differing(with_it.model, without.model)
+        assert bool(names) == (step == 5)
     list(with_it)
     state = with_it.model.state_dict()
     assert differing(with_it.lookahead.slow, {name: state[name] for name in with_it.lookahead.slow}) == []
@@ -238,17 +233,11 @@ def test_all_options_are_taken_up_to_the_bit(data: Dataset) -> None:
         ({"momentum": 1}, "momentum .* to 0.999999, got 1"),
         ({"weight_decay": -1}, "weight_decay .* from 0 .* got -1"),
         ({"bias_rate": 0}, "bias_rate .* from 1e-06 .* got 0"),
-        *[
-            ({name: 1}, f"{name} .* True or False, got 1")
-            for name in ("augment", "nesterov", "decay_biases", "lookahead", "compile")
-        ],
+        *[({name: 1}, f"{name} .* True or False, got 1") for name in FLAGS],
         ({"freeze": ["first.bias"]}, r"freeze .* mapping from names .* got \['first.bias'\]"),
         ({"freeze": {"first": 1}}, "freeze .* names of trained parameters .* got 'first'"),
         ({"freeze": {"first.bias": 1.5}}, r"freeze\['first.bias'\] .* integer .* got 1.5"),
-        (
-            {"freeze": dict.fromkeys(NAMES, 2) | {"head.bias": 0}},
-            "freeze must leave a parameter .* each of the 3 epochs, got all of them at rest after 2",
-        ),
+        ({"freeze": dict.fromkeys(NAMES, 2)}, "freeze must leave a parameter .* each of the 3 epochs, .* after 2"),
         ({"flip": "alternate"}, "flip .* 'random', 'alternating', got 'alternate'"),
         ({"pad": -1}, "pad .* at least 0, got -1"),
         ({"border": "zero"}, "border .* 'mirror', 'black', got 'zero'"),
