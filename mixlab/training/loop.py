@@ -44,8 +44,8 @@ class State:
 class Loop(ABC, Generic[R]):
     """A training, a step at a time; iterate for what `evaluate` gives after each epoch, and leave the loop to stop.
 
-    A subclass sets `model`, `optimizer` and `mixer`, computes the loss of the examples that it is given the numbers of,
-    and says what an evaluation measures.
+    A subclass sets `model`, `optimizer` and `mixer`; its `_loss` computes the loss of a batch, and its `evaluate` measures
+    the model.
 
     Args:
         examples: counts the training examples, which are numbered from 0.

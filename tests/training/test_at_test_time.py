@@ -88,12 +88,10 @@ def test_the_wrapper_moves_and_widens_with_its_buffers_and_keeps_the_layout():
     wrapper = rescaled(small_model(), data, 1.0).eval()
     x = torch.randn(4, 3, 8, 8, generator=seeded())
     plain = wrapper(x)
-    layouts = []
-    wrapper.model.register_forward_pre_hook(
-        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
-    )
+    seen = []
+    wrapper.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     torch.testing.assert_close(wrapper(x.contiguous(memory_format=torch.channels_last)), plain)
-    assert layouts == [True]
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(wrapper.double()(x.double()).float(), plain, atol=1e-5, rtol=1e-5)
     assert wrapper.mean_image.dtype == torch.float64
     assert wrapper.to("meta").mean_image.device.type == "meta"
