@@ -44,7 +44,7 @@ class State:
 class Loop(ABC, Generic[R]):
     """A training, a step at a time; iterate for what `evaluate` gives after each epoch, and leave the loop to stop.
 
-    A subclass sets `model`, `optimizer` and `mixer`; its `_loss` computes the loss of a batch, and its `evaluate` measures
+    A subclass sets `model`, `optimizer` and `mixer`; its `_loss` computes the loss of a batch, its `evaluate` measures
     the model.
 
     Args:
