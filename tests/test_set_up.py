@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from paths import ROOT
@@ -88,15 +89,11 @@ def test_second_set_up_runs_nothing_and_tests_are_added_to_the_lessons_environme
     assert steps(set_up) == ["pip", "pairing"]
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
 def test_interrupted_set_up_begins_anew(set_up, monkeypatch):
     set_up.main("lab")
     steps(set_up)
     with monkeypatch.context() as patch:
-        patch.setattr(set_up, "torch_choice", interrupt)
+        patch.setattr(set_up, "torch_choice", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             set_up.main("test")
     set_up.main("lab")
