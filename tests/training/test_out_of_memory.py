@@ -18,21 +18,6 @@ def data() -> Dataset:
     return mx.load("shapes", train_size=100, test_size=20)
 
 
-class Backward(torch.autograd.Function):
-    """The identity, whose gradient takes all the memory there is for more than `room` rows."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, room: int) -> Tensor:
-        ctx.room = room
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None]:
-        if len(gradient[0]) > ctx.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return gradient[0], None
-
-
 class Big(nn.Module):
     """Statistics and dropout before the place where memory gives out, in the forward or in the backward."""
 
@@ -44,9 +29,14 @@ class Big(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.sizes += [len(x)] if self.training else []
         x = self.drop(self.norm(x)).flatten(1)
-        if self.training and self.where == "forward" and len(x) > self.room:
-            raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return self.head(Backward.apply(x, self.room) if self.where == "backward" else x)
+        if self.training and len(x) > self.room:
+            if self.where == "forward":
+                self.give_out()
+            x.register_hook(self.give_out)
+        return self.head(x)
+
+    def give_out(self, *_: Tensor) -> None:
+        raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
 def fit(data: Dataset, model: Big, mixer: mx.Mixer | None = None, **settings: Any) -> Trainer:
