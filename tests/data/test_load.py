@@ -55,9 +55,13 @@ def test_parts_are_balanced_nested_and_repeatable(classes, each, seed, pick):
         assert set(balanced(labels, size - 1, classes, seed).tolist()) < set(chosen.tolist())
 
 
-def small(images, labels, classes=("a", "b")):
+IMAGES = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
+LABELS = torch.tensor([0, 1, 1, 0])
+
+
+def small(images=IMAGES, labels=LABELS, **changed):
     split = Split(images, labels)
-    return Dataset("small", split, split, classes)
+    return Dataset(**{"name": "small", "train": split, "test": split, "classes": ["a", "b"]} | changed)
 
 
 def test_the_seed_decides_which_classes_get_one_more():
@@ -75,6 +79,7 @@ def test_normalization_is_that_of_numpy_and_computed_once():
     np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-12)
     assert loaded.normalization is loaded.normalization
+    assert loaded.classes == ("a", "b")
 
 
 def test_a_subset_is_a_copy_and_to_keeps_uint8():
@@ -100,25 +105,17 @@ def test_the_real_cifar10_is_what_the_literature_says():
 
 
 @REAL
-def test_a_part_of_the_real_set_does_not_keep_the_rest_alive(capsys):
-    loaded = load("auto", train_size=1_003, seed=2)
-    assert capsys.readouterr().out == f"mixlab: CIFAR-10, from {data.cache_path('cifar10')}\n"
-    assert set(loaded.train.labels.bincount().tolist()) == {100, 101}
-    assert loaded.train.images.untyped_storage().nbytes() == 1_003 * 3_072
-    full = load("cifar10").train
-    chosen = balanced(full.labels, 1_003, 10, 2)
-    assert torch.equal(loaded.train.images, full.images[chosen])
-    assert torch.equal(loaded.train.labels, full.labels[chosen])
-
-
-@REAL
-def test_a_part_of_the_real_test_set_is_balanced_and_the_same_for_every_seed():
-    one, two = (load("cifar10", train_size=20, seed=seed, test_size=303).test for seed in (0, 1))
-    assert torch.equal(one.images, two.images)
-    assert set(one.labels.bincount().tolist()) == {30, 31}
-    assert one.images.untyped_storage().nbytes() == 303 * 3_072
-    full = load("cifar10").test
-    assert torch.equal(one.images, full.images[balanced(full.labels, 303, 10, 0)])
+def test_a_part_of_the_real_set_is_balanced_and_does_not_keep_the_rest_alive(capsys):
+    part, other = (load("auto", train_size=1_003, seed=seed, test_size=303) for seed in (2, 3))
+    assert capsys.readouterr().out == f"mixlab: CIFAR-10, from {data.cache_path('cifar10')}\n" * 2
+    assert torch.equal(part.test.images, other.test.images)  # whatever the seed
+    whole = load("cifar10")
+    for split, full, size, seed in ((part.train, whole.train, 1_003, 2), (part.test, whole.test, 303, 0)):
+        chosen = balanced(full.labels, size, 10, seed)
+        assert torch.equal(split.images, full.images[chosen])
+        assert torch.equal(split.labels, full.labels[chosen])
+        assert set(split.labels.bincount().tolist()) == {size // 10, size // 10 + 1}
+        assert split.images.untyped_storage().nbytes() == size * 3_072
 
 
 @REAL
@@ -136,15 +133,6 @@ def test_the_cache_lies_where_root_then_the_environment_then_the_platform_say(tm
     assert not data.is_cached("cifar10")
     monkeypatch.delenv("MIXLAB_DATA")
     assert data.cache_path("cifar10").parent.name == "mixlab"
-
-
-IMAGES = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
-LABELS = torch.tensor([0, 1, 1, 0])
-
-
-def dataset(**changed):
-    loaded = load("shapes", train_size=20, test_size=10)
-    return Dataset(**{"name": "few", "train": loaded.train, "test": loaded.test, "classes": loaded.classes} | changed)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +155,12 @@ def dataset(**changed):
         (lambda: Split(IMAGES.float(), LABELS), r"images .* uint8 .* got a float32 tensor of shape \[4, 3, 2, 2\]"),
         (lambda: Split(IMAGES[0], LABELS), r"images .* \[N, channels, height, width\], got .* \[3, 2, 2\]"),
         (lambda: Split(IMAGES, LABELS[:3]), "labels .* each of the 4 examples, got 3 labels"),
-        (lambda: small(IMAGES, LABELS, ("only",)), "train.labels .* from 0 to 0, got labels from 0 to 1"),
-        (lambda: dataset(name=5), "name must be a text, got 5"),
-        (lambda: dataset(train=None), "train must be a Split, got None"),
-        (lambda: dataset(classes="abc"), "classes must be a tuple of different texts, got 'abc'"),
-        (lambda: dataset(classes=("a", "a")), r"classes must be a tuple of different texts, got \('a', 'a'\)"),
-        (lambda: dataset(classes=(1, 2)), r"classes must be a tuple of different texts, got \(1, 2\)"),
+        (lambda: small(classes=("only",)), "train.labels .* from 0 to 0, got labels from 0 to 1"),
+        (lambda: small(name=5), "name must be a text, got 5"),
+        (lambda: small(train=None), "train must be a Split, got None"),
+        (lambda: small(classes="abc"), "classes must be a tuple of different texts, got 'abc'"),
+        (lambda: small(classes=("a", "a")), r"classes must be a tuple of different texts, got \('a', 'a'\)"),
+        (lambda: small(classes=(1, 2)), r"classes must be a tuple of different texts, got \(1, 2\)"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_done(call, message):
