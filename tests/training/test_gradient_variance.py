@@ -90,7 +90,7 @@ def exact(scheme: Scheme, batch: int, data: Dataset, model: Linear) -> float:
 
 @pytest.fixture(scope="module")
 def found() -> Mapping[str, GradientVariance]:
-    return gradient_variance(Linear(), tiny(), SCHEMES, batch_size=2, draws=200)
+    return gradient_variance(Linear(), tiny(), SCHEMES, batch_size=2, draws=120)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def truth() -> Mapping[str, float]:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_trace_is_that_of_enumeration(name, found, truth):
-    """n = 200 draws, within 4.5 standard errors; so is the ratio to mixup, which is surer than both."""
+    """n = 120 draws, within 4.5 standard errors; so is the ratio to mixup, which is surer than both."""
     trace = found[name].trace
     assert trace.value == pytest.approx(truth[name], abs=4.5 * (trace.high - trace.low) / 3.92)
     if name != "mixup":
