@@ -3,15 +3,12 @@
 import ctypes
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 # The instructions that multiply in bfloat16, as Linux names them. Where they are missing it is emulated, and slower.
 _BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
@@ -24,26 +21,24 @@ _LIMITS = (
     "DNNL_DEFAULT_FPMATH_MODE",
     "ATEN_CPU_CAPABILITY",
 )
-_CPUS = Path("/sys/devices/system/cpu")
-
-
-def cpu_quota() -> float:
-    """The CPUs that this process may keep busy: those it may run on, or its control group's share if that is less."""
-    return min([float(len(_cpus())), *_group_quotas()])
 
 
 def torch_threads() -> tuple[int, str]:
     """How many threads torch should use for one operation, and why.
 
-    More threads than the share of CPUs is what makes training crawl in a container: 17 s an epoch in place of 2.
+    More threads than the process may keep busy make training crawl: in a container, 17 s an epoch in place of 2. So
+    joblib counts the CPUs, by this process's affinity and its container's quota, and otherwise cores instead of
+    hyperthreads. OMP_NUM_THREADS comes before all that.
     """
     wish = re.match(r"\s*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
     if wish:
         return int(wish[1]), "set by OMP_NUM_THREADS"
-    cores, quota = _cores(), cpu_quota()
-    if quota < cores:
-        return max(1, int(quota)), f"this process may use {quota:.3g} CPUs"
-    return cores, "one for each core"
+    from joblib import cpu_count
+
+    share, cpus = cpu_count(), os.cpu_count() or 1
+    if share < cpus:
+        return share, f"this process may use {share} of {cpus} CPUs"
+    return cpu_count(only_physical_cores=True), "one for each core"
 
 
 @contextmanager
@@ -89,55 +84,6 @@ def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
     if limit is not None:
         return torch.float32, f"{limit} is set"
     return torch.bfloat16, f"the CPU has {flag}"
-
-
-def _cpus() -> set[int]:
-    """The numbers of the CPUs that this process may run on."""
-    if sys.platform == "linux":
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def _cores() -> int:
-    """The cores behind those CPUs: two hyperthreads share one, and its arithmetic units."""
-    cores = set()
-    for cpu in _cpus():
-        siblings = _CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list"
-        try:
-            cores.add(siblings.read_text().strip())
-        except OSError:  # not Linux, or a container that hides it
-            cores.add(str(cpu))
-    return len(cores)
-
-
-def _group_quotas() -> Iterator[float]:
-    """The CPU shares of this process's control group and of those above it, version 1 or 2."""
-    try:
-        lines = _MEMBERSHIP.read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, place = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        group = Path(place.lstrip("/"))
-        # In a container the place can be the host's name for a folder that is mounted as the root here: look at all.
-        for folder in (group, *group.parents):
-            for mount in (
-                [_CGROUPS / controllers, _CGROUPS / "cpu"] if controllers else [_CGROUPS, _CGROUPS / "unified"]
-            ):
-                yield from _quota(mount / folder)
-
-
-def _quota(folder: Path) -> Iterator[float]:
-    """The share that one control group's folder sets, if it sets one."""
-    with suppress(OSError, ValueError):  # ValueError: "max", which is no limit
-        quota, period = (folder / "cpu.max").read_text().split()
-        yield int(quota) / int(period)
-    with suppress(OSError, ValueError):
-        quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        if int(quota) > 0:  # -1 is no limit
-            yield int(quota) / int(period)
 
 
 def _cpu_flags() -> set[str]:

@@ -3,28 +3,20 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import mixlab
 
 HEAVY = {"torchvision", "scipy", "matplotlib", "ipywidgets", "anywidget", "safetensors", "sklearn", "IPython", "tqdm"}
-HEAVY |= {"huggingface_hub", "platformdirs", "lightning", "transformers", "accelerate"}
-ROOT = Path(mixlab.__file__).parent.parent
+HEAVY |= {"huggingface_hub", "joblib", "platformdirs", "lightning", "transformers", "accelerate"}
 
 
 def loaded_by(code: str) -> set[str]:
     """Modules, and their packages, that a fresh interpreter with torch holds after `code` and did not hold before."""
     script = f"import torch, sys, json; old = set(sys.modules)\n{code}\nprint(json.dumps(list(set(sys.modules) - old)))"
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = set(json.loads(run.stdout))
+    names = set(json.loads(subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)))
     return names | {name.split(".")[0] for name in names}
 
 
@@ -37,8 +29,9 @@ def test_importing_mixlab_and_mixing_a_batch_loads_torch_and_little_else():
     assert not {name for name in loaded if name.startswith(("mixlab.panels", "mixlab.plots", "mixlab.training"))}
 
 
-def test_at_most_fifty_public_names():
+def test_at_most_fifty_public_names_and_dir_lists_them():
     assert 40 < len(set(mixlab.__all__)) == len(mixlab.__all__) <= 50
+    assert set(dir(mixlab)) == set(mixlab.__all__)
 
 
 @pytest.mark.parametrize("name", mixlab.__all__)
@@ -46,10 +39,6 @@ def test_every_public_name_is_there(name):
     value = getattr(mixlab, name)
     assert getattr(mixlab, name) is value
     assert getattr(value, "__doc__", None)
-
-
-def test_dir_lists_the_public_names():
-    assert set(dir(mixlab)) == set(mixlab.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -1,11 +1,13 @@
-"""What this machine can do: CPU shares and features read from made-up files."""
+"""What this machine can do: threads from the CPUs that joblib counts, and features read from a made-up file."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 import torch
 from paths import ROOT
@@ -13,92 +15,35 @@ from paths import ROOT
 from mixlab import __main__, doctor, machine
 
 
-@pytest.fixture
-def groups(tmp_path, monkeypatch):
-    """Write control groups: `groups(membership, {path: text})`; the process may run on CPUs 0 to 7."""
-
-    def write(membership, files):
-        (tmp_path / "membership").write_text(membership)
-        for path, text in files.items():
-            (tmp_path / "cgroup" / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "cgroup" / path).write_text(text)
-
+@pytest.mark.parametrize(
+    ("environment", "usable", "threads", "why"),
+    [
+        ({}, 8, 4, "one for each core"),
+        ({}, 3, 3, "this process may use 3 of 8 CPUs"),
+        ({"OMP_NUM_THREADS": "5"}, 3, 5, "set by OMP_NUM_THREADS"),
+        ({"OMP_NUM_THREADS": " 6,2"}, 3, 6, "set by OMP_NUM_THREADS"),
+        *[({"OMP_NUM_THREADS": text}, 3, 3, "this process may use 3 of 8 CPUs") for text in ("0", "many", "")],
+    ],
+)
+def test_threads_follow_the_usable_cpus_unless_named(monkeypatch, environment, usable, threads, why):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "_CPUS", tmp_path / "cpus")
-    monkeypatch.setattr(machine, "_cpus", lambda: set(range(8)))
-    return write
-
-
-def version_1(folder, quota, period):
-    return {f"{folder}/cpu.cfs_quota_us": f"{quota}\n", f"{folder}/cpu.cfs_period_us": f"{period}\n"}
-
-
-@pytest.mark.parametrize(
-    ("membership", "files", "quota"),
-    [
-        ("0::/\n", {}, 8),
-        ("0::/\n", {"cpu.max": "max 100000\n"}, 8),
-        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
-        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "max 100000\n"}, 3),
-        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "50000 100000\n"}, 0.5),
-        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 8),
-        (
-            "4:cpu,cpuacct:/docker/x\n",
-            {"cpu,cpuacct/cpu.cfs_quota_us": "200000", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
-            2,
-        ),
-        (
-            "4:cpu,cpuacct:/docker/x\n",
-            {"cpu/docker/x/cpu.cfs_quota_us": "50000", "cpu/docker/x/cpu.cfs_period_us": "20000"},
-            2.5,
-        ),
-        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
-        ("3:cpuset:/\n", {"cpuset/cpu.cfs_quota_us": "100000", "cpuset/cpu.cfs_period_us": "100000"}, 8),
-        ("0::/\n", {"cpu.max": "nonsense\n"}, 8),
-    ],
-)
-def test_quota_is_the_least_share_on_the_way_up(groups, membership, files, quota):
-    groups(membership, files)
-    assert machine.cpu_quota() == quota
-
-
-def test_quota_without_control_groups_is_the_cpus_of_this_process(groups):
-    assert machine.cpu_quota() == 8.0
-
-
-@pytest.mark.parametrize(
-    ("wish", "threads", "why"),
-    [
-        (None, 3, "this process may use 3.5 CPUs"),
-        ("5", 5, "set by OMP_NUM_THREADS"),
-        (" 6,2", 6, "set by OMP_NUM_THREADS"),
-        ("0", 3, "this process may use 3.5 CPUs"),
-        ("many", 3, "this process may use 3.5 CPUs"),
-        ("", 3, "this process may use 3.5 CPUs"),
-    ],
-)
-def test_threads_follow_the_quota_unless_named(groups, monkeypatch, wish, threads, why):
-    groups("0::/\n", {"cpu.max": "350000 100000\n"})
-    if wish is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", wish)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    counts = {False: usable, True: 4}  # all CPUs; physical cores
+    monkeypatch.setattr(joblib, "cpu_count", lambda only_physical_cores=False: counts[only_physical_cores])
     assert machine.torch_threads() == (threads, why)
 
 
-def test_threads_are_at_least_one(groups):
-    groups("0::/\n", {"cpu.max": "20000 100000\n"})
-    assert machine.torch_threads() == (1, "this process may use 0.2 CPUs")
-
-
-def test_two_hyperthreads_count_as_one_core(groups, tmp_path):
-    groups("0::/\n", {})
-    assert machine.torch_threads() == (8, "one for each core")
-    for cpu in range(8):
-        topology = tmp_path / "cpus" / f"cpu{cpu}" / "topology"
-        topology.mkdir(parents=True)
-        (topology / "thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
-    assert machine.torch_threads() == (4, "one for each core")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")
+def test_threads_follow_the_affinity_of_a_process(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, [min(before)])
+        assert machine.torch_threads()[0] == 1
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @pytest.fixture
@@ -149,16 +94,16 @@ def test_threads_are_set_for_a_while():
 
 
 @pytest.mark.parametrize(
-    ("supported", "picked"),
-    [(True, (torch.bfloat16, "the GPU has bfloat16")), (False, (torch.float32, "the GPU has no bfloat16"))],
+    ("device", "supported", "picked"),
+    [
+        ("cuda", True, (torch.bfloat16, "the GPU has bfloat16")),
+        ("cuda", False, (torch.float32, "the GPU has no bfloat16")),
+        ("mps", True, (torch.float32, "bfloat16 is not tried on mps")),
+    ],
 )
-def test_cuda_is_asked(monkeypatch, supported, picked):
+def test_a_gpu_is_asked_and_other_devices_stay_in_float32(monkeypatch, device, supported, picked):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
-    assert machine.precision("cuda") == picked
-
-
-def test_other_devices_stay_in_float32():
-    assert machine.precision("mps") == (torch.float32, "bfloat16 is not tried on mps")
+    assert machine.precision(device) == picked
 
 
 def test_unknown_device_raises():
@@ -183,23 +128,17 @@ def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cpuinfo, monkeypat
     assert lines["folder"] == str(tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [[], ["doctor"]])
-def test_command_prints_the_report(monkeypatch, capsys, arguments):
+@pytest.mark.parametrize("arguments", [[], ["doctor"], ["docter"]])
+def test_command_prints_the_report_or_says_how(monkeypatch, capsys, arguments):
     monkeypatch.setattr(sys, "argv", ["mixlab", *arguments])
-    assert __main__.main() == 0
-    assert capsys.readouterr().out == doctor.report() + "\n"
-
-
-def test_command_with_anything_else_says_how(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["mixlab", "docter"])
-    assert __main__.main() == 2
-    assert capsys.readouterr() == ("", "usage: mixlab [doctor]\n")
+    wrong = arguments == ["docter"]
+    assert __main__.main() == 2 * wrong
+    assert capsys.readouterr() == (("", "usage: mixlab [doctor]\n") if wrong else (doctor.report() + "\n", ""))
 
 
 def test_report_imports_nothing_heavy():
     code = "import sys, mixlab.doctor; print(*{'torchvision', 'matplotlib', 'scipy', 'ipywidgets'} & set(sys.modules))"
-    root = ROOT
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "\n"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "\n"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

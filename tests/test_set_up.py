@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from paths import ROOT
@@ -72,41 +73,27 @@ def steps(module):
     return kinds
 
 
-def test_second_set_up_runs_nothing(set_up):
+def test_second_set_up_runs_nothing_and_tests_are_added_to_the_lessons_environment(set_up):
     set_up.main("lab")
     assert steps(set_up) == ["venv", "pip", "pairing"]
     set_up.main("lab")
     assert steps(set_up) == []
     settings = set_up.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     assert settings.read_bytes() == (ROOT / "binder" / "overrides.json").read_bytes()
-
-
-def test_tests_are_added_to_the_lessons_environment_and_serve_both(set_up):
-    set_up.main("lab")
-    steps(set_up)
     set_up.main("test")
     assert steps(set_up) == ["pip", "pairing"]
     set_up.main("lab")
     assert steps(set_up) == []
-
-
-def test_changed_pins_are_installed_over_what_is_there(set_up):
-    set_up.main("test")
     set_up.CONSTRAINTS.write_text(set_up.CONSTRAINTS.read_text() + "# changed\n")
-    steps(set_up)
     set_up.main("test")
     assert steps(set_up) == ["pip", "pairing"]
-
-
-def interrupt():
-    raise KeyboardInterrupt
 
 
 def test_interrupted_set_up_begins_anew(set_up, monkeypatch):
     set_up.main("lab")
     steps(set_up)
     with monkeypatch.context() as patch:
-        patch.setattr(set_up, "torch_choice", interrupt)
+        patch.setattr(set_up, "torch_choice", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             set_up.main("test")
     set_up.main("lab")

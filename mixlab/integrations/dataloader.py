@@ -19,8 +19,8 @@ class MixCollate:
     `generator=`, so that workers do not repeat each other and a seed gives the same batches again.
 
     Args:
-        mixer: a Mixer of a variant that mixes before the model sees the batch.
-        num_classes: how many classes, for soft targets; None for both labels and λ.
+        mixer: is a Mixer of a variant that mixes before the model sees the batch.
+        num_classes: is the number of classes, for soft targets; None gives both labels and λ.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT); no
@@ -41,7 +41,7 @@ class MixCollate:
         """Make a batch, and mix it.
 
         Args:
-            examples: B pairs (image, label), the images tensors of one shape [...] and the labels integers.
+            examples: are B pairs (image, label), the images tensors of one shape [...] and the labels integers.
 
         Returns:
             x [K * B, ...] mixed, k-major, with y_a, y_b and lam [K * B] for `mixed_cross_entropy`; or, with

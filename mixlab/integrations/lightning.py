@@ -33,21 +33,21 @@ class MixCallback(Callback):
 
     Instead of its y [B], the step is given soft targets [K * B, num_classes] float32, which `F.cross_entropy` and
     `nn.CrossEntropyLoss` take as they take labels; anything else that is done with y in it, such as an accuracy, must
-    be able to do so too. Its x is mixed; for "manifold" x is as it came, and the step's forward mixes a layer, named as
+    be able to do so too. Its x is mixed; for "manifold" x is left alone, and the step's forward mixes a layer, named as
     `LightningModule.named_modules` has it ("net.stage1"). For Puzzle Mix the module's own forward gives the logits,
-    and what `clean` adds to the loss is added to what the step returns. Validation, tests and other callbacks see the
-    batches as they came.
+    and what `clean` adds to the loss is added to what the step returns. Validation, tests and other callbacks see
+    unmixed batches.
 
     What is drawn depends on the seed, the rank, the epoch and the number of the batch, and on nothing else: it is the
     same when training is resumed from a checkpoint, and when an optimizer runs a step more than once.
 
     Args:
-        mixer: a Mixer of any variant but MIT, which decouples the logits.
-        num_classes: how many classes, at least 1.
+        mixer: is a Mixer of any variant but MIT, which decouples the logits.
+        num_classes: is the number of classes, at least 1.
         seed: seeds partners, λs, boxes and layers.
 
     Attributes:
-        plan: the MixPlan of the last training batch, without its clean loss; None before the first.
+        plan: is the MixPlan of the last training batch, without its clean loss; None before the first.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; as training starts, a trainer with two of these callbacks;

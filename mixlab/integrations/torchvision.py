@@ -17,9 +17,9 @@ class MixTransform(nn.Module):
     It draws from torch's global generator, as theirs do. torchvision is not needed.
 
     Args:
-        mixer: a Mixer of a variant that mixes before the model sees the batch. With shared_lam=True and
+        mixer: is a Mixer of a variant that mixes before the model sees the batch. With shared_lam=True and
             partners="roll" its law is theirs.
-        num_classes: how many classes, at least 1.
+        num_classes: is the number of classes, at least 1.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT).
@@ -38,12 +38,12 @@ class MixTransform(nn.Module):
         """Mix images, their labels, and masks.
 
         Args:
-            batch: images [B, C, H, W] and labels [B] int64, then any number of masks [B, ...]; as arguments, or as one
+            batch: is images [B, C, H, W], labels [B] int64, then any number of masks [B, ...]; as arguments, or as one
                 tuple or list. Images and masks may be tv_tensors or plain; masks of integers are pasted, never blended.
 
         Returns:
-            images [K * B, C, H, W], k-major, targets [K * B, num_classes] float32, and masks [K * B, ...]; each image
-            or mask of the type that came.
+            Images [K * B, C, H, W], k-major, targets [K * B, num_classes] float32, and masks [K * B, ...]; images and
+            masks keep their type.
 
         Raises:
             TypeError, ValueError: images that are no batch, or a batch of one; labels of another kind, or not from 0 to

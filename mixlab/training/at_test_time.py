@@ -18,11 +18,11 @@ class Rescaled(nn.Module):
     """What `rescaled` returns.
 
     Attributes:
-        model: the network inside, the very module that was given.
-        theta_bar: θ̄ of the α that it was made for.
-        mean_image: [C, H, W] x̄, the pixelwise mean of the normalized training images.
-        frequencies: [classes] ȳ, the share of each class among the training labels.
-        shrink, output: which of the two halves are applied.
+        model: is the network inside, the very module that was given.
+        theta_bar: is θ̄ of the α that it was made for.
+        mean_image: is x̄, float32 [C, H, W], the pixelwise mean of the normalized training images.
+        frequencies: is ȳ, float32 [classes], the share of each class among the training labels.
+        shrink, output: say which of the two halves are applied.
     """
 
     mean_image: Tensor
@@ -72,12 +72,12 @@ def rescaled(model: nn.Module, data: Dataset, alpha: float, *, shrink: bool = Tr
     added to every logit is nothing to the softmax, and it makes every answer surer.
 
     Args:
-        model: from normalized float images [B, C, H, W] to logits [B, classes]. It is wrapped, not copied: moving or
-            training the wrapper moves or trains it, and its weights and modes are left as they are here.
-        data: what it was trained on, for x̄ (pixelwise, normalized, summed exactly) and ȳ.
-        alpha: the α it was trained with, from 1e-6 to 1e6.
-        shrink: whether to apply the input half.
-        output: whether to apply the output half.
+        model: maps normalized float images [B, C, H, W] to logits [B, classes]. It is wrapped, not copied: moving or
+            training the wrapper moves or trains it. Weights and modes stay as they are.
+        data: is what it was trained on, for x̄ (pixelwise, normalized, summed exactly) and ȳ.
+        alpha: is the α it was trained with, from 1e-6 to 1e6.
+        shrink: applies the input half.
+        output: applies the output half.
 
     Returns:
         Rescaled: a module that takes what the model takes, on the model's device.

@@ -18,6 +18,11 @@ class Augmentation:
     """What is done to the training images of each batch: `mixlab.fit`'s augment and the crops of its TrainOptions.
 
     Args:
+        augment: crops and flips the images; without it the next three options do nothing.
+        flip: is "random" or "alternating".
+        pad: is the largest shift of a crop in pixels, cut to `side` - 1.
+        border: is "mirror" or "black".
+        cutout_side: is the side in pixels of the square that is hidden; 0 hides none.
         side: is the shorter side of an image, in pixels.
 
     Raises:
@@ -63,15 +68,16 @@ def crop_and_flip(
     """Shift every image by up to `pad` pixels each way, and flip half of them, or those that are named, left to right.
 
     Args:
-        images: [B, C, H, W] of any dtype; not changed.
-        pad: the largest shift, in pixels; less than the height and the width.
-        generator: source of randomness on the images' device.
-        flip: [B] bool, which images are flipped; None draws them.
-        border: what comes in from outside: "mirror", the image reflected, or "black", zeros.
+        images: are [B, C, H, W] of any dtype, and are not changed.
+        pad: is the largest shift in pixels, less than the height and the width.
+        generator: draws the shifts and flips, on the images' device.
+        flip: says which images are flipped, bool [B]; None draws them.
+        border: fills what a crop shows of the outside: "mirror" with the image reflected, "black" with zeros.
 
     Returns:
-        [B, C, H, W], contiguous. Source: He et al., "Deep Residual Learning", CVPR 2016, section 4.2, whose borders are
-        black.
+        The crops [B, C, H, W], contiguous and of the same dtype.
+
+    Source: He et al., "Deep Residual Learning", CVPR 2016, section 4.2, whose borders are black.
     """
     batch, channels, height, width = images.shape
     device = images.device
@@ -90,16 +96,18 @@ def crop_and_flip(
 
 
 def alternated(first: Tensor, epoch: int) -> Tensor:
-    """Which images are flipped in an epoch, counted from 0: in even ones `first`, in odd ones the others.
+    """Which images are flipped in an epoch: `first` in even ones, the others in odd ones.
 
     So an image is seen as often one way as the other, where independent flips repeat themselves half of the time.
 
     Args:
-        first: [N] bool, drawn once.
-        epoch: the number of the epoch.
+        first: says which images are flipped in the first epoch, bool [N]; it is drawn once.
+        epoch: is the number of the epoch, from 0.
 
     Returns:
-        [N] bool. Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, "alternating flip".
+        The flips, bool [N].
+
+    Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, "alternating flip".
     """
     return ~first if epoch % 2 else first
 
@@ -118,12 +126,14 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """Set a square of `side` pixels, clipped at the border, to the image's own mean in every image.
 
     Args:
-        images: [B, C, H, W] of any dtype; not changed.
+        images: are [B, C, H, W] of any dtype, and are not changed.
         side: is the side of the square, in pixels.
-        generator: source of randomness on the images' device.
+        generator: draws the middle of each square, on the images' device.
 
     Returns:
-        [B, C, H, W]. Source: DeVries and Taylor, "Improved Regularization of CNNs with Cutout", 2017.
+        The images [B, C, H, W] with their squares, of the same dtype.
+
+    Source: DeVries and Taylor, "Improved Regularization of CNNs with Cutout", 2017.
     """
     batch, _, height, width = images.shape
     device = images.device
@@ -138,15 +148,17 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
 
 
 def views_of(images: Tensor, count: int) -> list[tuple[float, Tensor]]:
-    """Ways to look at test images, each with the weight of what the model says of it; the weights sum to 1.
+    """Views of test images, each with the weight of its logits in the mean; the weights sum to 1.
 
     Args:
-        images: [B, C, H, W] of any dtype, at least 2 pixels high and wide; not changed.
-        count: 1, the images alone; 2, and mirrored; 6, half of the weight on these two, half on both shifted by a pixel
-            up and left, and down and right, the border mirrored.
+        images: are [B, C, H, W] of any dtype, at least 2 pixels high and wide, and are not changed.
+        count: is 1 for the images alone, 2 for their mirror images as well, or 6: half of the weight on these two, half
+            on both shifted by a pixel up and left, and down and right, the border mirrored.
 
     Returns:
-        `count` pairs (weight, [B, C, H, W]). Source: airbench (Jordan, 2024), "multi-crop evaluation".
+        As many pairs (weight, images [B, C, H, W]).
+
+    Source: airbench (Jordan, 2024), "multi-crop evaluation".
     """
     if count == 1:
         return [(1.0, images)]

@@ -20,12 +20,12 @@ def class_singular_values(hidden: Tensor, labels: Tensor) -> Tensor:
     `values[:, 1:].sum(1)`; theirs are divided neither by the root of the rows nor by any spread.
 
     Args:
-        hidden: float [N, ...], one state for each example; further axes are flattened.
-        labels: int64 [N]; every class from 0 to the largest has a state.
+        hidden: holds one state for each example, float [N, ...]; further axes are flattened.
+        labels: are int64 [N]; every class from 0 to the largest has a state.
 
     Returns:
-        float [classes, r], r the smaller of the dimension and the size of the largest class; a smaller class is filled
-        up with zeros.
+        The singular values, float [classes, r], where r is the smaller of the dimension and the size of the largest
+        class; a smaller class is filled up with zeros.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; states that are all equal, or a class without any.

@@ -29,9 +29,9 @@ class Scheme:
     """How a step takes its gradient: a mixer, on a batch so many times larger, over so many pairings of it.
 
     Args:
-        mixer: how to mix; K interpolations are Mixer(k=K), one λ for the batch is Mixer(shared_lam=True).
-        batches: the batch is this many times `batch_size`, all of it other images.
-        permutations: plans (partners and λs) drawn independently for the same images; their losses are averaged.
+        mixer: mixes; K interpolations are Mixer(k=K), one λ for the batch is Mixer(shared_lam=True).
+        batches: multiplies `batch_size`: one batch of so many times the images, all different.
+        permutations: counts plans (partners and λs) drawn independently for the same images; their losses are averaged.
 
     Raises:
         TypeError, ValueError: a mixer that is none, or a number that is no integer of at least 1.
@@ -52,12 +52,12 @@ class GradientVariance:
     """The trace of one scheme's gradient covariance, and what a step of it costs.
 
     Attributes:
-        trace: E|g − E g|² in (nats per unit of weight)², summed over all weights, with its 95% interval.
-        images: training images that a step takes.
-        pairs: examples with their partners whose losses a step averages: images times permutations.
-        forwards: mixed images whose loss a step computes: pairs times the K of its plans. The pass for the saliency
-            that some variants take comes on top.
-        values: one unbiased estimate of the trace a draw.
+        trace: is E|g − E g|² in (nats per unit of weight)², summed over all weights, with its 95% interval.
+        images: counts the training images that a step takes.
+        pairs: counts the examples with their partners whose losses a step averages: images times permutations.
+        forwards: counts the mixed images whose loss a step computes: pairs times the K of its plans. The pass for the
+            saliency that some variants take comes on top.
+        values: holds one unbiased estimate of the trace a draw.
     """
 
     trace: Interval
@@ -100,8 +100,8 @@ def gradient_variance(
 ) -> dict[str, GradientVariance]:
     """Measure the trace of the covariance of each scheme's stochastic gradient, over images, partners, λs and boxes.
 
-        found = mx.gradient_variance(model, data, {"mixup": mx.Mixer(), "K = 5": mx.Mixer(k=5)})
-        print(found["K = 5"].ratio(found["mixup"]))
+        variances = mx.gradient_variance(model, data, {"mixup": mx.Mixer(), "K = 5": mx.Mixer(k=5)})
+        print(variances["K = 5"].ratio(variances["mixup"]))
 
     Each gradient comes from a fresh batch, drawn without replacement from the training images, as within an epoch; two
     batches are independent. Images are normalized, not augmented. The loss is `mixlab.mixed_loss`: the mean
@@ -118,11 +118,11 @@ def gradient_variance(
     only what λ adds, and V(∞)/V(1) = (8 V(8)/V(1) − 1)/7.
 
     Args:
-        model: from normalized float images [B, C, H, W] to logits [B, classes]; measured where its weights lie.
-        data: a Dataset, as `mx.load` gives it; its training images are used.
-        schemes: a name for each Scheme, or Mixer for the plain scheme of it.
-        batch_size: images of a plain scheme's step.
-        draws: independent pairs of gradients of each scheme, at least 2; each costs two steps without the update.
+        model: maps normalized float images [B, C, H, W] to logits [B, classes]; it is measured where its weights lie.
+        data: is a Dataset, as `mx.load` gives it; its training images are used.
+        schemes: maps a name to each Scheme, or to a Mixer for the plain scheme of it.
+        batch_size: is the number of images in a plain scheme's step.
+        draws: counts independent pairs of gradients of a scheme, at least 2; each costs two steps without the update.
         seed: seeds everything that is drawn. A scheme's result does not depend on which others are measured with it.
 
     Returns:

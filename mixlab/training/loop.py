@@ -28,10 +28,10 @@ class State:
     what a model keeps anywhere else than in parameters and buffers.
 
     Attributes:
-        tensors: by name, on the CPU and contiguous, each with memory of its own: parameters and buffers ("model.NAME"),
-            the optimizer's velocities ("velocity.NAME"), slow weights ("slow.NAME"), the two generators, and the order
-            of an epoch under way.
-        numbers: what JSON can hold: what was asked for, under "training", and how far it has come.
+        tensors: holds by name, on the CPU and contiguous, each with memory of its own: parameters and buffers
+            ("model.NAME"), the optimizer's velocities ("velocity.NAME"), slow weights ("slow.NAME"), the states of the
+            two generators (uint8), and the order of an epoch under way (int64 [examples], between epochs [0]).
+        numbers: holds what JSON can: the training's settings, under "training", and its progress, times in seconds.
     """
 
     tensors: dict[str, Tensor]
@@ -44,24 +44,27 @@ class State:
 class Loop(ABC, Generic[R]):
     """A training, a step at a time; iterate for what `evaluate` gives after each epoch, and leave the loop to stop.
 
-    A subclass sets `model`, `optimizer` and `mixer`, and says what the loss of some examples is and what it
-    measures.
+    A subclass sets `model`, `optimizer` and `mixer`; its `_loss` computes the loss of a batch, its `evaluate` measures
+    the model.
 
     Args:
-        examples: how many there are to train on; the loss is asked for of numbers below it.
-        epochs, seed, batch_size, learning_rate, every: see `mixlab.training.Trainer`; the batch is cut to the number of
-            examples.
-        schedule: the learning rate's share of its peak; see `mixlab.training.schedules`.
-        device: where the examples are drawn, and mixed.
+        examples: counts the training examples, which are numbered from 0.
+        epochs, seed, learning_rate, every: are those of `mixlab.training.Trainer`.
+        batch_size: is the number of examples a step, cut to `examples`.
+        schedule: gives the learning rate's share of its peak; see `mixlab.training.schedules`.
+        device: is where the order is drawn, and the examples are mixed.
 
     Attributes:
-        step_count, steps: batches done, and batches in all; `done`, `epoch` and `steps_per_epoch` follow.
+        step_count, steps: count the batches done, and all batches; `done`, `epoch` and `steps_per_epoch` follow.
+
+    Raises:
+        TypeError, ValueError: a setting has the wrong kind or is out of range; the message names it.
     """
 
     model: nn.Module
     optimizer: Descent
     lookahead: Lookahead | None = None
-    mixer: object  # by its repr a state is told from one of another mixer
+    mixer: object  # a state holds its repr, and fits no training with another
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Loop(ABC, Generic[R]):
 
     @abstractmethod
     def _loss(self, chosen: Tensor) -> Tensor:
-        """The loss of the training examples of these numbers, to be differentiated."""
+        """The mean loss in nats, a scalar to be differentiated, of the training examples `chosen`, int64 [B]."""
 
     @abstractmethod
     def evaluate(self) -> R:
@@ -126,7 +129,7 @@ class Loop(ABC, Generic[R]):
 
     @property
     def due(self) -> bool:
-        """Whether the iteration evaluates here: after each `every` epochs, and after the last."""
+        """Whether the iteration evaluates after this step: after each `every` epochs, and after the last."""
         epochs, rest = divmod(self.step_count, self.steps_per_epoch)
         return rest == 0 and epochs > 0 and (epochs % self.every == 0 or self.done)
 
@@ -137,7 +140,7 @@ class Loop(ABC, Generic[R]):
 
     @property
     def loss_so_far(self) -> tuple[float, int]:
-        """Sum of the batches' losses since the last record, and the number of these batches."""
+        """The sum of the batches' losses, in nats, since the last record, and the number of these batches."""
         return float(self._loss_sum), self._loss_count
 
     def step(self) -> None:
@@ -164,7 +167,7 @@ class Loop(ABC, Generic[R]):
         self._training_seconds += time.perf_counter() - began
 
     def _chosen(self) -> Tensor:
-        """The numbers of the next batch's examples."""
+        """The numbers of the next batch's examples, int64 [batch_size]."""
         place = self.step_count % self.steps_per_epoch
         if place == 0:
             self._order = torch.randperm(self._examples, generator=self._order_stream, device=self.device)
@@ -209,7 +212,7 @@ class Loop(ABC, Generic[R]):
         return State(tensors, {"training": self._training(), "moving": sorted(moving), **self._progress()})
 
     def restore(self, state: State) -> None:
-        """Go on from here as the training did from which the state was taken: on one machine's CPU, to the bit.
+        """Continue the training that the state was taken from: on one machine's CPU, to the same bits.
 
         Weights are copied into the model's own, so that their layout stays.
 
@@ -227,8 +230,8 @@ class Loop(ABC, Generic[R]):
                 kept.copy_(tensors[name])
             for name, parameter in self.model.named_parameters():
                 if parameter in self.optimizer.velocities:
-                    came = tensors.get(f"velocity.{name}")
-                    velocity = None if came is None else torch.empty_like(parameter).copy_(came)
+                    saved = tensors.get(f"velocity.{name}")
+                    velocity = None if saved is None else torch.empty_like(parameter).copy_(saved)
                     self.optimizer.velocities[parameter] = velocity
         for name, stream in self._streams().items():
             stream.set_state(tensors[name])
@@ -262,9 +265,9 @@ class Loop(ABC, Generic[R]):
     def _check_numbers(self, numbers: dict[str, Any]) -> None:
         ours, theirs = self._training(), numbers.get("training", {})
         for name in {**ours, **theirs}:
-            here, there = (repr(part[name]) if name in part else "none" for part in (ours, theirs))
+            mine, other = (repr(part[name]) if name in part else "none" for part in (ours, theirs))
             if name not in ours or name not in theirs or _plain(ours[name]) != _plain(theirs[name]):
-                raise ValueError(f"state must be of a training with {name} {here}, got one with {there}")
+                raise ValueError(f"state must be of a training with {name} {mine}, got one with {other}")
         wanted = {"training", "moving", *self._progress()}
         if numbers.keys() != wanted:
             raise ValueError(f"state must hold the numbers {sorted(wanted)}, got {sorted(numbers)}")
@@ -283,10 +286,10 @@ class Loop(ABC, Generic[R]):
             if parameter in self.optimizer.velocities and name in numbers["moving"]
         }
         for name in {**wanted, **tensors}:
-            like, came = wanted.get(name), tensors.get(name)
-            here, there = ("none" if part is None else _check.shown(part) for part in (like, came))
-            if here != there:
-                raise ValueError(f"state must be of a training with {name!r} {here}, got one with {there}")
+            pair = (wanted.get(name), tensors.get(name))
+            mine, other = ("none" if tensor is None else _check.shown(tensor) for tensor in pair)
+            if mine != other:
+                raise ValueError(f"state must be of a training with {name!r} {mine}, got one with {other}")
         for name, stream in self._streams().items():
             check_stream(name, tensors[name], stream.device)
         order = tensors["order"]

@@ -18,7 +18,7 @@ _STAY = 0.95**_EVERY  # the share of themselves that slow weights keep at the la
 
 
 class Group(NamedTuple):
-    """Parameters that are moved alike: their weight decay, and their learning rate in units of the common one."""
+    """Parameters with one weight decay and one learning rate, which is `rate` times that of the Descent."""
 
     parameters: list[nn.Parameter]
     weight_decay: float
@@ -36,19 +36,20 @@ class Descent:
     """Stochastic gradient descent with momentum (Sutskever et al., ICML 2013).
 
     Args:
-        parameters: what is trained; those that require no gradient are left out.
-        momentum: share of its velocity that a parameter keeps in each step.
-        weight_decay: applies to filters and matrices, which are those of more than one axis.
-        nesterov: whether the gradient acts once more ahead of the velocity.
-        decay_biases: whether the others, biases and normalization's scales, decay as well.
-        biases: those of the parameters that learn `bias_rate` times as fast. Their decay is divided by it: a step
+        parameters: are trained, but for those that require no gradient.
+        momentum: is the share of its velocity that a parameter keeps in each step, in [0, 1).
+        weight_decay: is added to the gradient, times the weight, for filters and matrices: parameters of two or more
+            axes.
+        nesterov: lets the gradient act once more, ahead of the velocity.
+        decay_biases: decays the others as well, biases and normalization's scales.
+        biases: are those of the parameters that learn `bias_rate` times as fast. Their decay is divided by it: a step
             shrinks a weight by learning rate times decay, and that is to be the same for all.
-        bias_rate: see `biases`.
+        bias_rate: multiplies the learning rate of `biases`.
 
     Attributes:
         learning_rate: is that of the next step; 0 until it is set.
-        groups: filters and matrices; other biases and scales; `biases`. Each may be empty.
-        velocities: holds one tensor for each parameter; None before its first step.
+        groups: holds filters and matrices; other biases and scales; `biases`. Each may be empty.
+        velocities: maps each parameter to a tensor of its shape; to None before its first step.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Descent:
 
 @contextmanager
 def resting(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """A forward inside gives these parameters no gradient, so that no step moves them, and no time goes into it."""
+    """Inside, these parameters require no gradient: a forward there gives them none, and no step moves them."""
     rest = [parameter for parameter in parameters if parameter.requires_grad]
     try:
         for parameter in rest:
@@ -114,17 +115,17 @@ def resting(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 class Lookahead:
-    """Slow weights that are drawn to a model's every five steps, whereupon the model goes on from them.
+    """Slow weights, which every five steps move toward the model's; the model then continues from them.
 
-    At step s of S they keep 0.95⁵ (s/S)³ of themselves: almost nothing early on, when the model is to run, and three
-    quarters at the end, when it is to settle. After the last step the model is what they are. Running statistics are
-    weights here too.
+    At step s of S they keep 0.95⁵ (s/S)³ of themselves: almost nothing early on, when the model is to move fast, and
+    three quarters at the end, when it is to settle. After the last step the model takes their values. Running
+    statistics count as weights.
 
     Source: Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS 2019; how much they keep is
     airbench's (Jordan, 2024).
 
     Attributes:
-        slow: by name, of every trained parameter and every buffer of floats.
+        slow: maps the name of every trained parameter and every buffer of floats to its slow weights.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -135,7 +136,7 @@ class Lookahead:
 
     @torch.no_grad()
     def after(self, step: int, steps: int) -> None:
-        """Let them meet, once `step` of `steps` are done and where it is time to."""
+        """Update both after `step` of `steps`, if this is a fifth step or the last."""
         meeting, last = step % _EVERY == 0, step == steps
         stay = _STAY * (step / steps) ** 3
         for name, fast in self._fast.items():

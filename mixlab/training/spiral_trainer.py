@@ -28,15 +28,16 @@ class SpiralRecord:
     """Where a training on spirals stands.
 
     Attributes:
-        epoch: passes over the training points so far.
-        step, steps: batches done, and batches in all.
-        train_loss: mean loss, in nats, of the batches since the last record, on what was trained on; NaN without any.
-        test_accuracy, test_nll, test_confidence: on the test points; confidence is the mean of the largest probability.
-        hidden: float32 [n, 2], the bottleneck's states of the training points, without mixing.
-        singular_values: float32 [classes, 2], see `class_singular_values`.
-        field: uint8 [classes, 80, 80], each class's probability over the plane, 255 for 1; the first row is at the
-            bottom (y = -1.2), the first column at the left (x = -1.2), each number at the middle of its cell.
-        seconds: since the training began, pauses included.
+        epoch: counts the passes over the training points.
+        step, steps: count the batches done, and all batches.
+        train_loss: is the mean loss in nats of the batches since the last record, mixed as they were; NaN without any.
+        test_accuracy, test_nll, test_confidence: are of the test points; NLL in nats, confidence the mean of the
+            largest probability.
+        hidden: holds the bottleneck's states of the training points without mixing, float32 [n, 2].
+        singular_values: are those of `class_singular_values`, float32 [classes, 2].
+        field: holds each class's probability over the plane, uint8 [classes, 80, 80], 255 for 1; the first row is at
+            the bottom (y = -1.2), the first column at the left (x = -1.2), each number at the middle of its cell.
+        seconds: have passed since the training began, pauses included.
     """
 
     epoch: float
@@ -61,18 +62,18 @@ class SpiralTrainer(Loop[SpiralRecord]):
     machine.
 
     Args:
-        model: a SpiralNet; trained in place.
-        train, test: points and labels, as `spirals` gives them.
-        mixer: "none", "mixup" or "manifold", which need no images (default: not at all).
+        model: is a SpiralNet; it is trained in place.
+        train, test: are points and labels, as `spirals` gives them.
+        mixer: mixes by a variant that needs no images: "none", "mixup" or "manifold" (default: no mixing).
         epochs: counts the passes over the training points, at least 1.
         seed: seeds the order and the mixing; the order is the same for every mixer.
-        batch_size: points a step, at most all of them; a shorter last batch is left out.
-        learning_rate: peak of a triangle that starts and ends near 0.
+        batch_size: is the number of points a step, at most all of them; a shorter last batch is left out.
+        learning_rate: is the peak of a triangle that starts and ends near 0.
 
     Attributes:
-        step_count, steps: batches done, and batches in all; `done`, `epoch` and `steps_per_epoch` follow.
-        model, train, test, mixer: what is trained, on what and how.
-        picked: one line: device and threads, and why.
+        step_count, steps: count the batches done, and all batches; `done`, `epoch` and `steps_per_epoch` follow.
+        model, train, test, mixer: are what is trained, on what and how.
+        picked: says in one line which device and threads, and why.
 
     Raises:
         TypeError, ValueError: at the call; the message names the argument.
@@ -118,7 +119,7 @@ class SpiralTrainer(Loop[SpiralRecord]):
     def _loss(self, chosen: Tensor) -> Tensor:
         x, y = (part[chosen] for part in self.train)
         loss = mixed_loss(self.model, x, y, self.mixer.plan(x, generator=self._mixing_stream))
-        return loss.double()  # as its sum is, which costs nothing here
+        return loss.double()  # so that the sum over batches is in float64, which costs nothing on a net this small
 
     @using_threads(1)
     @torch.no_grad()

@@ -18,8 +18,8 @@ from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.augment import Augmentation, alternated
 from mixlab.training.checks import check_data, check_dtype, check_freeze, check_model
 from mixlab.training.loop import Loop, State
-from mixlab.training.memory import Before, largest_fitting
 from mixlab.training.options import TrainOptions, check_options
+from mixlab.training.out_of_memory import Before, largest_fitting
 from mixlab.training.predict import predict
 from mixlab.training.record import Record
 from mixlab.training.sgd import Descent, Lookahead, normalization_biases, resting
@@ -55,11 +55,11 @@ class Trainer(Loop[Record]):
         options: holds what recipes set besides, such as the schedule and the momentum; see `TrainOptions`.
 
     Attributes:
-        step_count, steps: batches done, and batches in all; `done`, `epoch` and `steps_per_epoch` follow.
-        settings: all that was given or picked and determines the result, options too, in one flat mapping for JSON.
-        model, optimizer, mixer, device, dtype: what is trained, by what, how and where.
-        tested: what the model said of the test images when `evaluate` asked last; None before, and after `restore`.
-        picked: one line: device, layout, arithmetic and threads, and why.
+        step_count, steps: count the batches done, and all batches; `done`, `epoch` and `steps_per_epoch` follow.
+        settings: maps all that was given or picked and determines the result, options too, to values for JSON.
+        model, optimizer, mixer, device, dtype: are what is trained, by what, how and where.
+        tested: holds the predictions of the last `evaluate`; None before, and after `restore`.
+        picked: says in one line which device, layout, arithmetic and threads, and why.
 
     Raises:
         TypeError, ValueError: at the call, before anything is trained; the message names the argument.
@@ -167,7 +167,7 @@ class Trainer(Loop[Record]):
         return super()._training() | {"data": self.data.digest}
 
     def restore(self, state: State) -> None:
-        """Go on from here as the training did from which the state was taken; see `Loop.restore`."""
+        """Continue the training that the state was taken from; see `Loop.restore`."""
         super().restore(state)
         self.tested = None
 

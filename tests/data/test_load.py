@@ -1,4 +1,4 @@
-"""Loading: forms, balanced parts, normalization, the choice of "auto", and messages word by word."""
+"""Loading: forms, balanced parts, normalization, the choice of "auto", and what is refused."""
 
 import numpy as np
 import pytest
@@ -55,9 +55,13 @@ def test_parts_are_balanced_nested_and_repeatable(classes, each, seed, pick):
         assert set(balanced(labels, size - 1, classes, seed).tolist()) < set(chosen.tolist())
 
 
-def small(images, labels, classes=("a", "b")):
+IMAGES = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
+LABELS = torch.tensor([0, 1, 1, 0])
+
+
+def small(images=IMAGES, labels=LABELS, **changed):
     split = Split(images, labels)
-    return Dataset("small", split, split, classes)
+    return Dataset(**{"name": "small", "train": split, "test": split, "classes": ["a", "b"]} | changed)
 
 
 def test_the_seed_decides_which_classes_get_one_more():
@@ -75,6 +79,7 @@ def test_normalization_is_that_of_numpy_and_computed_once():
     np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-12)
     assert loaded.normalization is loaded.normalization
+    assert loaded.classes == ("a", "b")
 
 
 def test_a_subset_is_a_copy_and_to_keeps_uint8():
@@ -100,31 +105,17 @@ def test_the_real_cifar10_is_what_the_literature_says():
 
 
 @REAL
-def test_a_part_of_the_real_set_does_not_keep_the_rest_alive(capsys):
-    loaded = load("auto", train_size=1_003, seed=2)
-    assert capsys.readouterr().out == f"mixlab: CIFAR-10, from {data.cache_path('cifar10')}\n"
-    assert set(loaded.train.labels.bincount().tolist()) == {100, 101}
-    assert loaded.train.images.untyped_storage().nbytes() == 1_003 * 3_072
-    full = load("cifar10").train
-    chosen = balanced(full.labels, 1_003, 10, 2)
-    assert torch.equal(loaded.train.images, full.images[chosen])
-    assert torch.equal(loaded.train.labels, full.labels[chosen])
-
-
-@REAL
-def test_a_part_of_the_real_test_set_is_balanced_and_the_same_for_every_seed():
-    one, two = (load("cifar10", train_size=20, seed=seed, test_size=303).test for seed in (0, 1))
-    assert torch.equal(one.images, two.images)
-    assert set(one.labels.bincount().tolist()) == {30, 31}
-    assert one.images.untyped_storage().nbytes() == 303 * 3_072
-    full = load("cifar10").test
-    assert torch.equal(one.images, full.images[balanced(full.labels, 303, 10, 0)])
-
-
-def test_a_smaller_test_set_of_shapes_is_the_beginning_of_a_larger_one():
-    small, large = (load("shapes", train_size=20, test_size=size).test for size in (30, 200))
-    assert torch.equal(small.images, large.images[:30])
-    assert torch.equal(small.labels, large.labels[:30])
+def test_a_part_of_the_real_set_is_balanced_and_does_not_keep_the_rest_alive(capsys):
+    part, other = (load("auto", train_size=1_003, seed=seed, test_size=303) for seed in (2, 3))
+    assert capsys.readouterr().out == f"mixlab: CIFAR-10, from {data.cache_path('cifar10')}\n" * 2
+    assert torch.equal(part.test.images, other.test.images)  # whatever the seed
+    whole = load("cifar10")
+    for split, full, size, seed in ((part.train, whole.train, 1_003, 2), (part.test, whole.test, 303, 0)):
+        chosen = balanced(full.labels, size, 10, seed)
+        assert torch.equal(split.images, full.images[chosen])
+        assert torch.equal(split.labels, full.labels[chosen])
+        assert set(split.labels.bincount().tolist()) == {size // 10, size // 10 + 1}
+        assert split.images.untyped_storage().nbytes() == size * 3_072
 
 
 @REAL
@@ -144,117 +135,37 @@ def test_the_cache_lies_where_root_then_the_environment_then_the_platform_say(tm
     assert data.cache_path("cifar10").parent.name == "mixlab"
 
 
-IMAGES = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
-LABELS = torch.tensor([0, 1, 1, 0])
-
-
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "message"),
     [
-        (
-            lambda: load("cifar"),
-            ValueError,
-            "name must be one of 'cifar10', 'cifar100', 'shapes', 'auto', got 'cifar'; did you mean 'cifar10'?",
-        ),
-        (
-            lambda: load("shapes", 9),
-            ValueError,
-            "train_size must be an integer from 10 to 50000, got 9",
-        ),
-        (
-            lambda: load("cifar100", 99),
-            ValueError,
-            "train_size must be an integer from 100 to 50000, got 99",
-        ),
-        (
-            lambda: load("auto", 50_001),
-            ValueError,
-            "train_size must be an integer from 10 to 50000, got 50001",
-        ),
-        (
-            lambda: load("shapes", test_size=501),
-            ValueError,
-            "test_size must be an integer from 10 to 500, got 501",
-        ),
-        (
-            lambda: load("shapes", 100, seed=-1),
-            ValueError,
-            "seed must be an integer from 0 to 9223372036854775807, got -1",
-        ),
-        (
-            lambda: load("cifar10", difficulty=0.3),
-            ValueError,
-            "difficulty is an option of 'shapes' alone, got difficulty=0.3 with name='cifar10'",
-        ),
-        (
-            lambda: load("auto", label_noise=0.3),
-            ValueError,
-            "label_noise is an option of 'shapes' alone, got label_noise=0.3 with name='auto'",
-        ),
-        (
-            lambda: load("shapes", difficulty=2),
-            ValueError,
-            "difficulty must be a number from 0 to 1, got 2",
-        ),
-        (
-            lambda: load("shapes", source="here"),
-            ValueError,
-            "source is for 'cifar10' and 'cifar100', got source='here' with name='shapes'",
-        ),
-        (
-            lambda: load("cifar10", source="/nowhere/at/all"),
-            ValueError,
-            (
-                "source must be the path of cifar-10-python.tar.gz, the folder cifar-10-batches-py, or a folder that "
-                "holds one of them, got '/nowhere/at/all'"
-            ),
-        ),
-        (
-            lambda: load("cifar100", source=3),
-            TypeError,
-            (
-                "source must be the path of cifar-100-python.tar.gz, the folder cifar-100-python, or a folder that "
-                "holds one of them, got 3"
-            ),
-        ),
-        (lambda: load("cifar10", root=3), TypeError, "root must be a path, got 3"),
-        (
-            lambda: data.cache_path("shapes"),
-            ValueError,
-            "name must be one of 'cifar10', 'cifar100', got 'shapes'",
-        ),
-        (
-            lambda: Split(IMAGES.float(), LABELS),
-            TypeError,
-            (
-                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a float32 tensor "
-                "of shape [4, 3, 2, 2]"
-            ),
-        ),
-        (
-            lambda: Split(IMAGES[0], LABELS),
-            TypeError,
-            (
-                "images must be a uint8 tensor of images with shape [N, channels, height, width], got a uint8 tensor "
-                "of shape [3, 2, 2]"
-            ),
-        ),
-        (
-            lambda: Split(IMAGES, LABELS[:3]),
-            ValueError,
-            "labels must hold one label for each of the 4 examples, got 3 labels",
-        ),
-        (
-            lambda: small(IMAGES, LABELS, ("only",)),
-            ValueError,
-            "train.labels must hold class labels from 0 to 0, got labels from 0 to 1",
-        ),
+        (lambda: load("cifar"), "name .*'cifar10', 'cifar100', 'shapes', 'auto', got 'cifar'; did you mean 'cifar10'"),
+        (lambda: load("shapes", 9), "train_size .* from 10 to 50000, got 9"),
+        (lambda: load("cifar100", 99), "train_size .* from 100 to 50000, got 99"),
+        (lambda: load("auto", 50_001), "train_size .* from 10 to 50000, got 50001"),
+        (lambda: load("shapes", test_size=501), "test_size .* from 10 to 500, got 501"),
+        (lambda: load("shapes", 100, seed=-1), "seed .* from 0 .* got -1"),
+        (lambda: load("cifar10", difficulty=0.3), "difficulty .* 'shapes' .*got difficulty=0.3 with name='cifar10'"),
+        (lambda: load("auto", label_noise=0.3), "label_noise .* 'shapes' .* got label_noise=0.3 with name='auto'"),
+        (lambda: load("shapes", difficulty=2), "difficulty .* from 0 to 1, got 2"),
+        (lambda: load("shapes", source="here"), "source .* 'cifar10' .* got source='here' with name='shapes'"),
+        (lambda: load("cifar10", source="/no/where"), "source .* cifar-10-python.tar.gz, .* got '/no/where'"),
+        (lambda: load("cifar100", source=3), "source .* cifar-100-python.tar.gz, .* got 3"),
+        (lambda: load("cifar10", root=3), "root must be a path, got 3"),
+        (lambda: data.cache_path("shapes"), "name .* 'cifar10', 'cifar100', got 'shapes'"),
+        (lambda: Split(IMAGES.float(), LABELS), r"images .* uint8 .* got a float32 tensor of shape \[4, 3, 2, 2\]"),
+        (lambda: Split(IMAGES[0], LABELS), r"images .* \[N, channels, height, width\], got .* \[3, 2, 2\]"),
+        (lambda: Split(IMAGES, LABELS[:3]), "labels .* each of the 4 examples, got 3 labels"),
+        (lambda: small(classes=("only",)), "train.labels .* from 0 to 0, got labels from 0 to 1"),
+        (lambda: small(name=5), "name must be a text, got 5"),
+        (lambda: small(train=None), "train must be a Split, got None"),
+        (lambda: small(classes="abc"), "classes must be a tuple of different texts, got 'abc'"),
+        (lambda: small(classes=("a", "a")), r"classes must be a tuple of different texts, got \('a', 'a'\)"),
+        (lambda: small(classes=(1, 2)), r"classes must be a tuple of different texts, got \(1, 2\)"),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_is_done(call, error, message):
-    with pytest.raises(error) as caught:
+def test_wrong_arguments_are_named_before_anything_is_done(call, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         call()
-    assert str(caught.value) == message
 
 
 def test_what_is_computed_of_images_follows_what_torch_writes_into_them():
@@ -266,25 +177,6 @@ def test_what_is_computed_of_images_follows_what_torch_writes_into_them():
     fresh = Dataset(loaded.name, loaded.train, loaded.test, loaded.classes)
     assert loaded.digest == fresh.digest != digest
     assert loaded.normalization == fresh.normalization != normalization
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"name": 5}, "name must be a text, got 5"),
-        ({"train": None}, "train must be a Split, got None"),
-        ({"classes": "abc"}, "classes must be a tuple of different texts, got 'abc'"),
-        ({"classes": ("a", "a")}, "classes must be a tuple of different texts, got ('a', 'a')"),
-        ({"classes": (1, 2)}, "classes must be a tuple of different texts, got (1, 2)"),
-    ],
-)
-def test_fields_of_a_dataset_are_checked(changed, message):
-    loaded = load("shapes", train_size=20, test_size=10)
-    fields = {"name": "few", "train": loaded.train, "test": loaded.test, "classes": list(loaded.classes)}
-    assert Dataset(**fields).classes == loaded.classes
-    with pytest.raises(TypeError) as caught:
-        Dataset(**fields | changed)
-    assert str(caught.value) == message
 
 
 def test_images_that_were_made_in_inference_mode_are_as_good():

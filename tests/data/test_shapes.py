@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mixlab.data import shapes
+from mixlab.machine import using_threads
 
 
 def test_pictures_and_labels_have_the_promised_form():
@@ -20,30 +21,19 @@ def test_of_every_ten_pictures_each_shows_another_class():
     assert torch.equal(labels.view(50, 10).sort(dim=1).values, torch.arange(10).expand(50, 10))
 
 
-def test_a_seed_repeats_bit_for_bit_on_any_number_of_threads():
+def test_a_seed_repeats_bit_for_bit_on_any_number_of_threads_and_fewer_pictures_are_the_first_of_more():
     first = shapes.draw(600, seed=7, label_noise=0.3)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     state = torch.get_rng_state()
-    try:
-        again = shapes.draw(600, seed=7, label_noise=0.3)
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1], again[1])
+    with using_threads(torch.get_num_threads() + 1):
+        again = shapes.draw(507, seed=7, label_noise=0.3)
+    assert torch.equal(first[0][:507], again[0])
+    assert torch.equal(first[1][:507], again[1])
     assert torch.equal(state, torch.get_rng_state())
-
-
-def test_fewer_pictures_are_the_first_of_more():
-    many, few = shapes.draw(1_203, seed=1), shapes.draw(507, seed=1)
-    assert torch.equal(many[0][:507], few[0])
-    assert torch.equal(many[1][:507], few[1])
 
 
 def test_seeds_and_streams_draw_other_pictures():
     sheets = [shapes.draw(500, seed=0)[0], shapes.draw(500, seed=1)[0], shapes.draw(500, stream=shapes.TEST)[0]]
-    seen = {bytes(picture.numpy().tobytes()) for sheet in sheets for picture in sheet}
-    assert len(seen) == 1_500
+    assert len({picture.numpy().tobytes() for sheet in sheets for picture in sheet}) == 1_500
 
 
 def test_label_noise_changes_labels_by_its_chance_and_no_picture():
@@ -111,16 +101,14 @@ def test_a_gauge_is_a_centered_bar_and_leaves_the_rest_of_the_picture_alone():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "message"),
     [
-        ({"count": 0}, ValueError, "count must be an integer of at least 1, got 0"),
-        ({"count": 2.5}, TypeError, "count must be an integer of at least 1, got 2.5"),
-        ({"count": 5, "seed": -1}, ValueError, "seed must be an integer from 0 to 9223372036854775807, got -1"),
-        ({"count": 5, "difficulty": 1.5}, ValueError, "difficulty must be a number from 0 to 1, got 1.5"),
-        ({"count": 5, "label_noise": "x"}, TypeError, "label_noise must be a number from 0 to 1, got 'x'"),
+        ({"count": 0}, "count .* at least 1, got 0"),
+        ({"count": 5, "seed": -1}, "seed .* from 0 .* got -1"),
+        ({"count": 5, "difficulty": 1.5}, "difficulty .* from 0 to 1, got 1.5"),
+        ({"count": 5, "label_noise": 1.5}, "label_noise .* from 0 to 1, got 1.5"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, error, message):
-    with pytest.raises(error) as caught:
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         shapes.draw(**arguments)
-    assert str(caught.value) == message

@@ -7,25 +7,10 @@ import pytest
 import torch
 from take_home import CLASSES, ROOT, images, one_hot_mix
 from torch.utils.data import DataLoader
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 import mixlab as mx
-
-
-@pytest.fixture(scope="module")
-def v2():
-    from torchvision.transforms import v2
-
-    return v2
-
-
-@pytest.fixture(scope="module")
-def tv_tensors():
-    from torchvision import tv_tensors
-
-    return tv_tensors
-
-
-# DataLoader
 
 
 def from_workers(start, seed):
@@ -60,16 +45,7 @@ def test_collate_gives_soft_targets():
     torch.testing.assert_close(targets, one_hot_mix(y_a, y_b, lam).float())
 
 
-# torchvision
-
-
-def force(transform, **params):
-    """torchvision's transform, with these parameters instead of drawn ones."""
-    transform.make_params = lambda _: params
-    return transform
-
-
-def test_same_as_torchvision_cutmix(v2):
+def test_same_as_torchvision_cutmix():
     x, y = torch.rand(6, 3, 9, 7), torch.randint(CLASSES, (6,))
     mixer = mx.Mixer("cutmix", shared_lam=True, partners="roll")
     torch.manual_seed(4)
@@ -78,14 +54,15 @@ def test_same_as_torchvision_cutmix(v2):
     plan = mixer.plan(x)
     top, left, bottom, right = plan.box[0, 0].tolist()
     assert 0 < plan.lam[0, 0] < 1
-    forced = {"box": (left, top, right, bottom), "lam_adjusted": float(plan.lam[0, 0])}
-    theirs = force(v2.CutMix(num_classes=CLASSES), **forced)(x, y)
+    torchvisions = v2.CutMix(num_classes=CLASSES)
+    torchvisions.make_params = lambda _: {"box": (left, top, right, bottom), "lam_adjusted": float(plan.lam[0, 0])}
+    theirs = torchvisions(x, y)
     assert torch.equal(ours[0], theirs[0])
     assert ours[1].dtype == theirs[1].dtype
     torch.testing.assert_close(ours[1], theirs[1])
 
 
-def test_tv_tensors_stay_what_they_are_and_masks_are_cut_alike(v2, tv_tensors):
+def test_tv_tensors_stay_what_they_are_and_masks_are_cut_alike():
     y = torch.arange(6)
     field = (y + 1).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
     image, mask = tv_tensors.Image(field.float()), tv_tensors.Mask(field[:, 0].clone())
@@ -100,7 +77,7 @@ def test_tv_tensors_stay_what_they_are_and_masks_are_cut_alike(v2, tv_tensors):
         torch.testing.assert_close(target, share)
 
 
-def test_transform_leaves_its_input_and_takes_one_pair(v2):
+def test_transform_leaves_its_input_and_takes_one_pair():
     x, y = images(6).tensors
     was = x.clone()
     torch.manual_seed(0)
@@ -119,9 +96,6 @@ def test_collate_and_transform_do_without_torchvision():
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"
 
 
-# Wrong input
-
-
 @pytest.mark.parametrize("make", [mx.MixCollate, mx.MixTransform])
 def test_weights_mix_images_and_soft_targets_alike(make):
     data = images(6)
@@ -134,7 +108,7 @@ def test_weights_mix_images_and_soft_targets_alike(make):
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
 @pytest.mark.parametrize("shape", [(4, 1, 6, 6), (4, 6, 6)])
-def test_masks_of_integers_are_pasted_and_never_blended(tv_tensors, shape, dtype):
+def test_masks_of_integers_are_pasted_and_never_blended(shape, dtype):
     x, y = torch.rand(4, 3, 6, 6), torch.arange(4) % 3
     mask = tv_tensors.Mask(torch.randint(0, 2 if dtype == torch.bool else 200, shape).to(dtype))
     with pytest.raises(TypeError, match=r"^masks of integers must be mixed by pasting, .*would blend class labels$"):
@@ -155,13 +129,7 @@ IMAGE, X, Y = torch.zeros(3, 4, 4), torch.rand(4, 3, 5, 5), torch.tensor([0, 1, 
 @pytest.mark.parametrize(
     ("examples", "kind", "message"),
     [
-        ([(IMAGE, torch.tensor(float(i))) for i in range(4)], TypeError, "labels must be .* float32 tensor of shape"),
-        (
-            [(IMAGE, i) for i in range(4)],
-            ValueError,
-            "labels must hold class labels from 0 to 2, got labels from 0 to 3",
-        ),
-        ([(IMAGE, 0)], ValueError, "x must hold at least two examples to mix, got a batch of one"),
+        ([(IMAGE, 0), (IMAGE, 3)], ValueError, "labels must hold class labels from 0 to 2, got labels from 0 to 3"),
         ([{"image": 1}, {"image": 1}], TypeError, "examples must be .*, got {'image': 1}"),
         ([(IMAGE, 0), (1, 2, 3)], TypeError, r"examples must be .*, got \(1, 2, 3\)"),
         (None, TypeError, "examples must be .*, got None"),
@@ -177,10 +145,7 @@ def test_wrong_examples_for_collate(examples, kind, message):
 @pytest.mark.parametrize(
     ("parts", "kind", "message"),
     [
-        ((X, Y.float()), TypeError, "labels must be a tensor of int64 class labels"),
         ((X, torch.arange(4)), ValueError, "labels must hold class labels from 0 to 2, got labels from 0 to 3"),
-        ((X, Y[:3]), ValueError, "labels must hold one label for each of the 4 examples, got 3 labels"),
-        ((X[:1], Y[:1]), ValueError, "x must hold at least two examples to mix, got a batch of one"),
         ((X[0], Y[:3]), ValueError, "images must be a batch .* got a float32 tensor"),  # channels are no batch
         ((X,), TypeError, "batch must be .*, got a value of type Tensor"),
         (({"image": X, "label": Y},), TypeError, "batch must be .*, got a value of type dict"),
@@ -192,7 +157,7 @@ def test_wrong_batches_for_the_transform(parts, kind, message):
         mx.MixTransform(mx.Mixer("mixup"), 3)(*parts)
 
 
-def test_boxes_of_a_detector_are_refused(tv_tensors):
+def test_boxes_of_a_detector_are_refused():
     boxes = tv_tensors.BoundingBoxes(torch.rand(4, 4), format="XYXY", canvas_size=(5, 5))
     with pytest.raises(TypeError, match=r"^batch must hold tensors .*, got \(Tensor, Tensor, BoundingBoxes\)$"):
         mx.MixTransform(mx.Mixer("mixup"), 3)(X, Y, boxes)

@@ -1,5 +1,6 @@
 """Gradient variance against brute force in float64: every batch, every pairing, λ by quadrature; and its intervals."""
 
+import copy
 import itertools
 import re
 from collections.abc import Mapping
@@ -8,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from same_weights import differing
+from seeding import seeded
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -26,24 +29,20 @@ SCHEMES = {
 }
 
 
-class Linear(nn.Module):
+class Linear(nn.Linear):
     """Logits linear in the pixels, in float64."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3, 3, dtype=torch.float64)
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.tensor([[0.5, -0.2, 0.1], [0.3, 0.4, -0.6], [-0.4, 0.1, 0.2]]))
-            self.linear.bias.copy_(torch.tensor([0.1, -0.1, 0.3]))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            super().__init__(3, 3, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.linear(x.flatten(1).double())
-        return logits
+        return super().forward(x.flatten(1).double())
 
 
 def tiny(count: int = 5, side: int = 1) -> Dataset:
-    draw = torch.Generator().manual_seed(3)
-    images = torch.randint(256, (count, 3, side, side), generator=draw, dtype=torch.uint8)
+    images = torch.randint(256, (count, 3, side, side), generator=seeded(3), dtype=torch.uint8)
     split = Split(images, torch.arange(count) % 3)
     return Dataset("tiny", split, split, ("a", "b", "c"))
 
@@ -55,7 +54,7 @@ def pair_gradients(model: Linear, data: Dataset, lam: np.ndarray) -> np.ndarray:
     y = np.eye(3)[data.train.labels.numpy()]
     mix = lambda v: lam[:, None] * v[:, None, None] + (1 - lam)[:, None] * v[None, :, None]  # noqa: E731
     x, y = mix(x), mix(y)
-    logits = x @ model.linear.weight.detach().numpy().T + model.linear.bias.detach().numpy()
+    logits = x @ model.weight.detach().numpy().T + model.bias.detach().numpy()
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     ones = np.ones((*x.shape[:-1], 1))
     return ((probs - y)[..., :, None] * np.concatenate([x, ones], -1)[..., None, :]).reshape(*x.shape[:-1], 12)
@@ -91,7 +90,7 @@ def exact(scheme: Scheme, batch: int, data: Dataset, model: Linear) -> float:
 
 @pytest.fixture(scope="module")
 def found() -> Mapping[str, GradientVariance]:
-    return gradient_variance(Linear(), tiny(), SCHEMES, batch_size=2, draws=200)
+    return gradient_variance(Linear(), tiny(), SCHEMES, batch_size=2, draws=120)
 
 
 @pytest.fixture(scope="module")
@@ -101,31 +100,13 @@ def truth() -> Mapping[str, float]:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_trace_is_that_of_enumeration(name, found, truth):
-    """n = 200 draws, within 4.5 standard errors; so is the ratio to mixup, which is surer than both."""
+    """n = 120 draws, within 4.5 standard errors; so is the ratio to mixup, which is surer than both."""
     trace = found[name].trace
     assert trace.value == pytest.approx(truth[name], abs=4.5 * (trace.high - trace.low) / 3.92)
     if name != "mixup":
         ratio = found[name].ratio(found["mixup"])
         error = (np.log(ratio.high) - np.log(ratio.low)) / 3.92
         assert np.log(ratio.value) == pytest.approx(np.log(truth[name] / truth["mixup"]), abs=4.5 * error)
-
-
-def test_without_mixing_it_is_the_variance_of_a_mean_of_examples(found):
-    """Cochran, Sampling Techniques, theorem 2.2: (N − B)/(N − 1) of the population's variance, over B."""
-    each = pair_gradients(Linear(), tiny(), np.ones(1))[range(5), range(5), 0]
-    population = ((each - each.mean(0)) ** 2).sum(1).mean()
-    trace = found["none"].trace
-    assert exact(SCHEMES["none"], 2, tiny(), Linear()) == pytest.approx((5 - 2) / (5 - 1) * population / 2, rel=1e-9)
-    assert trace.low < (5 - 2) / (5 - 1) * population / 2 < trace.high
-
-
-def test_K_divides_only_what_lambda_adds(truth):
-    """V(K) = V_pairs + V_λ/K, from three enumerations; so K = 2 gains less than 2 batches."""
-    three = exact(Scheme(mx.Mixer(k=3, shared_lam=True)), 2, tiny(), Linear())
-    one, two = truth["shared"], truth["K = 2, shared"]
-    of_lam = 2 * (one - two)
-    assert three == pytest.approx(one - of_lam + of_lam / 3, rel=1e-9)
-    assert 0 < of_lam < one
 
 
 @pytest.mark.parametrize("scheme", [Scheme(mx.Mixer("none")), Scheme(mx.Mixer(k=2, shared_lam=True))])
@@ -135,20 +116,7 @@ def test_the_whole_set_as_one_batch_leaves_the_variance_of_mixing(scheme):
     assert found.value == pytest.approx(truth, abs=4.5 * (found.high - found.low) / 3.92 + 1e-14)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say(truth):
-    """50 intervals of 12 draws each, of a skewed estimate: 95% within 4.5 standard errors, for trace and ratio."""
-    schemes = {name: SCHEMES[name] for name in ("mixup", "K = 2")}
-    found = gradient_variance(Linear(), tiny(), schemes, batch_size=2, draws=600, seed=1)
-    hits = [0, 0]
-    for start in range(0, 600, 12):
-        one, two = (slice_of(result, start, start + 12) for result in found.values())
-        ratio = two.ratio(one)
-        hits[0] += one.trace.low <= truth["mixup"] <= one.trace.high
-        hits[1] += ratio.low <= truth["K = 2"] / truth["mixup"] <= ratio.high
-    assert min(hits) >= 50 * 0.95 - 4.5 * (50 * 0.95 * 0.05) ** 0.5
-
-
-@pytest.mark.parametrize(("n", "shared"), [(10, 0.0), (20, 0.7), (50, 0.7)])
+@pytest.mark.parametrize(("n", "shared"), [(10, 0.0), (50, 0.7)])
 def test_ratio_covers_gaussian_gradients(n: int, shared: float) -> None:
     """2,000 intervals of ½|g − g′|² for Gaussian g of 10 weights, correlated between the schemes: 93% to 97%."""
     draw = np.random.default_rng(n)
@@ -162,10 +130,6 @@ def test_ratio_covers_gaussian_gradients(n: int, shared: float) -> None:
 
 def result(values: list[float]) -> GradientVariance:
     return GradientVariance(mx.mean_interval(values), 1, 1, 1, tuple(values))
-
-
-def slice_of(whole: GradientVariance, start: int, stop: int) -> GradientVariance:
-    return result(list(whole.values[start:stop]))
 
 
 def test_a_scheme_does_not_feel_its_neighbors_and_the_seed_decides():
@@ -191,11 +155,7 @@ def test_a_clean_loss_is_part_of_the_gradient():
 
 
 def test_costs_are_counted():
-    schemes = {
-        "none": mx.Mixer("none"),
-        "k": mx.Mixer(k=3),
-        "all": Scheme(mx.Mixer(k=2), batches=2, permutations=3),
-    }
+    schemes = {"none": mx.Mixer("none"), "k": mx.Mixer(k=3), "all": Scheme(mx.Mixer(k=2), batches=2, permutations=3)}
     found = gradient_variance(Linear(), tiny(), schemes, batch_size=2, draws=2)
     costs = {name: (one.images, one.pairs, one.forwards) for name, one in found.items()}
     assert costs == {"none": (2, 2, 2), "k": (2, 2, 6), "all": (4, 12, 24)}
@@ -214,30 +174,23 @@ class WithState(nn.Module):
         self.body[1].eval()  # as one freezes BatchNorm
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.body(x))
-        return logits
+        return self.head(self.body(x))
 
 
 @pytest.mark.parametrize("variant", mx.VARIANTS)
 def test_nothing_is_left_changed_and_every_variant_is_measured(variant):
     model = WithState()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    modes = [module.training for module in model.modules()]
+    before = copy.deepcopy(model)
     settings = {"layers": ["body.0"]} if variant == "manifold" else {}
+    scheme = Scheme(mx.Mixer(variant, k=2, **settings), permutations=2)
     state = torch.random.get_rng_state()
     with torch.no_grad():  # the caller's mode does not matter, and stays
-        found = gradient_variance(
-            model,
-            tiny(6, side=16),
-            {"": Scheme(mx.Mixer(variant, k=2, **settings), permutations=2)},
-            batch_size=4,
-            draws=2,
-        )
+        found = gradient_variance(model, tiny(6, side=16), {"": scheme}, batch_size=4, draws=2)
         assert not torch.is_grad_enabled()
     assert found[""].trace.value > 0
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert [module.training for module in model.modules()] == modes
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [module.training for module in before.modules()]
+    assert differing(model, before) == []
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -251,6 +204,9 @@ def test_modes_come_back_after_an_error():
     assert [module.training for module in model.modules()] == modes
 
 
+GIVEN = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -258,39 +214,30 @@ def test_modes_come_back_after_an_error():
         ({"schemes": mx.Mixer("none")}, "schemes must be a dict .* got Mixer"),
         ({"schemes": {"a": "mixup"}}, r"schemes\['a'\] must be a Mixer or a Scheme, got 'mixup'"),
         ({"data": "cifar10"}, "data must be a mixlab Dataset, .* got 'cifar10'"),
-        ({"model": abs}, "model must be a torch.nn.Module, got <built-in"),
+        ({"data": replace(tiny(), classes=("a", "b", "c", "d"))}, r"model must give 4 logits, .* \[2, 3\]"),
         ({"model": nn.Flatten()}, "model must have parameters that require gradients, got none"),
         ({"batch_size": 6}, "batch_size .* from 1 to 5, got 6"),
+        ({"batch_size": 1}, "x must hold at least two examples .* got a batch of one"),
         ({"draws": 1}, "draws .* at least 2, got 1"),
         ({"seed": -1}, "seed .* from 0 to .* got -1"),
         ({"schemes": {"a": Scheme(mx.Mixer(), batches=3)}}, "scheme 'a' .* the 5 training images, got 3 batches of 2"),
-        ({"batch_size": 1}, "x must hold at least two examples .* got a batch of one"),
-        (
-            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer("puzzle", blocks=3)}, "data": tiny(side=4)},
-            "blocks must divide the side of the images, 4 pixels .* got 3",
-        ),
-        (
-            {"schemes": {"a": mx.Mixer("none"), "b": mx.Mixer("manifold", layers=["input", "lineer"])}},
-            "layer must be .* module of the model, got 'lineer'",
-        ),
-        ({"data": replace(tiny(), classes=("a", "b", "c", "d"))}, r"model must give 4 logits, .* \[2, 3\]"),
+        ({"schemes": GIVEN["schemes"] | {"b": mx.Mixer("puzzle", blocks=3)}, "data": tiny(side=4)}, "blocks .* got 3"),
+        ({"schemes": GIVEN["schemes"] | {"b": mx.Mixer("manifold", layers=["lineer"])}}, "layer must .* got 'lineer'"),
     ],
 )
 def test_wrong_input_is_refused(change, message, monkeypatch):
-    arguments = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2} | change
     monkeypatch.setattr(variance, "mixed_loss", lambda *_, **__: pytest.fail("something was computed"))
     with pytest.raises((TypeError, ValueError), match=f"^{message}"):
-        gradient_variance(**arguments)
+        gradient_variance(**GIVEN | change)
 
 
 def test_inference_mode_is_refused_and_no_grad_is_not():
     message = "gradient_variance needs gradients: call it outside torch.inference_mode()"
-    arguments = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch_size": 2, "draws": 2}
     with torch.inference_mode(), pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
-        gradient_variance(**arguments)
+        gradient_variance(**GIVEN)
     with torch.no_grad():
-        found = gradient_variance(**arguments)
-    assert found["a"].values == gradient_variance(**arguments)["a"].values
+        found = gradient_variance(**GIVEN)
+    assert found["a"].values == gradient_variance(**GIVEN)["a"].values
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate against numpy's interpolation, torch's schedulers and the triangle they replace."""
+"""Schedules of the learning rate against numpy's interpolation and torch's schedulers."""
 
 import json
 import math
@@ -22,14 +22,6 @@ def test_linear_is_numpys_interpolation(schedule: Linear) -> None:
         assert schedule(place) == share
 
 
-def test_triangle_has_the_bits_of_the_formula() -> None:
-    """up = p/0.2, down = (1 − p)/(1 − 0.2), the smaller of both: what trainings were made with before."""
-    for steps in (7, 390, 1234):
-        for step in range(steps):
-            progress = (step + 1) / (steps + 1)
-            assert at_step(TRIANGLE, step, steps) == min(progress / 0.2, (1 - progress) / (1 - 0.2))
-
-
 @pytest.mark.parametrize("steps", [10, 480])
 def test_cosine_is_torchs(steps: int) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
@@ -43,15 +35,9 @@ def test_cosine_is_torchs(steps: int) -> None:
 @pytest.mark.parametrize("steps", [4, 200, 78_000, 100_000])
 def test_steps_begin_where_a_share_of_the_steps_is_done(steps: int) -> None:
     schedule = Steps((0.5, 0.75), 0.1)
-    for step, exponent in (
-        (0, 0),
-        (steps // 2 - 1, 0),
-        (steps // 2, 1),
-        (steps * 3 // 4 - 1, 1),
-        (steps * 3 // 4, 2),
-        (steps - 1, 2),
-    ):
-        assert at_step(schedule, step, steps) == 0.1**exponent
+    half, later = steps // 2, steps * 3 // 4
+    shares = [at_step(schedule, step, steps) for step in (0, half - 1, half, later - 1, later, steps - 1)]
+    assert shares == [1, 1, 0.1, 0.1, 0.1**2, 0.1**2]
 
 
 @pytest.mark.parametrize("schedule", [AIRBENCH, Cosine(), Steps([0.5], 0.1)])
@@ -66,12 +52,10 @@ def test_settings_are_json_and_schedules_are_values(schedule: schedules.Schedule
     ("make", "message"),
     [
         (lambda: Linear(3), r"points .* pairs \(progress, share\), got 3"),
-        (lambda: Linear([(0, 0, 0), (1, 1, 1)]), r"points .* pairs .*, got \[\(0, 0, 0"),
         (lambda: Linear([(0, 0)]), r"points must be two or more .* got \[\(0, 0\)\]"),
         (lambda: Linear([(0, 0), (0.5, 1)]), "points .* rises from 0 to 1, got"),
         (lambda: Linear([(0, 0), (0.5, 1), (0.5, 0), (1, 0)]), "points .* rises from 0 to 1, got"),
         (lambda: Linear([(0, 0), (1, 2)]), r"points\[1\]\[1\] .* from 0 to 1, got 2"),
-        (lambda: Linear([(0, 0), (math.nan, 1)]), r"points\[1\]\[0\] .* got nan"),
         (lambda: Steps(0.5, 0.1), "at must be a rising sequence .* got 0.5"),
         (lambda: Steps((0.7, 0.5), 0.1), "at must be a rising sequence"),
         (lambda: Steps((0.5, 100), 0.1), r"at\[1\] .* from 0 to 1, got 100"),

@@ -1,4 +1,4 @@
-"""Which batch fits into a device's memory, found once one did not."""
+"""Out of memory: search for a batch that fits once one did not, and put back what the failed step changed."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,8 +10,8 @@ def largest_fitting(attempt: Callable[[int], object], size: int) -> int | None:
     """The largest even half, quarter, eighth, ... of `size` that `attempt` gets through; None if not even 2 is.
 
     Args:
-        attempt: takes a size; raises torch.OutOfMemoryError where the memory does not suffice.
-        size: known not to fit.
+        attempt: takes a size, and raises torch.OutOfMemoryError where the memory does not suffice.
+        size: is a number of examples that is known not to fit.
     """
     while size > 2:
         size = max(2, size // 4 * 2)
@@ -30,8 +30,8 @@ class Before:
     for each type of buffer, and nothing is waited for.
 
     Args:
-        model: its buffers, and torch's own generators, from which dropout draws.
-        streams: further generators.
+        model: has the buffers, and its device the torch generators from which dropout draws.
+        streams: are further generators.
     """
 
     def __init__(self, model: nn.Module, streams: Iterable[torch.Generator]) -> None:
