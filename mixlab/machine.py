@@ -28,7 +28,8 @@ def torch_threads() -> tuple[int, str]:
 
     More threads than the process may keep busy make training crawl: in a container, 17 s an epoch in place of 2. So
     joblib counts the CPUs, by this process's affinity and its container's quota, and otherwise cores instead of
-    hyperthreads. OMP_NUM_THREADS comes before all that.
+    hyperthreads. OMP_NUM_THREADS comes before all that. Where other programs keep the CPUs busy, the reason says so; the
+    number stays, since it decides the last bits of a training that is resumed.
     """
     wish = re.match(r"\s*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
     if wish:
@@ -36,9 +37,18 @@ def torch_threads() -> tuple[int, str]:
     from joblib import cpu_count
 
     share, cpus = cpu_count(), os.cpu_count() or 1
-    if share < cpus:
-        return share, f"this process may use {share} of {cpus} CPUs"
-    return cpu_count(only_physical_cores=True), "one for each core"
+    why = f"this process may use {share} of {cpus} CPUs"
+    if share == cpus:
+        share, why = cpu_count(only_physical_cores=True), "one for each core"
+    return share, why + (_contention(cpus) if share > 1 else "")
+
+
+def _contention(cpus: int) -> str:
+    """What to say where more programs want to run than there are CPUs: a training of our own is not yet that many."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
+    if load < 1.5 * cpus:
+        return ""
+    return f"; busy: {load:.0f} programs want {cpus} CPUs, so OMP_NUM_THREADS=1 would be faster"
 
 
 @contextmanager

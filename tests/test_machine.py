@@ -16,16 +16,19 @@ from mixlab import __main__, doctor, machine
 
 
 @pytest.mark.parametrize(
-    ("environment", "usable", "threads", "why"),
+    ("environment", "usable", "load", "threads", "why"),
     [
-        ({}, 8, 4, "one for each core"),
-        ({}, 3, 3, "this process may use 3 of 8 CPUs"),
-        ({"OMP_NUM_THREADS": "5"}, 3, 5, "set by OMP_NUM_THREADS"),
-        ({"OMP_NUM_THREADS": " 6,2"}, 3, 6, "set by OMP_NUM_THREADS"),
-        *[({"OMP_NUM_THREADS": text}, 3, 3, "this process may use 3 of 8 CPUs") for text in ("0", "many", "")],
+        ({}, 8, 8, 4, "one for each core"),
+        ({}, 8, 30, 4, "one for each core; busy: 30 programs want 8 CPUs, so OMP_NUM_THREADS=1 would be faster"),
+        ({}, 3, 0, 3, "this process may use 3 of 8 CPUs"),
+        ({}, 1, 30, 1, "this process may use 1 of 8 CPUs"),
+        ({"OMP_NUM_THREADS": "5"}, 3, 30, 5, "set by OMP_NUM_THREADS"),
+        ({"OMP_NUM_THREADS": " 6,2"}, 3, 0, 6, "set by OMP_NUM_THREADS"),
+        *[({"OMP_NUM_THREADS": text}, 3, 0, 3, "this process may use 3 of 8 CPUs") for text in ("0", "many", "")],
     ],
 )
-def test_threads_follow_the_usable_cpus_unless_named(monkeypatch, environment, usable, threads, why):
+def test_threads_follow_the_usable_cpus_unless_named(monkeypatch, environment, usable, load, threads, why):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
