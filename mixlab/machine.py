@@ -28,8 +28,8 @@ def torch_threads() -> tuple[int, str]:
 
     More threads than the process may keep busy make training crawl: in a container, 17 s an epoch in place of 2. So
     joblib counts the CPUs, by this process's affinity and its container's quota, and otherwise cores instead of
-    hyperthreads. OMP_NUM_THREADS comes before all that. Where other programs keep the CPUs busy, the reason says so; the
-    number stays, since it decides the last bits of a training that is resumed.
+    hyperthreads. OMP_NUM_THREADS comes before all that. Where other programs keep the CPUs busy, the reason says so;
+    the number stays, since it decides the last bits of a training that is resumed.
     """
     wish = re.match(r"\s*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
     if wish:
