@@ -404,7 +404,7 @@ def test_estimates_read_as_a_table():
     one = found["ece"]
     lines = repr(found).split("\n")
     assert lines[0] == "1,000 predictions, with 90% intervals"
-    assert lines[1] == f"ece  {one.value:.4f}  [{one.low:.4f}, {one.high:.4f}]  {ESTIMATORS['ece']}"
+    assert lines[1] == f"ece  {one.value:.4f}  [{one.low:.4f}, {one.high:.4f}]  {ESTIMATORS['ece'].about}"
     page = found._repr_html_()
     assert "<caption>1,000 predictions, with 90% intervals</caption>" in page
     assert page.count('<th scope="col"') == 4

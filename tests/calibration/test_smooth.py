@@ -10,7 +10,7 @@ import torch
 from scipy import optimize
 
 from mixlab.calibration.predictions import Predictions
-from mixlab.calibration.smooth import interval, smooth_curve, smooth_error
+from mixlab.calibration.smooth import smooth_curve, smooth_error, smooth_interval
 
 
 def made(conf, right, dtype=torch.float64):
@@ -172,7 +172,7 @@ def test_interval_of_one_sided_error_is_that_of_the_mean_residual():
     conf, right = arrays(p)
     residual = conf - right
     reach = 1.96 * residual.std() / 4000**0.5
-    found = interval(p)
+    found = smooth_interval(p)
     assert found.value == smooth_error(p)
     assert (found.n, found.level) == (4000, 0.95)
     assert found.low == pytest.approx(residual.mean() - reach, abs=0.15 * reach)
@@ -183,7 +183,7 @@ def test_interval_holds_zero_for_the_calibrated_where_a_plain_bootstrap_does_not
     held = plain = 0
     for seed in range(40):
         p = drawn(400, seed=seed)
-        held += interval(p, n=200).low == 0
+        held += smooth_interval(p, n=200).low == 0
         rows = torch.randint(400, (10, 400), generator=torch.Generator().manual_seed(seed))
         plain += min(smooth_error(p[each]) for each in rows) == 0
     assert held >= 35  # 39 expected; 34 or fewer has a chance below 1e-3 at a coverage of 0.97
@@ -197,7 +197,7 @@ def test_interval_covers_an_error_that_changes_sign():
         rng = np.random.default_rng(seed)
         conf = rng.choice([0.6, 0.9], 1500)
         right = rng.random(1500) < np.where(conf == 0.6, 0.66, 0.84)
-        found = interval(made(conf, right), n=200)
+        found = smooth_interval(made(conf, right), n=200)
         held += found.low <= 0.06 <= found.high
     assert held >= 34
 
@@ -205,31 +205,31 @@ def test_interval_covers_an_error_that_changes_sign():
 def test_interval_is_wider_at_a_higher_level_and_the_same_twice():
     p = drawn(1000, 0.05)
     before = torch.get_rng_state()
-    found = interval(p)
-    assert found == interval(p)
+    found = smooth_interval(p)
+    assert found == smooth_interval(p)
     assert torch.equal(before, torch.get_rng_state())
-    wide, narrow = interval(p, level=0.99), interval(p, level=0.8)
+    wide, narrow = smooth_interval(p, level=0.99), smooth_interval(p, level=0.8)
     assert wide.low < found.low < narrow.low < found.value < narrow.high < found.high < wide.high
-    other = interval(p, generator=torch.Generator().manual_seed(1))
+    other = smooth_interval(p, generator=torch.Generator().manual_seed(1))
     assert other != found
     assert other.high == pytest.approx(found.high, abs=0.1 * (found.high - found.low))
 
 
 @pytest.mark.parametrize("case", HARD)
 def test_interval_of_hard_cases_is_ordered(case):
-    found = interval(HARD[case], n=100)
+    found = smooth_interval(HARD[case], n=100)
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_interval_of_an_error_of_zero_by_chance_has_a_width():
-    found = interval(made([0.5] * 100, [0, 1] * 50))
+    found = smooth_interval(made([0.5] * 100, [0, 1] * 50))
     assert (found.value, found.low) == pytest.approx((0, 0), abs=1e-7)
     mean, tail = 0.05 * math.sqrt(2 / math.pi), 0.05 * 2.2414  # of the absolute value of a normal one of spread 0.05
     assert found.high == pytest.approx(tail - mean, rel=0.2)
 
 
 def test_interval_of_faultless_predictions():
-    found = interval(made([1.0] * 9, [1] * 9))
+    found = smooth_interval(made([1.0] * 9, [1] * 9))
     assert (found.value, found.low, found.high, found.n) == (0, 0, 0, 9)
 
 
@@ -239,7 +239,7 @@ BANDWIDTH = "bandwidth must be a number from 0.001 to 1, or None, got "
 WRONG = [
     (lambda: smooth_error(None), TypeError, NO_PREDICTIONS),
     (lambda: smooth_curve(None), TypeError, NO_PREDICTIONS),
-    (lambda: interval(None), TypeError, NO_PREDICTIONS),
+    (lambda: smooth_interval(None), TypeError, NO_PREDICTIONS),
     (lambda: smooth_error(P, bandwidth=0), ValueError, BANDWIDTH + "0"),
     (lambda: smooth_error(P, bandwidth=-0.1), ValueError, BANDWIDTH + "-0.1"),
     (lambda: smooth_error(P, bandwidth=2), ValueError, BANDWIDTH + "2"),
@@ -248,9 +248,9 @@ WRONG = [
     (lambda: smooth_curve(P, bandwidth=0), ValueError, BANDWIDTH + "0"),
     (lambda: smooth_curve(P, points=1), ValueError, "points must be an integer from 2 to 10000, got 1"),
     (lambda: smooth_curve(P, points=2.5), TypeError, "points must be an integer from 2 to 10000, got 2.5"),
-    (lambda: interval(P, n=99), ValueError, "n must be an integer from 100 to 1000000, got 99"),
-    (lambda: interval(P, level=1), ValueError, "level must be a number from 0.5 to 0.999, got 1"),
-    (lambda: interval(P, generator=0), TypeError, "generator must be a torch.Generator or None, got 0"),
+    (lambda: smooth_interval(P, n=99), ValueError, "n must be an integer from 100 to 1000000, got 99"),
+    (lambda: smooth_interval(P, level=1), ValueError, "level must be a number from 0.5 to 0.999, got 1"),
+    (lambda: smooth_interval(P, generator=0), TypeError, "generator must be a torch.Generator or None, got 0"),
 ]
 
 
