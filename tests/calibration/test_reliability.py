@@ -115,18 +115,14 @@ def test_inputs_and_gradients_are_left_alone():
 
 
 GOOD, TRUTH = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1])
-NAN, INF = float("nan"), float("inf")
+NAN = float("nan")
 
 
 @pytest.mark.parametrize(
     ("probs", "labels", "refusal"),
     [
         (GOOD.log(), TRUTH, (ValueError, "probs", ".softmax(-1)", "2 wrong rows: 2 with a negative number")),
-        (GOOD * NAN, TRUTH, (ValueError, "probs", "2 wrong rows: 2 with NaN or infinity")),
-        (GOOD * 1.001, TRUTH, (ValueError, "probs", "2 wrong rows: 2 with another sum")),
         (GOOD, TRUTH + 1, (ValueError, "labels", "0 to 1", "from 1 to 2")),
-        (GOOD, TRUTH[:1], (ValueError, "labels", "2 examples", "1 labels")),
-        (GOOD, TRUTH.float(), (TypeError, "labels", "int64", "float32")),
         (GOOD[:, 0], TRUTH, (ValueError, "probs", "[batch, classes]", "shape [2]", "torch.stack([1 - p, p], -1)")),
         (GOOD[:, :1], TRUTH, (ValueError, "probs", "at least 2 classes", "shape [2, 1]")),
         (TRUTH[:, None], TRUTH, (TypeError, "probs", "floating-point", "int64")),

@@ -37,21 +37,6 @@ def answers(p: Predictions) -> tuple[np.ndarray, np.ndarray]:
     return p.confidence.numpy(), p.correct.numpy().astype(float)
 
 
-# Few predictions, ties and extremes, for errors without bins
-CORNERS = {
-    "one right": confident([0.7], [1]),
-    "one wrong": confident([0.7], [0]),
-    "all equal": confident([0.8] * 5, [1, 1, 0, 1, 0]),
-    "ends": confident([1.0, 1.0, 1.0, 0.02, 0.02, 0.6], [1, 0, 0, 1, 0, 0]),
-    "few, far apart": confident([0.1, 0.5, 0.9], [1, 0, 1]),
-    "two that cancel": confident([0.4, 0.6], [1, 0]),
-    "ties": confident([0.25, 0.25, 0.5, 0.5, 0.5, 0.75, 1.0], [1, 0, 1, 1, 0, 0, 1]),
-    "all wrong": confident([0.3, 0.9, 0.9], [0, 0, 0]),
-    "random": half_confident(40, 0.1),
-    "random with ties": half_confident(60, 0.05, digits=1),
-}
-
-
 def drawn_at(n: int, classes: int = 5, spread: float = 3.0, true: float = 2.0, *, seed: int = 0) -> Predictions:
     """Logits that are right at temperature `true`."""
     stream = torch.Generator().manual_seed(seed)
@@ -79,6 +64,34 @@ def labeled(probs: list[list[float]], seed: int = 0) -> Predictions:
     return Predictions.from_probs(torch.tensor(probs), torch.randint(len(probs[0]), (len(probs),), generator=g))
 
 
+# Few predictions, with ties and at the ends
+CORNERS = {
+    "one right": confident([0.7], [1]),
+    "one wrong": confident([0.7], [0]),
+    "all equal": confident([0.8] * 5, [1, 1, 0, 1, 0]),
+    "ends": confident([1.0, 1.0, 1.0, 0.02, 0.02, 0.6], [1, 0, 0, 1, 0, 0]),
+    "few, far apart": confident([0.1, 0.5, 0.9], [1, 0, 1]),
+    "two that cancel": confident([0.4, 0.6], [1, 0]),
+    "ties": confident([0.25, 0.25, 0.5, 0.5, 0.5, 0.75, 1.0], [1, 0, 1, 1, 0, 0, 1]),
+    "all wrong": confident([0.3, 0.9, 0.9], [0, 0, 0]),
+    "random": half_confident(40, 0.1),
+    "random with ties": half_confident(60, 0.05, digits=1),
+}
+EXTREMES = CORNERS | {
+    "confidence 1, right and wrong": confident([1.0, 1.0, 0.95, 0.3], [1, 0, 1, 0]),
+    "all certain and right": confident([1.0] * 5, [1] * 5),
+    "on edges": confident([0.2, 0.2, 0.4, 0.6, 0.8, 0.8, 1.0], [1, 0, 1, 0, 1, 1, 0]),
+    "on edges, float32": confident([0.2, 0.2, 0.4, 0.6, 0.8, 0.8, 1.0], [1, 0, 1, 0, 1, 0, 1], torch.float32),
+    "all in one bin": confident([0.71, 0.72, 0.73, 0.715], [1, 0, 1, 1]),
+    "two classes, all tied": Predictions.from_probs(torch.full((6, 2), 0.5), torch.tensor([0, 1, 0, 0, 1, 1])),
+    "two classes": sample(300, 2, 2.0, 1),
+    "1,000 classes, float32": sample(100, 1000, 3.0, 3, torch.float32),
+    "exact zeros and ones": sample(200, 5, 400.0, 4),
+    "many": sample(1500, 10, 1.5, 5),
+    "many, float32": sample(1500, 3, 0.5, 6, torch.float32),
+}
+
+
 HARD = {
     "as drawn": drawn(1000),
     "thousand classes": drawn(40, 1000),
@@ -94,6 +107,5 @@ HARD = {
     "one row": drawn(1),
     "fewer than bins": drawn(3),
 }
-
 
 KINDS = ("width", "mass")
