@@ -152,6 +152,16 @@ def test_human_error_by_loops(n_bins):
     assert (interval.n, interval.level) == (300, 0.95)
 
 
+def test_the_interval_in_one_bin_is_that_of_the_mean_gap():
+    p, votes = sample(2000)
+    gap = (p.confidence - votes.probs.gather(1, p.answer[:, None])[:, 0]).numpy()
+    reach = 1.96 * stats.sem(gap)
+    interval = human_error(p, votes, n_bins=1)
+    assert 3 * reach < interval.value == pytest.approx(abs(gap.mean()))
+    assert interval.value - interval.low == pytest.approx(reach, rel=0.15)
+    assert interval.high - interval.value == pytest.approx(reach, rel=0.15)
+
+
 def test_unanimous_votes_are_labels():
     p, _ = sample(400, seed=1)
     votes = HumanVotes(51 * torch.nn.functional.one_hot(p.labels, 4))
