@@ -22,7 +22,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
-from mixlab.plots.reliability import accuracy_of, fixed_seed, reliability_of, verdict_of
+from mixlab.plots.reliability import accuracy_of, fixed_seed, reliability_of, verdict
 from mixlab.plots.style import (
     BLUE,
     GRAY,
@@ -82,7 +82,7 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     )
     error = f"smooth error {found.value:.3f} (95%: {found.low:.3f} to {found.high:.3f})"
     numbers = f"n = {len(predictions):,}   accuracy {accuracy_of(predictions):.1%}   bandwidth {curve.bandwidth:.3f}"
-    return titled(ax, ink, "Smooth reliability diagram", label, [verdict_of(predictions), error, numbers])
+    return titled(ax, ink, "Smooth reliability diagram", label, [verdict(reliability_of(predictions)), error, numbers])
 
 
 def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: str = "") -> Axes:
@@ -128,7 +128,7 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
     legend(ax, ink, loc="upper left", ncols=2)
     lean = "over" if points >= 0 else "under"
     lines = [
-        verdict_of(predictions),
+        verdict(reliability_of(predictions)),
         f"n = {len(predictions):,}   mean confidence is {abs(points):.1f} points {lean} the accuracy",
     ]
     if predictions.correct.any() and not predictions.correct.all():
