@@ -35,7 +35,7 @@ class Verdict:
 
 
 def near(answer: Any, truth: float, *, within: float, slips: dict[str, float] | None = None) -> str | None:
-    """None if `answer` is a number within `within` of `truth`; else what is wrong, naming a known slip if it is one.
+    """None if `answer` is a number within `within` of `truth`; else what is wrong, by a known slip if there is one.
 
     Args:
         answer: is what the learner gave.

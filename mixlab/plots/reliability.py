@@ -92,13 +92,13 @@ def draw_bins(ax: Axes, bins: ReliabilityBins, ink: Any) -> None:
     filled = bins.count > 0
     left, width = (part[filled].numpy() for part in (bins.edges[:-1], bins.edges.diff()))
     confidence, accuracy, count = (part[filled].numpy() for part in (bins.confidence, bins.accuracy, bins.count))
-    for here, strength in ((count >= FEW, 1.0), (count < FEW, 0.2)):
-        named = here.any() and strength == 1  # only what is drawn at full strength enters the legend
+    for rows, strength in ((count >= FEW, 1.0), (count < FEW, 0.2)):
+        named = rows.any() and strength == 1  # only what is drawn at full strength enters the legend
         style: dict[str, Any] = {"align": "edge", "color": BLUE, "alpha": 0.35 * strength, "zorder": 0.8}
-        ax.bar(left[here], accuracy[here], width[here], label="accuracy in the bin" if named else "_", **style)
+        ax.bar(left[rows], accuracy[rows], width[rows], label="accuracy in the bin" if named else "_", **style)
         for color, hatch, side, name in (
-            (OVER, "////", here & (confidence > accuracy), "gap: over-confident"),
-            (UNDER, "....", here & (confidence < accuracy), "gap: under-confident"),
+            (OVER, "////", rows & (confidence > accuracy), "gap: over-confident"),
+            (UNDER, "....", rows & (confidence < accuracy), "gap: under-confident"),
         ):
             gap = (confidence - accuracy)[side]
             looks: dict[str, Any] = {"fill": False, "edgecolor": color, "hatch": hatch, "linewidth": 1.2}
@@ -149,9 +149,9 @@ def _draw_boxes(ax: Axes, seen: _Measured) -> None:
         for part in (bins.edges[:-1], bins.edges.diff(), bins.count, seen.chance.low, seen.chance.high)
     )
     name = "95% if calibrated"
-    for here, strength in ((count >= FEW, 0.45), (count < FEW, 0.15)):
+    for rows, strength in ((count >= FEW, 0.45), (count < FEW, 0.15)):
         style: dict[str, Any] = {"color": GRAY, "alpha": strength, "linewidth": 0, "zorder": 0.9}
-        ax.bar(left[here], (high - low)[here], width[here], low[here], align="edge", label=name, **style)
+        ax.bar(left[rows], (high - low)[rows], width[rows], low[rows], align="edge", label=name, **style)
         name = "_"
 
 
