@@ -45,11 +45,11 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     """Smooth reliability diagram: accuracy against confidence without bins, drawn thick where the examples are.
 
     Each point is a mean weighted by the kernel of `smooth_error`: of the right answers upwards, of the confidences to
-    the right, so that a calibrated model lies on the diagonal however wide the kernel. The band holds, point by point,
-    95% of the curves that a calibrated model with these very confidences would show, from 200 draws of the labels.
+    the right, so that a calibrated model lies on the diagonal, however wide the kernel. The band has, point by point,
+    95% of the curves that a calibrated model with these confidences would show, from 200 draws of the labels.
 
     Args:
-        predictions: predictions.
+        predictions: what the model says, and the labels.
         ax: where to draw; by default a figure of its own.
         label: name of the model, put before the headline.
 
@@ -91,7 +91,7 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
     The distance between the two lines is the over-confidence, or the under-confidence if accuracy is the larger.
 
     Args:
-        predictions: predictions.
+        predictions: what the model says, and the labels.
         ax: where to draw; by default a figure of its own.
         label: name of the model, put before the headline.
 
@@ -146,7 +146,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
     set of predictions the best possible order (all right answers first) is dotted; a random order keeps the accuracy.
 
     Args:
-        predictions: predictions, or several by name.
+        predictions: those of one model, or of several by name.
         ax: where to draw; by default a figure of its own.
 
     Raises:
@@ -184,8 +184,8 @@ def plot_murphy(
 ) -> Axes:
     """Murphy's terms of the answers' Brier score, step by step: uncertainty - resolution + reliability.
 
-    Over 15 bins of equal width (`estimators.murphy`): reliability is what miscalibration costs, and what scaling can
-    mend; resolution what telling right answers from wrong ones gains; uncertainty what would be left without either.
+    Over 15 bins of equal width, as in `mixlab.calibration.murphy`. Reliability is what miscalibration costs, and what
+    scaling can mend; resolution is the gain of telling right answers from wrong ones; uncertainty is the rest.
 
     Args:
         steps: Records as `fit` gives them (drawn against their epochs), or Predictions (drawn in their order).
@@ -238,7 +238,7 @@ def plot_bins(
     (`calibration_error(debiased=True)`); for several, equal width alone. The smooth error needs no bins: it is flat.
 
     Args:
-        predictions: predictions, or several by name.
+        predictions: those of one model, or of several by name.
         ax: where to draw; by default a figure of its own.
         bins: numbers of bins, rising, each from 1 to 10,000.
 
