@@ -119,8 +119,8 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
         accuracy_of(predictions),
         1.45 * float((wrong + right).max()),
     )
-    ax.axvline(says, ymax=0.8, color=ink, linestyle="--", linewidth=1.8, label=f"mean confidence {says:.1%}")
-    ax.axvline(share, ymax=0.8, color=ink, linewidth=1.8, label=f"accuracy {share:.1%}")
+    ax.axvline(says, ymax=0.8, color=ink, linewidth=1.8, label=f"mean confidence {says:.1%}")
+    ax.axvline(share, ymax=0.8, color=ink, linestyle="--", linewidth=1.8, label=f"accuracy {share:.1%}")
     points = 100 * (says - share)
     if abs(points) >= 1:
         ax.annotate("", (says, 0.76 * top), (share, 0.76 * top), arrowprops={"arrowstyle": "->", "color": ink})

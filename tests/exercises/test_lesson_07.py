@@ -92,6 +92,16 @@ WRONG: list[tuple[str, Any, str]] = [
         lambda *bins: by_hand(*bins) ** 0.5,
         "its root; the squared error is wanted.",
     ),
+    (
+        "calibration/debiased",
+        lambda n, c, a: weighted(n, ((a - c) ** 2 - a * (1 - a) / (n - 1)).clamp(min=0)),
+        "with each bin clamped at 0; a bin may be negative, and the mean needs it.",
+    ),
+    (
+        "calibration/debiased",
+        lambda *bins: max(0.0, by_hand(*bins)),
+        "on three bins without gaps: 0 is clamped at 0; the debiased error may be negative.",
+    ),
 ]
 
 

@@ -37,6 +37,7 @@ RIGHT: list[tuple[str, Any]] = [
 WRONG: list[tuple[str, Any, str]] = [
     ("test_time/confidence", 0.9526, "0.9526 is the confidence at temperature 1."),
     ("test_time/confidence", 0.6351, "0.6351 is the confidence divided by 1.5; divide the logits."),
+    ("test_time/confidence", 0.633, "0.633 is 0.95 divided by 1.5; divide the logits."),
     (
         "test_time/confidence",
         0.989,
