@@ -10,6 +10,7 @@ from .mixing import plot_mixed as plot_mixed
 from .reliability import plot_reliability as plot_reliability
 from .style import Picture as Picture
 from .style import picture as picture
+from .table import table as table
 from .training import plot_history as plot_history
 
 __all__: list[str]
