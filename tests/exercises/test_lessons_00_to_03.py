@@ -16,6 +16,7 @@ from mixlab.exercises.check import EXERCISES
 from mixlab.exercises.verdict import STILL_OPEN, Verdict, near
 
 FROM_1000 = "from 1,000 down to 800 images a second: "
+A_MEAN = ": take its mean?"
 NOTHING_YET = "your function returns nothing yet: write its body, ending in return."
 
 
@@ -143,6 +144,8 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (0.8988, "0.8988 is θ̄ at α = 0.2; here α = 0.4."),
         (0.8, "0.8 is too small."),
         ("0.84", "the answer is a number, but you gave '0.84'."),
+        (torch.ones(9), f"the answer is one number, but you gave a float32 tensor of shape [9]{A_MEAN}"),
+        (torch.ones(9).numpy(), f"the answer is one number, but you gave {torch.ones(9).numpy()!r}{A_MEAN}"),
     ],
     "lambda/half_visible": [
         (0.2, "at α = 0.2, 32.7 of 100 mixes are visible; a larger α is wanted."),
