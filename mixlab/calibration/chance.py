@@ -62,9 +62,12 @@ def _with_band(
     """The band from groups of answers: how many, how confident, in which bin."""
     shape = (DRAWS, len(size))
     drawn = torch.binomial(size.expand(shape), confidence.clamp(max=1).expand(shape), generator=generator)
-    right = torch.zeros(DRAWS, len(bins.count), dtype=torch.float64).index_add_(1, place, drawn)
-    low, high = right.quantile(0.025, 0, interpolation="lower"), right.quantile(0.975, 0, interpolation="higher")
-    return ChanceBins(bins, low / bins.count, high / bins.count)
+    filled, column = torch.unique(place, return_inverse=True)
+    right = torch.zeros(DRAWS, len(filled), dtype=torch.float64).index_add_(1, column, drawn)
+    low, high = torch.full((2, len(bins.count)), torch.nan, dtype=torch.float64)
+    low[filled] = right.quantile(0.025, 0, interpolation="lower") / bins.count[filled]
+    high[filled] = right.quantile(0.975, 0, interpolation="higher") / bins.count[filled]
+    return ChanceBins(bins, low, high)
 
 
 def smooth_band(
