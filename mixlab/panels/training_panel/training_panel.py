@@ -128,22 +128,19 @@ class TrainingPanel(RunPanel[Settings, Record]):
         none = settings.variant == "none"
         mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
         make = self._model if callable(self._model) else getattr(models, self._model)
-        return Trainer(make(count, seed=settings.seed), data, mixer, **_training(settings.epochs, settings.seed))
+        net = make(count, seed=settings.seed)
+        return Trainer(net, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
 
     def _keep(self, trainer: Training[Record], wait: Callable[[str], None]) -> AbstractContextManager[Course[Record]]:
         assert isinstance(trainer, Trainer)
-        model = trainer.model if callable(self._model) else self._model
-        return kept(trainer, model, self._root, wait, **_training(trainer.epochs, trainer.settings["seed"]))
+        name = self._model if isinstance(self._model, str) else type(trainer.model).__qualname__
+        return kept(trainer, name, self._root, wait)
 
     def _same(self, one: Settings, other: Settings) -> bool:
         return replace(one, prediction=None) == replace(other, prediction=None)
 
     def _say(self) -> None:
         self._view = view(self.result, self.previous, self._trouble)
-
-
-def _training(epochs: int, seed: int) -> dict[str, Any]:
-    return {"epochs": epochs, "seed": seed, **TRAINING}
 
 
 def training_panel(
