@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 import traitlets
 
 from mixlab import VARIANTS, _check
-from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf
+from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf, lambda_quantile
+from mixlab.mixing.variants.cutmix import clipped_boxes
 from mixlab.panels.shared.bundle import module
-from mixlab.panels.shared.law import cut_box, quantiles, uniforms
+from mixlab.panels.shared.law import uniforms
 from mixlab.panels.shared.panel import Checked, Panel, alpha_trait, k_trait, seed_trait
 
 if TYPE_CHECKING:
@@ -38,14 +40,13 @@ class LambdaPanel(Panel):
     @property
     def drawn(self) -> np.ndarray:
         """The 2,000 λs of the histogram, float64 [2000], as they weigh the label; the first k are the pair's."""
-        numbers = uniforms(self.seed, 3 * _DRAWS).reshape(3, _DRAWS)
         if self.variant == "none":
             return np.ones(_DRAWS)
-        lams = quantiles(self.alpha, numbers[0])
-        if self.variant != "cutmix":
-            return lams
-        places = zip(lams, *(_SIZE[0] * numbers[1:]).astype(int), strict=True)
-        return np.array([cut_box(lam, _SIZE, row, column)[1] for lam, row, column in places])
+        shares, *centers = uniforms(self.seed, 3 * _DRAWS).view(3, _DRAWS)
+        lams = lambda_quantile(self.alpha, shares)
+        if self.variant == "cutmix":
+            _, lams = clipped_boxes((1 - lams).sqrt(), torch.stack(centers, -1), _SIZE)
+        return lams.numpy()
 
     @property
     def pair(self) -> np.ndarray:
