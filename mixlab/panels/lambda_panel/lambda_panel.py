@@ -1,6 +1,6 @@
 """The λ panel: α, K and variant on sliders; the law of λ, what is drawn from it, and the λs of one pair."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ class LambdaPanel(Panel):
     k = k_trait()
     variant = Checked("mixup", lambda name, value: _check.choice(name, value, LAWS))
     seed = seed_trait()
+
+    def __init__(self, alpha: float, k: int, variant: str, seed: int) -> None:
+        super().__init__(alpha=alpha, k=k, variant=variant, seed=seed)
 
     @property
     def moments(self) -> LambdaMoments:
@@ -101,5 +104,4 @@ def lambda_panel(alpha: float = 1.0, k: int = 5, variant: str = "mixup", seed: i
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
-    state: dict[str, Any] = {"alpha": alpha, "k": k, "variant": variant, "seed": seed}
-    return LambdaPanel(**state)
+    return LambdaPanel(alpha, k, variant, seed)

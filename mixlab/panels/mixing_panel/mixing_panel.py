@@ -114,11 +114,14 @@ class MixingPanel(AnsweringPanel):
     column = Checked(0, lambda name, value: _check.integer(name, value, 0))
     variant = Checked(_FIRST, lambda name, value: _check.choice(name, value, OTHERS))
 
-    def __init__(self, pairs: Pairs, **state: Any) -> None:
+    def __init__(self, pairs: Pairs, seed: int) -> None:
         self._pairs = pairs
         self.images = pairs.pixels  # [pairs, 2, H, W, 3] uint8
         names = [list(pair) for pair in pairs.names]
-        super().__init__(_images=self.images.tobytes(), _size=list(pairs.size), _names=names, **state)
+        _, row, column = draw_mixes(1.0, seed, pairs.size)[0]
+        super().__init__(
+            _images=self.images.tobytes(), _size=list(pairs.size), _names=names, seed=seed, row=row, column=column
+        )
 
     @traitlets.validate("pair", "row", "column")
     def _within(self, proposal: Any) -> int:
@@ -227,6 +230,4 @@ def mixing_panel(data: Dataset, pairs: int = 8, seed: int = 0, *, model: nn.Modu
             of neither 1 nor 3 channels; the message says which.
     """
     seed = _check.integer("seed", seed, 0, SEED_HIGH)
-    chosen = choose_pairs(data, pairs, seed, model)
-    _, row, column = draw_mixes(1.0, seed, chosen.size)[0]
-    return MixingPanel(chosen, seed=seed, row=row, column=column)
+    return MixingPanel(choose_pairs(data, pairs, seed, model), seed)

@@ -69,9 +69,9 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
     epochs = Checked(150, lambda name, value: _check.integer(name, value, 1, EPOCHS_HIGH))
     seed = seed_trait()
 
-    def __init__(self, noise: float, turns: float, **state: Any) -> None:
+    def __init__(self, noise: float, turns: float, settings: SpiralSettings) -> None:
         self._shape = {"noise": noise, "turns": turns}
-        super().__init__(**state)
+        super().__init__(settings)
 
     @property
     def trainer(self) -> SpiralTrainer | None:
@@ -109,9 +109,6 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
             _draw_hidden(hidden, record, y)
             _draw_values(bars, record)
         return figure
-
-    def _settings(self) -> SpiralSettings:
-        return SpiralSettings(**self.state)
 
     def _points(self, settings: SpiralSettings) -> tuple[torch.Tensor, torch.Tensor]:
         """The training points of a run."""
@@ -248,4 +245,4 @@ def spiral_panel(
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
     noise, turns = _check.number("noise", noise, 0, 1), _check.number("turns", turns, 0, 4)
-    return SpiralPanel(noise, turns, layer=layer, alpha=alpha, classes=classes, epochs=epochs, seed=seed)
+    return SpiralPanel(noise, turns, SpiralSettings(layer, alpha, classes, epochs, seed))

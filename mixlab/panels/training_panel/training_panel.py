@@ -55,11 +55,11 @@ class TrainingPanel(RunPanel[Settings, Record]):
         data: Dataset,
         model: str | Callable[..., nn.Module],
         root: str | os.PathLike[str] | None,
-        **state: Any,
+        settings: Settings,
     ) -> None:
         self._data, self._model, self._root = data, model, root
         limits = {"images": [len(data.classes), len(data.train)], "epochs": [1, EPOCHS_HIGH]}
-        super().__init__(_limits=limits, **state)
+        super().__init__(settings, _limits=limits)
 
     @traitlets.validate("images")
     def _within(self, proposal: Any) -> int:
@@ -116,9 +116,6 @@ class TrainingPanel(RunPanel[Settings, Record]):
             figure.text(left, 0.525, f"{name}: {run.settings.mixing}", weight="bold")
             plot_reliability(run.records[-1].reliability, figure.add_axes((left, 0.13, 0.4, 0.34)))
         return figure
-
-    def _settings(self) -> Settings:
-        return Settings(**self.state)
 
     def _build(self, settings: Settings) -> Trainer:
         data, count = self._data, len(self._data.classes)
@@ -191,7 +188,6 @@ def training_panel(
         raise TypeError(f"data must be a data set from mixlab.load, got {_check.shown(data)}")
     model = model if callable(model) else _check.choice("model", model, MODELS)
     Store(root)  # which says so if root is no path
-    state: dict[str, Any] = {"variant": variant, "alpha": alpha, "k": k, "epochs": epochs, "seed": seed}
     data = load() if data is None else data
     images = min(2000, len(data.train)) if images is None else images
-    return TrainingPanel(data, model, root, images=images, prediction=prediction, **state)
+    return TrainingPanel(data, model, root, Settings(variant, alpha, k, images, epochs, seed, prediction))
