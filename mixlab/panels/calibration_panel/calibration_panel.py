@@ -144,7 +144,7 @@ class CalibrationPanel(AnsweringPanel):
 
 def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     """Share of right answers in each bin, its gap to the confidence hatched."""
-    from mixlab.plots.style import OVER, UNDER
+    from mixlab.plots.style import OVER, PALE_BLUE, UNDER
 
     filled = bins.count > 0
     left, right = (edges[filled].numpy() for edges in (bins.edges[:-1], bins.edges[1:]))
@@ -152,7 +152,7 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     width = (right - left).clip(0.004)  # bins of equal mass may be too narrow to see
     gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
     for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
-        axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
+        axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color=PALE_BLUE, alpha=alpha)
         for side, color, hatch in ((gaps > 0, OVER, "////"), (gaps <= 0, UNDER, "\\\\\\\\")):
             here = side & kind
             where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}

@@ -12,6 +12,7 @@ from mixlab.mixing.variants.cutmix import clipped_boxes
 from mixlab.panels.shared.bundle import module
 from mixlab.panels.shared.law import uniforms
 from mixlab.panels.shared.panel import Checked, Panel, alpha_trait, k_trait, seed_trait
+from mixlab.plots.style import BLUE, PALE_BLUE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,16 +76,16 @@ class LambdaPanel(Panel):
         axes = figure.add_axes((0.08, 0.29, 0.89, 0.62))
         lane = figure.add_axes((0.08, 0.14, 0.89, 0.09))
         name = "true λs, the box clipped" if self.variant == "cutmix" else "λs drawn"
-        bars, _, _ = axes.hist(self.drawn, _BINS, range=(0, 1), density=True, color="#b9cfe4", label=name)
+        bars, _, _ = axes.hist(self.drawn, _BINS, range=(0, 1), density=True, color=PALE_BLUE, label=name)
         if self.variant != "none":
             grid = np.linspace(0, 1, 401)[1:-1]
             density = lambda_pdf(self.alpha, grid.tolist()).numpy()
-            axes.plot(grid, density, color="#0b5fa5", linewidth=2, label="density of Beta(α, α)")
+            axes.plot(grid, density, color=BLUE, linewidth=2, label="density of Beta(α, α)")
         axes.set(xlim=(0, 1), ylim=(0, 1.3 * np.max(bars)), ylabel="density")
         axes.set_title(f"{self.variant}, α = {self.alpha:.3g}")
         axes.legend(loc="upper center", ncols=2)
         axes.tick_params(labelbottom=False)
-        lane.plot(self.pair, np.zeros(self.k), "o", color="#e08214", markeredgecolor="black", clip_on=False)
+        lane.plot(self.pair, np.zeros(self.k), "o", color=VERMILION, markeredgecolor="black", clip_on=False)
         lane.set(yticks=[], xlim=(0, 1), xlabel=f"λ, the share of x (dots: one pair, K = {self.k})")
         return figure
 
