@@ -13,12 +13,13 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.calibration.bins import fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
+from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
 from mixlab.calibration.predictions import BINARY, count_faults, is_right, raise_on_rows, square_sums
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
 PROBS = "a floating-point tensor of probabilities with shape [batch, classes]"
-BINNED = {"accuracy": "accuracy", "ece": "l1", "mce": "max"} | {side: side for side in METRICS[3:5]}
+BINNED = {"accuracy": "accuracy"} | {name: ESTIMATORS[name].metric for name in METRICS if ESTIMATORS[name].metric}
 
 
 @dataclass(frozen=True)

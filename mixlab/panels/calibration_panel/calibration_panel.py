@@ -25,7 +25,7 @@ RUNS_HIGH = 6
 ROWS_HIGH = 20_000
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
 SCALINGS = ("temperature", "fit", "alpha")
-WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
+WORDS = {name: estimator.label for name, estimator in ESTIMATORS.items()}
 
 
 @dataclass(frozen=True)
