@@ -39,11 +39,7 @@ def chance_bins(predictions: Predictions, bins: str, n_bins: int, generator: tor
     """Bins of equal width ("width") or equal counts ("mass") with their band, for predictions on the CPU."""
     confidence = predictions.confidence
     inner = width_edges(n_bins, predictions.given_dtype) if bins == "width" else mass_edges(confidence, n_bins)
-    cells = fill_cells(confidence, predictions.correct, inner)
-    count = cells[..., 0].sum(1)
-    edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
-    seen = ReliabilityBins(edges, count.long(), cells[..., 1].sum(1) / count, cells[:, 1, 0] / count)
-
+    seen = ReliabilityBins.from_cells(inner, fill_cells(confidence, predictions.correct, inner))
     fine = (confidence * FINE).round().long().clamp(max=FINE) + (FINE + 1) * torch.bucketize(confidence, inner)
     key, group = torch.unique(fine, return_inverse=True)
     size = torch.bincount(group).double()
