@@ -34,6 +34,7 @@ from .plots.mixing import plot_lambda as plot_lambda
 from .plots.mixing import plot_mixed as plot_mixed
 from .plots.reliability import plot_reliability as plot_reliability
 from .plots.style import picture as picture
+from .plots.table import table as table
 from .plots.training import plot_history as plot_history
 from .runs.run import run as run
 from .runs.run import runs as runs

@@ -70,9 +70,17 @@ def _debiased(answer: Any) -> str | None:
         ),
         "the variance of one answer taken out; that of a bin's mean is smaller by n_b − 1": whole(squared - chance),
         "its root; the squared error is wanted": math.sqrt(truth),
+        "with each bin clamped at 0; a bin may be negative, and the mean needs it": whole(
+            (squared - chance / (count - 1)).clamp(min=0)
+        ),
     }
     wrong = near(given, truth, within=1e-6, slips=slips)
-    return wrong and f"on three bins of 5, 20 and 75 answers: {wrong}"
+    if wrong:
+        return f"on three bins of 5, 20 and 75 answers: {wrong}"
+    without_gaps = -whole(chance / (count - 1))
+    clamped = {"clamped at 0; the debiased error may be negative": 0.0}
+    wrong = near(answer(count.clone(), accuracy.clone(), accuracy.clone()), without_gaps, within=1e-6, slips=clamped)
+    return wrong and f"on three bins without gaps: {wrong}"
 
 
 EXERCISES: dict[str, Verify] = {

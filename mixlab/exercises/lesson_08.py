@@ -17,6 +17,7 @@ def _confidence(answer: Any) -> str | None:
     slips = {
         "the confidence at temperature 1": at_one,
         "the confidence divided by 1.5; divide the logits": at_one / 1.5,
+        "0.95 divided by 1.5; divide the logits": 0.95 / 1.5,
         "with the logits times 1.5; divide them, and the confidence falls": 1 / (1 + math.exp(-4.5)),
         "the other class's probability": 1 / (1 + math.exp(2)),
         "right as a ratio of the two; give the probability": math.exp(2),

@@ -1,66 +1,70 @@
-"""A table of values and intervals that a notebook renders: the numbers beside an interval plot."""
+"""A small table for a notebook: a row for each mapping, a column for each of its keys."""
 
 import html
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval
 
-Cell = Interval | float | str
-
 
 class Table:
-    """Rows by name, with the same columns each; shows itself as an HTML table, and as aligned text in a terminal."""
+    """What `table` gives: it renders as a table in a notebook, and as aligned text elsewhere."""
 
-    def __init__(self, rows: Mapping[str, Mapping[str, Cell]], digits: int) -> None:
-        self.rows = {name: dict(row) for name, row in rows.items()}
-        self._columns = list(next(iter(self.rows.values())))
-        self._texts = {name: [_text(row[column], digits) for column in self._columns] for name, row in rows.items()}
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in self._columns)
-        body = "".join(
-            f'<tr><th scope="row" style="text-align: left">{html.escape(name)}</th>'
-            + "".join(f"<td>{html.escape(text)}</td>" for text in texts)
-            + "</tr>"
-            for name, texts in self._texts.items()
-        )
-        return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+    def __init__(self, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        self.head = head
+        self.rows = rows
 
     def __repr__(self) -> str:
-        lines = [["", *self._columns], *([name, *texts] for name, texts in self._texts.items())]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        lines = ("  ".join(map(str.rjust, row[1:], widths[1:])) for row in (self.head, *self.rows))
+        names = (row[0].ljust(widths[0]) for row in (self.head, *self.rows))
+        return "\n".join(f"{name}  {line}" for name, line in zip(names, lines, strict=True))
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.head)
+        body = "".join(
+            f'<tr><th scope="row">{html.escape(row[0])}</th>'
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def table(rows: Mapping[str, Mapping[str, Cell]], *, digits: int = 2) -> Table:
-    """A rendered table: a row for each name, a column for each quantity.
+def table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Rows with the same keys as a table; the first column names the rows.
 
     Args:
-        rows: maps the name of each row to its cells by column: an Interval is written as its value and its ends, a
-            number with `digits` decimals, a text or an int as it is. All rows have the columns of the first.
-        digits: is the number of decimals, 0 to 6.
+        rows: maps each column's heading to a text, a number (shown with four digits) or an Interval.
+
+    Returns:
+        A Table that renders in a notebook.
 
     Raises:
-        TypeError, ValueError: no rows, rows with other columns than the first, or a cell of another kind.
+        TypeError, ValueError: no rows, or rows with different keys.
     """
-    if not isinstance(rows, Mapping) or not all(isinstance(row, Mapping) for row in rows.values()):
-        raise TypeError(f"rows must map names to rows of cells, got {_check.shown(rows)}")
-    if not rows:
-        raise ValueError("rows must hold at least one row, got none")
-    columns = list(next(iter(rows.values())))
-    for name, row in rows.items():
-        if list(row) != columns:
-            raise ValueError(f"rows must all have the columns {columns}, got {list(row)} in row {name!r}")
-    return Table(rows, _check.integer("digits", digits, 0, 6))
+    listed = list(rows)
+    wanted = "rows must hold at least one mapping from headings to values, got "
+    if not all(isinstance(row, Mapping) for row in listed):
+        raise TypeError(wanted + _check.shown(listed))
+    if not listed:
+        raise ValueError(wanted + "none")
+    head = tuple(listed[0])
+    for row in listed:
+        if tuple(row) != head:
+            raise ValueError(f"rows must all have the headings {list(head)}, got {list(row)}")
+    return Table(head, [tuple(map(_cell, row.values())) for row in listed])
 
 
-def _text(cell: Cell, digits: int) -> str:
-    if isinstance(cell, Interval):
-        value, low, high = (_text(float(number), digits) for number in (cell.value, cell.low, cell.high))
-        return f"{value} [{low}, {high}]"
-    if isinstance(cell, float):
-        return f"{cell:.{digits}f}".replace("-", "−")
-    if isinstance(cell, str | int):
-        return f"{cell:,}" if isinstance(cell, int) else cell
-    raise TypeError(f"a cell of rows must be an Interval, a number or a text, got {_check.shown(cell)}")
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Interval):
+        width = value.high - value.low
+        digits = max(0, 1 - math.floor(math.log10(width))) if 0 < width < math.inf else 2
+        text = f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+    else:
+        text = f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
+    return text.replace("-", "−")

@@ -5,7 +5,7 @@
 
 import re
 import statistics
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import lessons
@@ -17,6 +17,8 @@ from mixlab.exercises.check import EXERCISES
 from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, swap_labels
 
 LONGEST_CELL, MEDIAN_CELL = 15, 4
+CELLS, WORDS = 60, 2000  # before an appendix
+TOO_LONG = {"02_two_images_one_label.ipynb", "04_multi_mix.ipynb", "06_puzzle_mix.ipynb", "08_at_test_time.ipynb"}
 # The British spellings that slip in most easily. Code, links and formulas are not searched.
 BRITISH = (
     r"\b(behaviour|cent(re|res|red)|colours?|favour\w*|grey|labelled|modelling|neighbours?|"
@@ -33,23 +35,15 @@ def headings(lesson: str) -> list[tuple[int, str]]:
     return [(len(marks), title) for marks, title in re.findall(r"^(#+) (.+)$", text, re.MULTILINE)]
 
 
-def lines_of(source: str) -> int:
-    """Lines of a cell, not counting empty ones."""
-    return sum(1 for line in source.splitlines() if line.strip())
-
-
-def test_lessons_are_read_in_order() -> None:
-    assert lessons.lesson_names()[:3] == ["00_start_here.ipynb", "01_lambda.ipynb", "02_two_images_one_label.ipynb"]
-
-
 @each_lesson
 def test_the_file_is_a_clean_notebook(lesson: str) -> None:
     notebook = lessons.read(lesson)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
     assert "widgets" not in notebook.metadata
-    ids = [cell.id for cell in notebook.cells]
-    assert len(set(ids)) == len(ids)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    assert all("attachments" not in cell for cell in notebook.cells)
+    assert not re.search(r"!\[|<img", lessons.markdown(lesson)), "no picture is stored"
 
 
 @each_lesson
@@ -68,9 +62,8 @@ def test_predict_move_measure_explain(lesson: str) -> None:
         assert titles.count(word) == 1, word
     assert titles.index("Predict") < titles.index("Measure") < titles.index("Explain") < titles.index("Exercises")
     text = lessons.markdown(lesson)
-    for words in ("At the end you can say", "**Time**", "**You need**"):
+    for words in ("At the end you can say", "**Time**", "minutes", "**You need**"):
         assert words in text.split("## ")[0], words
-    assert re.search(r"minutes", text)
     assert re.search(r"\*\*Next\*\*|^## Next", text, re.MULTILINE)
 
 
@@ -81,8 +74,18 @@ def test_links_between_lessons_lead_somewhere(lesson: str) -> None:
 
 
 @each_lesson
+def test_it_is_short_before_its_appendix(lesson: str, request: pytest.FixtureRequest) -> None:
+    if lesson in TOO_LONG:
+        request.applymarker(pytest.mark.xfail(strict=False))
+    before = list(takewhile(lambda cell: not cell.source.startswith("## Appendix"), lessons.read(lesson).cells))
+    words = sum(len(cell.source.split()) for cell in before if cell.cell_type == "markdown")
+    assert len(before) <= CELLS
+    assert words <= WORDS
+
+
+@each_lesson
 def test_cells_are_short(lesson: str) -> None:
-    lengths = {cell.id: lines_of(cell.source) for cell in lessons.code_cells(lesson)}
+    lengths = {cell.id: len(re.findall(r"^\s*\S", cell.source, re.MULTILINE)) for cell in lessons.code_cells(lesson)}
     assert {cell: length for cell, length in lengths.items() if length > LONGEST_CELL} == {}
     assert statistics.median(lengths.values()) <= MEDIAN_CELL
 
@@ -111,14 +114,6 @@ def test_nothing_is_stored_but_what_is_compared(lesson: str) -> None:
 
 
 @each_lesson
-def test_no_picture_is_stored(lesson: str) -> None:
-    text = lessons.markdown(lesson)
-    assert "![" not in text
-    assert "<img" not in text
-    assert all("attachments" not in cell for cell in lessons.read(lesson).cells)
-
-
-@each_lesson
 def test_spelling_is_american(lesson: str) -> None:
     prose = NOT_PROSE.sub(" ", lessons.markdown(lesson))
     assert {match[0].lower() for match in re.finditer(BRITISH, prose, re.IGNORECASE)} == set()
@@ -132,13 +127,8 @@ def test_it_has_a_fast_mode_and_exercises(lesson: str) -> None:
 
 
 def test_every_exercise_is_set_once_and_every_name_exists() -> None:
-    names = [
-        name
-        for lesson in lessons.lesson_names()
-        for cell in lessons.code_cells(lesson)
-        for name in lessons.checked(cell.source)
-    ]
-    assert sorted(names) == sorted(EXERCISES)
+    code = "\n".join(cell.source for lesson in lessons.lesson_names() for cell in lessons.code_cells(lesson))
+    assert sorted(lessons.checked(code)) == sorted(EXERCISES)
 
 
 def derived(lesson: str, *cells: str) -> dict[str, Any]:

@@ -57,9 +57,7 @@ class Run:
         confidence = self._log_probs(temperature).amax(1).exp().float().double()
         inner = mass_edges(confidence, n_bins) if kind == "mass" else width_edges(n_bins, torch.float32)
         cells = fill_cells(confidence, self.table.argmax(1) == self.labels, inner)
-        count = cells[..., 0].sum(1)
-        edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
-        return cells, ReliabilityBins(edges, count.long(), cells[..., 1].sum(1) / count, cells[:, 1, 0] / count)
+        return cells, ReliabilityBins.from_cells(inner, cells)
 
     def measure(self, temperature: float, kind: str, n_bins: int, estimator: str) -> Numbers:
         """All numbers of the panel at a temperature, in bins of equal "width" or "mass"."""
