@@ -12,14 +12,25 @@ from mixlab._torch_state import evaluating
 from mixlab.data.dataset import Dataset
 
 
+def check_module(model: Any) -> None:
+    """Raise TypeError unless it is a torch.nn.Module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+
+
+def check_dataset(data: Any) -> None:
+    """Raise TypeError unless it is a Dataset."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+
+
 def check_data(data: Dataset) -> Dataset:
     """The data, once it is seen that a network can be trained on it and tested.
 
     Raises TypeError unless it is a Dataset, ValueError unless it has images of one size that vary, of every class, two
     or more.
     """
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_dataset(data)
     if len(data.train) < 2 or len(data.test) == 0:
         raise ValueError(f"data must hold at least 2 training images and 1 test image, got {data!r}")
     if len(data.classes) < 2:
@@ -42,8 +53,7 @@ def check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Mod
     Raises TypeError unless it is a Module, ValueError if it does not take the images, gives another number of logits,
     or has nothing to be trained.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+    check_module(model)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     check_logits(model, device, data)
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -75,10 +85,8 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
 
 def check_measured(model: Any, data: Any) -> torch.device:
     """The device that the model is on, once model and data are what they should be."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_module(model)
+    check_dataset(data)
     if len(data.train) == 0:
         raise ValueError(f"data must hold training images, got {data!r}")
     tensor = next(itertools.chain(model.parameters(), model.buffers()), None)

@@ -21,7 +21,7 @@ from mixlab.data.dataset import Dataset
 from mixlab.mixing.hidden import find_layer
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
-from mixlab.training.checks import check_logits
+from mixlab.training.checks import check_dataset, check_logits, check_module
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,7 @@ def gradient_variance(
     if torch.is_inference_mode_enabled():
         raise RuntimeError("gradient_variance needs gradients: call it outside torch.inference_mode()")
     plain = _check_schemes(schemes)
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_dataset(data)
     weights = _weights(model)
     batch_size = _check.integer("batch_size", batch_size, 1, len(data.train))
     for name, scheme in plain.items():
@@ -216,8 +215,7 @@ def _check_schemes(schemes: Mapping[str, Scheme | Mixer]) -> dict[str, Scheme]:
 
 def _weights(model: nn.Module) -> list[Tensor]:
     """The parameters that are trained."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+    check_module(model)
     weights: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not weights:
         raise ValueError("model must have parameters that require gradients, got none")

@@ -11,7 +11,7 @@ from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Split
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.training.augment import check_views, views_of
-from mixlab.training.checks import check_dtype
+from mixlab.training.checks import check_dtype, check_module
 
 _TEST_BATCH = 200  # images: more would only raise the peak of memory
 
@@ -42,8 +42,7 @@ def predict(
             views.
         FloatingPointError: a logit is NaN or infinite.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
+    check_module(model)
     if not isinstance(split, Split):
         raise TypeError(f"split must be a Split, such as data.test, got {_check.shown(split)}")
     check_dtype(dtype, "torch.float32 or torch.bfloat16")

@@ -10,6 +10,7 @@ from mixlab import _check, models
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.normalize import normalized
+from mixlab.training.checks import check_dataset
 from mixlab.training.options import TrainOptions
 from mixlab.training.schedules import Cosine, Linear, Steps
 from mixlab.training.trainer import Trainer
@@ -41,8 +42,7 @@ class Recipe:
 
     def build(self, data: Dataset, *, seed: int = 0) -> nn.Module:
         """The network in its initial state, for the classes of `data`."""
-        if not isinstance(data, Dataset):
-            raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+        check_dataset(data)
         images = {"images": normalized(data.train.images[:_WHITENED_BY], data.normalization)} if self.whitens else {}
         model: nn.Module = getattr(models, self.model)(len(data.classes), seed=seed, **images)
         return model

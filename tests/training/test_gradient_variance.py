@@ -11,6 +11,7 @@ import pytest
 import torch
 from same_weights import differing
 from seeding import seeded
+from small_pictures import small_data, small_model
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -162,30 +163,24 @@ def test_costs_are_counted():
     assert {one.trace.n for one in found.values()} == {2}
 
 
-class WithState(nn.Module):
+def with_state() -> nn.Sequential:
     """A net with BatchNorm, dropout, a frozen part and a weight that takes no part."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())
-        self.head = nn.Linear(4 * 196, 3)
-        self.idle = nn.Parameter(torch.ones(2))
-        self.body[0].bias.requires_grad_(False)
-        self.body[1].eval()  # as one freezes BatchNorm
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))
+    model = small_model()
+    model.idle = nn.Parameter(torch.ones(2))
+    model[0].bias.requires_grad_(False)
+    model[1].eval()  # as one freezes BatchNorm
+    return model
 
 
 @pytest.mark.parametrize("variant", mx.VARIANTS)
 def test_nothing_is_left_changed_and_every_variant_is_measured(variant):
-    model = WithState()
+    model = with_state()
     before = copy.deepcopy(model)
-    settings = {"layers": ["body.0"]} if variant == "manifold" else {}
+    settings = {"layers": ["0"]} if variant == "manifold" else {}
     scheme = Scheme(mx.Mixer(variant, k=2, **settings), permutations=2)
     state = torch.random.get_rng_state()
     with torch.no_grad():  # the caller's mode does not matter, and stays
-        found = gradient_variance(model, tiny(6, side=16), {"": scheme}, batch_size=4, draws=2)
+        found = gradient_variance(model, small_data(), {"": scheme}, batch_size=4, draws=2)
         assert not torch.is_grad_enabled()
     assert found[""].trace.value > 0
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -195,12 +190,12 @@ def test_nothing_is_left_changed_and_every_variant_is_measured(variant):
 
 
 def test_modes_come_back_after_an_error():
-    model = WithState()
+    model = with_state()
     modes = [module.training for module in model.modules()]
     with torch.no_grad():
-        model.head.weight.fill_(float("nan"))
+        model[5].weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match=r"^the gradient of scheme 'mixup' is not finite at draw 1 of 5$"):
-        gradient_variance(model, tiny(6, side=16), {"mixup": mx.Mixer()}, batch_size=4, draws=5)
+        gradient_variance(model, small_data(), {"mixup": mx.Mixer()}, batch_size=4, draws=5)
     assert [module.training for module in model.modules()] == modes
 
 
