@@ -1,12 +1,12 @@
 """Every way to mix, in every type and layout, against a float64 loop over pixels; JSON, labels, order, memory."""
 
 import json
-import math
 import weakref
 from dataclasses import fields, replace
 
 import pytest
 import torch
+from definition import by_definition, images, noise_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seeding import seeded
@@ -30,12 +30,6 @@ LAYOUTS = {
     "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
     "one image for all": lambda x: x[:1].expand_as(x),
 }
-
-
-def images(dtype: torch.dtype, shape: tuple[int, ...], seed: int = 1) -> Tensor:
-    if dtype == torch.uint8:
-        return torch.randint(0, 256, shape, dtype=dtype, generator=seeded(seed))
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64).to(dtype)
 
 
 def drawn(
@@ -77,60 +71,8 @@ def drawn(
     return MixPlan("mask of a test", partner, mask.mean((-1, -2)), nominal, Mask(mask, moves, noise, gray), rolled)
 
 
-def noise_of(plan: MixPlan) -> Tensor | None:
-    return plan.way.noise if isinstance(plan.way, Mask) else None
-
-
-def by_hand(plan: MixPlan, x: Tensor) -> Tensor:
-    """[K * B, ...] float64, by the definition: a pixel at a time, and autograd can follow."""
-    noise = noise_of(plan)
-    if noise is None or noise.shape[1:] != x.shape or plan.way.noise_for_uint8 != (x.dtype == torch.uint8):
-        noise = torch.zeros(2, *x.shape)
-    x = x.double()
-    sides = [x + noise[0].double(), (x + noise[1].double())]
-    height, width = x.shape[-2:]
-    mixes = []
-    for k in range(plan.k):
-        for i in range(plan.batch):
-            halves = sides[0][i], sides[1][int(plan.partner[i])]
-            pixels = []
-            for row in range(height):
-                for column in range(width):
-                    places = [(row, column), (row, column)]
-                    weight = 1.0 if isinstance(plan.way, AsIs) else float(plan.lam[k, i])
-                    if plan.moves is not None:
-                        places = [moved(plan.moves[side, k, i], row, column, height, width) for side in (0, 1)]
-                    if plan.mask is not None:
-                        rows, columns = plan.mask.shape[-2:]
-                        block = (2 * row + 1) * rows // (2 * height), (2 * column + 1) * columns // (2 * width)
-                        weight = float(plan.mask[k, i, block[0], block[1]])
-                    if plan.box is not None:
-                        down, across = height / plan.way.size[0], width / plan.way.size[1]
-                        scales = (down, across, down, across)
-                        edges = zip(plan.box[k, i].tolist(), scales, strict=True)
-                        top, left, bottom, right = (round(edge * scale) for edge, scale in edges)
-                        inside = top <= row < bottom and left <= column < right
-                        weight = 0.0 if inside else 1.0
-                        if inside and plan.way.shrunk:
-                            places[1] = (
-                                (row - top) * height // (bottom - top),
-                                (column - left) * width // (right - left),
-                            )
-                    own, other = (half[(..., *place)] for half, place in zip(halves, places, strict=True))
-                    pixels.append(weight * own + (1 - weight) * other)
-            mixes.append(torch.stack(pixels, dim=-1).view(*x.shape[1:]))
-    return torch.stack(mixes)
-
-
-def moved(moves: Tensor, row: int, column: int, height: int, width: int) -> tuple[int, int]:
-    side = math.isqrt(len(moves))
-    high, wide = height // side, width // side
-    source = divmod(int(moves[row // high * side + column // wide]), side)
-    return source[0] * high + row % high, source[1] * wide + column % wide
-
-
 def assert_mixed_right(plan: MixPlan, x: Tensor, mixed: Tensor) -> None:
-    expected = by_hand(plan, x)
+    expected = by_definition(plan, x)
     assert mixed.shape == expected.shape
     assert mixed.dtype == x.dtype
     whole = plan.mask is not None and bool(((plan.mask == 0) | (plan.mask == 1)).all())
@@ -200,7 +142,7 @@ def test_normalizing_in_the_same_pass_is_normalizing_the_mix(chosen, dtype, layo
     mixed = plan.apply(x, normalize=(MEAN, STD))
     assert mixed.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
     step = torch.finfo(mixed.dtype).eps if dtype in (torch.bfloat16, torch.float16) else 4e-6
-    expected = (by_hand(plan, x) / unit - mean) / std
+    expected = (by_definition(plan, x) / unit - mean) / std
     torch.testing.assert_close(mixed.double(), expected, rtol=step, atol=max(4e-6, step / 100))
     half = plan.apply(x, normalize=(MEAN, STD), dtype=torch.bfloat16)
     assert torch.equal(half, mixed.to(torch.bfloat16)) or dtype == torch.float16
@@ -218,8 +160,16 @@ def test_gradients_are_the_definitions(chosen, layout):
     assert mixed.stride() == plain.stride()
     weight = images(torch.float64, tuple(mixed.shape), seed=2)
     (mine,) = torch.autograd.grad((mixed * weight).sum(), leaf)
-    (theirs,) = torch.autograd.grad((by_hand(plan, leaf) * weight).sum(), leaf)
+    (theirs,) = torch.autograd.grad((by_definition(plan, leaf) * weight).sum(), leaf)
     torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+@given(chosen=options, shape=st.tuples(st.integers(1, 14), st.integers(1, 14)), channels=st.integers(1, 2))
+@settings(max_examples=60, deadline=None)
+def test_boxes_and_masks_are_scaled_to_any_height_and_width(chosen, shape, channels):
+    plan = drawn(**(chosen | {"grid": 0}))
+    x = images(torch.float32, (plan.batch, channels, *shape))
+    assert_mixed_right(plan, x, plan.apply(x))
 
 
 @pytest.mark.parametrize("how", ["mask", "box", "shrunk", "blend"])
@@ -238,7 +188,7 @@ def test_class_masks_are_pasted_exactly_where_the_image_is(how, grid, dtype):
     classes = torch.randint(0, 2 if dtype == torch.bool else 19, (4, 8, 8), generator=seeded(2)).to(dtype)
     before, mixed = classes.clone(), plan.apply(classes)
     assert mixed.dtype == dtype
-    assert torch.equal(mixed.double(), by_hand(plan, classes))
+    assert torch.equal(mixed.double(), by_definition(plan, classes))
     assert torch.equal(classes, before)
     stamp = classes[:, None].float()
     assert torch.equal(mixed.double(), plan.apply(stamp)[:, 0].double())

@@ -114,22 +114,3 @@ def test_a_problem_has_the_same_answer_alone_in_a_batch_and_in_chunks(monkeypatc
         assert torch.equal(least_energy(*parts), together)
         monkeypatch.undo()
         assert all(torch.equal(one, other) for one, other in zip(parts, kept, strict=True))
-
-
-UNARY, DOWN, RIGHT = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4), torch.zeros(2, 4, 3)
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"unary": UNARY[:, :1]}, r"unary must be .*, got a float32 tensor of shape \[2, 1, 4, 4\]"),
-        ({"down": RIGHT}, r"down must be .*, got a float32 tensor of shape \[2, 4, 3\]"),
-        ({"right": RIGHT.double()}, r"right must be .*, got a float64 tensor of shape \[2, 4, 3\]"),
-        ({"down": DOWN - 0.5}, "down must hold weights of at least 0, got -0.5"),
-        ({"unary": UNARY + torch.nan}, "unary must hold finite numbers, got 96 that are not"),
-        ({"unary": UNARY + torch.tensor([0.0, 1, 1]).view(1, 3, 1, 1)}, "unary must be convex in the label, got"),
-    ],
-)
-def test_wrong_input(change: dict, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        least_energy(**({"unary": UNARY, "down": DOWN, "right": RIGHT} | change))

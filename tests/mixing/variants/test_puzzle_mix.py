@@ -1,6 +1,5 @@
 """Puzzle Mix as a variant: its plan is what its parts say, in every unit of x; its options; wrong settings."""
 
-import re
 from dataclasses import replace
 from functools import cache
 
@@ -217,46 +216,3 @@ def test_seams_are_measured_in_what_divides_a_block(
     x = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=seeded())
     plan(x, torch.arange(4), model=nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 4)), blocks=blocks)
     assert sizes == [size]
-
-
-X, Y = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named", "given"),
-    [
-        ({"blocks": 1}, "blocks", "1"),
-        ({"blocks": ()}, "blocks", "()"),
-        ({"blocks": (4, 2.5)}, "blocks", "2.5"),
-        ({"blocks": "four"}, "blocks", "'four'"),
-        ({"levels": 5}, "levels", "5"),
-        ({"gamma": "much"}, "gamma", "'much'"),
-        ({"eta": float("nan")}, "eta", "nan"),
-        ({"neighbor_size": 0}, "neighbor_size", "0"),
-        ({"transport": 1}, "transport", "1"),
-        ({"transport_cost": -0.1}, "transport_cost", "-0.1"),
-        ({"adversarial": 2}, "adversarial", "2"),
-        ({"epsilon": 8}, "epsilon", "8"),
-        ({"std": (1, "x")}, "std", "'x'"),
-    ],
-)
-def test_wrong_settings(settings: dict, named: str, given: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{named} must be .*, got {re.escape(given)}$"):
-        Mixer("puzzle", **settings)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "settings", "message"),
-    [
-        (31, 32, {}, "x must be square images of at least 2 by 2 pixels for 'puzzle', got"),
-        (1, 1, {}, "x must be square images of at least 2 by 2 pixels for 'puzzle', got"),
-        (32, 32, {"blocks": (4, 5)}, "blocks must divide the side of the images, 32 pixels (2, 4, 8, 16 or 32"),
-        (31, 31, {}, "blocks must divide the side of the images, 31 pixels (31 would fit), got 2"),
-        (28, 28, {"blocks": 2, "neighbor_size": 3}, "neighbor_size must divide the side of a block that is larger"),
-        (28, 28, {"transport_size": 2}, "transport_size must divide the side of a block that is larger, here 7 pixels"),
-        (32, 32, {"std": (1, 2)}, "std must be one number for each of the 3 channels, got (1.0, 2.0)"),
-    ],
-)
-def test_images_that_do_not_fit(height: int, width: int, settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        plan(X[:, :, :height, :width], Y, **settings)
