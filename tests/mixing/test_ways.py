@@ -1,7 +1,6 @@
 """Every way to mix, in every type and layout, against a float64 loop over pixels; JSON, labels, order, memory."""
 
 import json
-import weakref
 from dataclasses import fields, replace
 
 import pytest
@@ -9,10 +8,9 @@ import torch
 from definition import by_definition, images, noise_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import Live
 from seeding import seeded
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from mixlab import MixPlan
 from mixlab.mixing import blend as blending
@@ -253,38 +251,6 @@ def test_ordered_holds_the_same_mixes_of_each_pair_by_falling_lambda(chosen):
         assert torch.equal(ordered.nominal[:, i], plan.nominal[order, i])
     assert torch.equal(ordered.partner, plan.partner)
     assert torch.equal(ordered.ordered().lam, ordered.lam)
-
-
-class Live(TorchDispatchMode):
-    """Bytes of the storages that live now and were made inside, and the most there were at one time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self.views: dict[int, int] = {}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        given_in = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if not isinstance(tensor, Tensor):
-                continue
-            storage = tensor.untyped_storage()
-            key, size = storage._cdata, storage.nbytes()
-            if key not in self.views:
-                if key in given_in:  # was there before
-                    continue
-                self.views[key], self.now = 0, self.now + size
-            self.views[key] += 1
-            weakref.finalize(tensor, self.gone, key, size)
-        self.peak = max(self.peak, self.now)
-        return result
-
-    def gone(self, key: int, size: int) -> None:
-        self.views[key] -= 1
-        if self.views[key] == 0:
-            del self.views[key]
-            self.now -= size
 
 
 @pytest.mark.parametrize(("dtype", "normalize"), [(torch.float32, None), (torch.uint8, (MEAN, STD))])
