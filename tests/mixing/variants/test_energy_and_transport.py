@@ -130,14 +130,12 @@ def puzzle_pieces(count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def costs(mask: Tensor, saliency: Tensor, cost: float) -> np.ndarray:
-    """[blocks, places] float32, as the solver weighs them, block by block."""
+    """[blocks, places] float32, as the solver weighs them."""
     side = len(mask)
-    table = np.empty((side**2, side**2), dtype=np.float32)
-    for i, j in itertools.product(range(side**2), range(side**2)):
-        far = np.float32((i // side - j // side) ** 2 + (i % side - j % side) ** 2)
-        far = np.float32(cost) * far / np.float32((side - 1) ** 2)
-        table[i, j] = far - np.float32(saliency.flatten()[i]) * np.float32(mask.flatten()[j] > 0)
-    return table
+    row, column = np.divmod(np.arange(side**2), side)
+    far = ((row[:, None] - row) ** 2 + (column[:, None] - column) ** 2).astype(np.float32)
+    hidden = saliency.flatten().numpy()[:, None] * (mask.flatten().numpy() > 0)
+    return np.float32(cost) * far / np.float32((side - 1) ** 2) - hidden
 
 
 def auction_by_hand(table: np.ndarray, rounds: int) -> list[int]:
