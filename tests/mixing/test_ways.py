@@ -225,17 +225,6 @@ def test_json_gives_every_field_back_bit_for_bit(plan, layer):
     json.dumps(json.loads(text), allow_nan=False)
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_labels_are_both_and_the_weight_of_the_first(k):
-    plan, y = drawn(batch=5, k=k), torch.tensor([4, 3, 2, 9, 0])
-    y_a, y_b, lam = plan.labels(y)
-    for row in range(k * 5):
-        assert int(y_a[row]) == int(y[row % 5])
-        assert int(y_b[row]) == int(y[plan.partner[row % 5]])
-        assert float(lam[row]) == float(plan.lam[row // 5, row % 5])
-    assert (y_a.dtype, y_b.dtype, lam.dtype, len(y_a)) == (torch.int64, torch.int64, torch.float32, 5 * k)
-
-
 @given(chosen=options)
 @settings(max_examples=30, deadline=None)
 def test_ordered_holds_the_same_mixes_of_each_pair_by_falling_lambda(chosen):
