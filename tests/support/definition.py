@@ -7,7 +7,7 @@ from seeding import seeded
 from torch import Tensor
 
 from mixlab import MixPlan
-from mixlab.mixing.ways import AsIs, Mask
+from mixlab.mixing.ways import AsIs, Mask, Weights
 
 
 def images(dtype: torch.dtype, shape: tuple[int, ...], seed: int = 1) -> Tensor:
@@ -23,6 +23,8 @@ def noise_of(plan: MixPlan) -> Tensor | None:
 
 def by_definition(plan: MixPlan, x: Tensor) -> Tensor:
     """[K * B, ...] float64, with the last two axes of x as height and width."""
+    if isinstance(plan.way, Weights):
+        return torch.einsum("kij,j...->ki...", plan.way.weights.double(), x.double()).flatten(0, 1)
     noise = noise_of(plan)
     if noise is None or noise.shape[1:] != x.shape or plan.way.noise_for_uint8 != (x.dtype == torch.uint8):
         noise = torch.zeros(2, *x.shape)
