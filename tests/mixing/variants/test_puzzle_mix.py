@@ -35,10 +35,10 @@ def plan(x: Tensor, y: Tensor, *, seed: int = 0, k: int = 1, normalize=(MEAN, ST
     return mixer.plan(x, y, model=model or net(), normalize=normalize, generator=seeded(seed))
 
 
-def problems_of(drawn: MixPlan, x: Tensor, own: Tensor, levels: int, pooled: int) -> list:
+def problems_of(drawn: MixPlan, x: Tensor, own: Tensor, levels: int, pooled: int, **changes: float) -> list:
     """Each mask of a plan as (the problem it solves, its labels), for images whose blocks have the saliency `own`."""
     seam = seams(x.double() / 255, drawn.partner, own.shape[-1], pooled)
-    settings = {"levels": levels, "beta": 1.2, "gamma": 0.5, "eta": 0.2}
+    settings = {"levels": levels, "beta": 1.2, "gamma": 0.5, "eta": 0.2} | changes
     parts = [part.numpy() for part in energy(own, own[drawn.partner], seam, drawn.nominal.double(), **settings)]
     labels = (drawn.mask * (levels - 1)).round().long().flatten(0, 1).numpy()
     return list(zip(zip(*parts, strict=True), labels, strict=True))
@@ -55,9 +55,10 @@ def assert_least(problems: list) -> None:
 def test_masks_have_the_least_energy_for_real_saliency(side: int, blocks: int, levels: int, pooled: int) -> None:
     x, y = shapes()
     x = x[..., :side, :side]
-    drawn = plan(x, y, k=3, blocks=blocks, levels=levels)
+    seams_count = {"beta": 20.0, "gamma": 1.0}
+    drawn = plan(x, y, k=3, blocks=blocks, levels=levels, **seams_count)
     own = block_saliency(saliency(net(), x, y, normalize=(MEAN, STD)).double(), blocks)
-    assert_least(problems_of(drawn, x, own, levels, pooled)[:5])
+    assert_least(problems_of(drawn, x, own, levels, pooled, **seams_count)[:5])
     assert torch.equal(drawn.lam, drawn.mask.mean((2, 3)))
 
 
