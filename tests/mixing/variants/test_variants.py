@@ -79,11 +79,11 @@ def test_every_mixer_keeps_its_promises(variant, seed, n, k, shared_lam, ordered
         assert plan.rolled == (partners == "roll")
         fixed = {"roll": torch.arange(n).roll(1), "reversed": torch.arange(n).flip(0)}
         assert torch.equal(plan.partner, fixed.get(partners, plan.partner))
-    if shared_lam:
-        assert torch.equal(plan.nominal, plan.nominal[:, :1].expand(plan.k, n))
-        if plan.box is not None and not kind.needs_model:  # who looks at images puts each box where it belongs
-            assert torch.equal(plan.box, plan.box[:, :1].expand(plan.k, n, 4))
     free = Mixer(variant, 0.5, k, **settings).plan(x, y, generator=seeded(seed), **look)
+    if shared_lam:
+        assert torch.equal(free.nominal, free.nominal[:, :1].expand(free.k, n))
+        if free.box is not None and not kind.needs_model:  # who looks at images puts each box where it belongs
+            assert torch.equal(free.box, free.box[:, :1].expand(free.k, n, 4))
     assert plan.to_json() == (free.ordered() if ordered else free).to_json()
     assert not ordered or torch.all(plan.lam.diff(dim=0) <= 0)
     if variant in MIXING_FIRST:
@@ -182,13 +182,8 @@ class Halves(Variant):
         return MixPlan(self.name, ask.partner, lam, lam, Mask(mask), ask.rolled)
 
 
-@pytest.fixture
-def halves(monkeypatch):
+def test_a_new_variant_is_a_class_and_a_line(monkeypatch):
     monkeypatch.setitem(KINDS, "halves", Halves)
-
-
-@pytest.mark.usefixtures("halves")
-def test_a_new_variant_is_a_class_and_a_line():
     x, y = batch()
     mixer = Mixer("halves", k=3, blocks=4, distinct=True)
     assert repr(mixer) == "Mixer('halves', alpha=1, k=3, distinct=True, blocks=4)"
