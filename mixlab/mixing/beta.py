@@ -131,11 +131,11 @@ def sample_lambda(
     where `dtype` cannot hold it. On CUDA nothing waits for the device once α has been used there.
 
     Args:
-        alpha: number from 1e-6 to 1e6. Small values give λ near 0 or 1, large values near ½.
-        size: shape of the result; an int n means [n].
-        device: where to draw (default: the generator's device, else CPU).
-        dtype: float64, float32, bfloat16 or float16.
-        generator: source of randomness, on `device` (default: that device's global generator).
+        alpha: is a number from 1e-6 to 1e6. Small values give λ near 0 or 1, large values near ½.
+        size: is the shape of the result; an int n means [n].
+        device: says where to draw; by default on the generator's device, without one on the CPU.
+        dtype: is float64, float32, bfloat16 or float16.
+        generator: is the source of randomness, on `device`; by default that device's global generator.
 
     Returns:
         Tensor of shape `size` with values in [0, 1].
@@ -196,8 +196,8 @@ def lambda_pdf(alpha: float, grid: Tensor | Sequence[float]) -> Tensor:
     """Density of Beta(α, α) at each point of `grid`.
 
     Args:
-        alpha: number from 1e-6 to 1e6.
-        grid: values of λ in [0, 1], any shape.
+        alpha: is a number from 1e-6 to 1e6.
+        grid: holds values of λ in [0, 1], in any shape.
 
     Returns:
         float64 tensor of the grid's shape; infinite at 0 and 1 where α < 1.
@@ -232,12 +232,12 @@ class LambdaMoments:
     """Numbers that sum up Beta(α, α).
 
     Attributes:
-        alpha: the α they belong to.
-        mean: E[λ] = ½.
-        variance: Var[λ] = 1 / (4 (2α + 1)).
-        theta_bar: E[max(λ, 1 − λ)] = 1 − I_½(α + 1, α), the mean share of the larger part
+        alpha: is the α they belong to.
+        mean: is E[λ] = ½.
+        variance: is Var[λ] = 1 / (4 (2α + 1)).
+        theta_bar: is E[max(λ, 1 − λ)] = 1 − I_½(α + 1, α), the mean share of the larger part
             (Carratino et al., "On Mixup Regularization", JMLR 2022).
-        mixed_mass: P(0.1 < λ < 0.9), how often a mix is visible at all.
+        mixed_mass: is P(0.1 < λ < 0.9), how often a mix is visible at all.
     """
 
     alpha: float

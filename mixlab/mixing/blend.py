@@ -28,13 +28,13 @@ def mix_into(
     """Fill out[k, i] with x[i] and x[partner[i]], mixed by weight[k, i].
 
     Args:
-        out: [K, B, ...], where the mixes go.
-        x: [B, ...], the examples; not changed.
-        partner: [B] int64, or None where everyone stays as they are.
-        weight: [K, B, ...] and broadcastable to `out`: a float λ blends, a bool takes x[i] where it is true.
-        rolled: partner[i] is (i − 1) mod B, so that partners lie next to each other and need no gathering.
-        scale: with shift, map every value v to v * scale + shift first; broadcastable to x.
-        shift: see scale.
+        out: is [K, B, ...], where the mixes go.
+        x: holds the examples [B, ...]; it is not changed.
+        partner: is int64 [B], or None where everyone stays as they are.
+        weight: is [K, B, ...] and broadcastable to `out`: a float λ blends, a bool takes x[i] where it is true.
+        rolled: says that partner[i] is (i − 1) mod B, so that partners lie next to each other and need no gathering.
+        scale: maps, with shift, every value v to v * scale + shift first; it is broadcastable to x.
+        shift: is added to v * scale.
     """
     weight = _weight(weight, x)
     if next(chunks(x)).stop == len(x):  # all at once: what is both an example and a partner is normalized once

@@ -29,9 +29,9 @@ def shrunk(x: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
     """Each x[i], whole, shrunk into its box to the nearest pixels; what lies around the box is meaningless.
 
     Args:
-        x: [B, ..., height, width].
-        box: [B, 4] in pixels of `size`.
-        size: (height, width) that the boxes belong to.
+        x: is [B, ..., height, width].
+        box: is [B, 4], in pixels of `size`.
+        size: is the (height, width) that the boxes belong to.
     """
     height, width = x.shape[-2:]
     top, left, bottom, right = (edge[:, None] for edge in scaled(box, size, (height, width)))

@@ -44,13 +44,13 @@ def hidden_mixing(model: nn.Module, layer: str, plan: MixPlan) -> AbstractContex
     `torch.compile(part)`, are mixed outside of it and stay compiled.
 
     Args:
-        model: any network; its mode and its weights stay as they are.
-        layer: "input", always for the model's first positional tensor, or a name from `model.named_modules()`, of a
+        model: is any network; its mode and its weights stay as they are.
+        layer: is "input", always for the model's first positional tensor, or a name from `model.named_modules()`, of a
             module that runs once in a forward and returns a single float tensor, its first axis the batch: one that
             gives [T, B, D] with T equal to B has its T mixed, as shapes do not tell. For K > 1 all of the signal must
             pass it: past a convolution inside a residual block, the short cut brings B rows to the K * B, and torch
             raises. Names of a compiled model may leave out "_orig_mod".
-        plan: how to mix. Boxes and masks are scaled to the height and width of the feature maps.
+        plan: says how to mix. Boxes and masks are scaled to the height and width of the feature maps.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a layer that the model does not have; in the forward, a

@@ -32,12 +32,13 @@ def mixed_loss(
     gone after one backward pass).
 
     Args:
-        model: from images to logits.
-        x: [B, ...], uint8 images or what the model takes, on the plan's device.
-        y: [B] int64 class labels.
-        plan: from `Mixer.plan`.
-        normalize: (mean, std) as in `MixPlan.apply`; uint8 images need it.
-        label_smoothing: share of every target spread evenly over all classes, in [0, 1]; not in the clean loss.
+        model: maps images to logits.
+        x: holds uint8 images, or what the model takes, [B, ...] on the plan's device.
+        y: holds int64 class labels [B].
+        plan: comes from `Mixer.plan`.
+        normalize: is (mean, std), as in `MixPlan.apply`; uint8 images need it.
+        label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1]; not in the
+            clean loss.
 
     Returns:
         A scalar, in nats: the mean over the K * B mixes, and the clean loss.
@@ -61,10 +62,11 @@ def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalize: Stati
     `hidden_mixing`; and as there, a layer must lie outside of activation checkpointing.
 
     Args:
-        model: from images to logits.
-        x: [B, ...], uint8 images or what the model takes, on the plan's device; not changed, and its layout is kept.
-        plan: from `Mixer.plan`.
-        normalize: (mean, std) as in `MixPlan.apply`; uint8 images need it.
+        model: maps images to logits.
+        x: holds uint8 images, or what the model takes, [B, ...] on the plan's device; it is not changed, and its layout
+            is kept.
+        plan: comes from `Mixer.plan`.
+        normalize: is (mean, std), as in `MixPlan.apply`; uint8 images need it.
 
     Returns:
         [K * B, ...], k-major. Of a plan that is decoupled (MIT), what its mixes' logits say of the example and of its
@@ -110,12 +112,12 @@ def mixed_cross_entropy(
     in the label; so two look-ups replace a [N, C] target.
 
     Args:
-        logits: [N, C] float, any float type; the loss of a half type is computed in float32.
-        y_a: [N] int64 class labels from 0 to C − 1.
-        y_b: [N] int64, the other label of each.
-        lam: [N] float in [0, 1], the weight of y_a.
-        reduction: "mean" over the N examples, "sum", or "none" for one loss each, in nats.
-        label_smoothing: share of every target spread evenly over all classes, in [0, 1].
+        logits: is [N, C], of any float type; the loss of a half type is computed in float32.
+        y_a: holds int64 class labels [N] from 0 to C − 1.
+        y_b: holds the other label of each, int64 [N].
+        lam: is the weight of y_a, float [N] in [0, 1].
+        reduction: is "mean" over the N examples, "sum", or "none" for one loss each, in nats.
+        label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1].
 
     Returns:
         A scalar, or [N] for reduction "none"; differentiable in `logits`.
@@ -148,9 +150,9 @@ def target_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float
     """Mean cross entropy against targets of any kind, in nats, for mixes of more than two labels.
 
     Args:
-        logits: [N, C] float, any float type; the loss of a half type is computed in float32.
-        targets: [N, C] float whose rows sum to 1, as `MixPlan.targets` gives them; entries may be negative.
-        label_smoothing: share of every target spread evenly over all classes, in [0, 1].
+        logits: is [N, C], of any float type; the loss of a half type is computed in float32.
+        targets: is float [N, C], with rows that sum to 1, as `MixPlan.targets` gives them; entries may be negative.
+        label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1].
     """
     check_logits(logits)
     label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)

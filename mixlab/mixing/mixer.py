@@ -32,10 +32,10 @@ class Mixed:
     """A mixed batch: inputs, both labels of each, and the weight of the first.
 
     Attributes:
-        x: [K * B, ...] mixed inputs, k-major.
-        y_a, y_b: [K * B] int64, the example's label and its partner's.
-        lam: [K * B] float32, the weight of y_a.
-        plan: the MixPlan it was made by.
+        x: holds mixed inputs [K * B, ...], k-major.
+        y_a, y_b: are the example's label and its partner's, int64 [K * B].
+        lam: is the weight of y_a, float32 [K * B].
+        plan: is the MixPlan it was made by.
     """
 
     x: Tensor
@@ -53,21 +53,21 @@ class Mixer:
     """Draws plans of one kind, and mixes batches by them. It holds settings only; randomness comes in as `generator`.
 
     Args:
-        variant: a key of VARIANTS.
-        alpha: λ ~ Beta(alpha, alpha); from 1e-6 to 1e6. For CutMix it is the law of the nominal λ; ResizeMix has a law
-            of its own.
-        k: interpolations of each pair, at least 1; each with its own λ (and its own box, or mask). Plans of RegMixup
-            hold the clean batch besides, K + 1, and those of MIT two mixes for each, 2 K.
-        shared_lam: one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair;
+        variant: is a key of VARIANTS.
+        alpha: gives λ ~ Beta(alpha, alpha), from 1e-6 to 1e6. For CutMix it is the law of the nominal λ; ResizeMix has
+            a law of its own.
+        k: is the number of interpolations of each pair, at least 1; each has its own λ (and its own box, or mask).
+            Plans of RegMixup hold the clean batch besides, K + 1, and those of MIT two mixes for each, 2 K.
+        shared_lam: draws one λ (and box) for the whole batch, as in the papers' code, instead of one for each pair;
             SaliencyMix has one λ, but lays a box of its own for each pair.
-        ordered: sort the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
+        ordered: sorts the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
             the K mixes does not depend on it.
-        partners: a key of PARTNERS.
-        distinct: let no example be its own partner.
-        settings: what this variant takes besides, such as layers= for "manifold"; see `mixlab.mixing.variants`.
+        partners: is a key of PARTNERS.
+        distinct: lets no example be its own partner.
+        settings: are what this variant takes besides, such as layers= for "manifold"; see `mixlab.mixing.variants`.
 
     Attributes:
-        kind: the variant with its settings, a `mixlab.mixing.variants.Variant`.
+        kind: is the variant with its settings, a `mixlab.mixing.variants.Variant`.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
@@ -115,10 +115,10 @@ class Mixer:
         """Draw a plan and mix a batch by it.
 
         Args:
-            x: [B, C, H, W] images, uint8 or float, or for mixup any float [B, ...].
-            y: [B] int64 class labels on x's device.
-            model: the network, for variants that look at it: from x, as it is, to logits.
-            generator: source of randomness on x's device (default: the global one).
+            x: holds images [B, C, H, W], uint8 or float, or for mixup any floats [B, ...].
+            y: holds int64 class labels [B] on x's device.
+            model: is the network, for variants that look at it: it maps x, as it is, to logits.
+            generator: is the source of randomness on x's device, by default the global one.
 
         Returns:
             Mixed, with K * B mixes, k-major, K that of the plan. Neither x nor y is changed.
@@ -161,13 +161,13 @@ class Mixer:
         """Draw partners, λs, boxes and masks for a batch like `x` (its batch size, height, width and device).
 
         Args:
-            x: [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
+            x: is [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
                 uint8.
-            y: [B] int64 class labels; only variants that look at the model need them.
-            model: the network, for variants that look at it: from images to logits.
-            normalize: (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these, which
-                need it for uint8 images.
-            generator: source of randomness on x's device (default: the global one).
+            y: holds int64 class labels [B]; only variants that look at the model need them.
+            model: is the network, for variants that look at it: it maps images to logits.
+            normalize: is the (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these,
+                which need it for uint8 images.
+            generator: is the source of randomness on x's device, by default the global one.
         """
         self.check(x)
         batch = len(x)

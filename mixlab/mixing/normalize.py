@@ -22,8 +22,8 @@ def normalized(x: Tensor, normalize: Statistics | None) -> Tensor:
     """Images as the network takes them, without mixing; rounded once, as `MixPlan.apply` does it.
 
     Args:
-        x: [B, C, H, W] uint8 or float; not changed.
-        normalize: (mean, std); None for what is normalized before, which is then given back as it is.
+        x: is [B, C, H, W], uint8 or float; it is not changed.
+        normalize: is (mean, std); with None x is returned as it is, for images that are normalized already.
 
     Returns:
         [B, C, H, W] of x's type, float32 for uint8; laid out as x is.
@@ -79,5 +79,5 @@ def scale_and_shift(x: Tensor, normalize: Statistics) -> tuple[Tensor, Tensor]:
 
 def _numbers(part: Sequence[float] | Tensor) -> tuple[float, ...]:
     """A number or several, as floats on the host."""
-    found = part if isinstance(part, Tensor) else torch.as_tensor(part, dtype=torch.float64, device="cpu")
-    return tuple(found.to(torch.float64).flatten().tolist())
+    numbers = part if isinstance(part, Tensor) else torch.as_tensor(part, dtype=torch.float64, device="cpu")
+    return tuple(numbers.to(torch.float64).flatten().tolist())

@@ -29,16 +29,17 @@ class MixPlan:
     """One batch's mixing, decided: partners, λs, and the way to mix. Apply it to tensors whose first axis is the batch.
 
     Attributes:
-        variant: the name of the variant that drew it.
-        partner: [B] int64, whom each example is mixed with; the same for all K mixes.
-        lam: [K, B] float32, the weight of the example itself in the label: λ, or the true share of pixels it keeps.
-        nominal: [K, B] float32, λ as drawn; differs from `lam` where a box was clipped or a mask was solved for.
-        way: how the two are mixed: Blend(), or AsIs, Boxes, Mask or Weights of `mixlab.mixing.ways`.
-        rolled: partner[i] is (i − 1) mod B.
-        decoupled: K is even, and mix k and mix K/2 + k are two of one pair, by their nominal λs; `mixed_logits` solves
-            their logits for those of the example and of its partner, and `lam` is 1 and 0 (MIT).
-        layer: None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
-        clean_loss: None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of JSON.
+        variant: is the name of the variant that drew it.
+        partner: says in int64 [B] whom each example is mixed with; it is the same for all K mixes.
+        lam: is the weight of the example itself in the label, float32 [K, B]: λ, or the true share of pixels it keeps.
+        nominal: is λ as drawn, float32 [K, B]; it differs from `lam` where a box was clipped or a mask was solved for.
+        way: says how the two are mixed: Blend(), or AsIs, Boxes, Mask or Weights of `mixlab.mixing.ways`.
+        rolled: says that partner[i] is (i − 1) mod B.
+        decoupled: says that K is even, and mix k and mix K/2 + k are two of one pair, by their nominal λs;
+            `mixed_logits` solves their logits for those of the example and of its partner, and `lam` is 1 and 0 (MIT).
+        layer: is None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
+        clean_loss: is None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of
+            JSON.
 
     Raises:
         TypeError, ValueError: a field of the wrong kind, shape or range. Values are looked at on CPU only.
@@ -112,7 +113,7 @@ class MixPlan:
         """What `mixed_cross_entropy` takes: y_a and y_b [K * B], the labels of both, and λ [K * B], the weight of y_a.
 
         Args:
-            y: [B] int64 class labels on the plan's device.
+            y: holds int64 class labels [B] on the plan's device.
 
         Raises:
             TypeError, ValueError: labels of another kind; a plan with weights, which mixes the labels of all the batch.
@@ -132,8 +133,8 @@ class MixPlan:
         A plan with weights gives the sums of one-hot labels by these, which may be negative.
 
         Args:
-            y: [B] int64 class labels from 0 to num_classes − 1, on the plan's device.
-            num_classes: how many classes, at least 1.
+            y: holds int64 class labels [B] from 0 to num_classes − 1, on the plan's device.
+            num_classes: is the number of classes, at least 1.
         """
         num_classes = _check.integer("num_classes", num_classes, 1)
         _check.class_labels("y", y, batch=self.batch, classes=num_classes, device=self.partner.device)
@@ -155,13 +156,13 @@ class MixPlan:
         and rounded once, so uint8 stays within half a gray level. "none" repeats any tensor as it is.
 
         Args:
-            x: [B, ...] on the plan's device; float of any kind, uint8 images, or any type of mask where nothing is
+            x: is [B, ...] on the plan's device; floats of any kind, uint8 images, or any type of mask where nothing is
                 blended (boxes, and masks of zeros and ones).
-            normalize: (mean, std), a number per channel in units where black is 0 and white is 1: mixes
+            normalize: is (mean, std), a number per channel in units where black is 0 and white is 1; it mixes
                 (x/255 − mean)/std of uint8 images, or (x − mean)/std of float ones, in the same pass.
-            dtype: type of the result (default: x's own; float32 if a uint8 x is normalized).
-            out: a contiguous tensor to write into, of the result's shape, type and layout; saves the allocation. It
-                shares no memory with x, and nothing needs a gradient.
+            dtype: is the type of the result, by default x's own, or float32 if a uint8 x is normalized.
+            out: is a contiguous tensor to write into, of the result's shape, type and layout; it saves the allocation.
+                It shares no memory with x, and nothing needs a gradient.
 
         Returns:
             [K * B, ...], k-major: .view(K, B, ...) separates the K mixes. The memory layout is x's own.

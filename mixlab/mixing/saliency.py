@@ -25,11 +25,12 @@ def saliency(model: nn.Module, x: Tensor, y: Tensor, *, normalize: Statistics | 
     was in.
 
     Args:
-        model: from images to logits [B, classes].
-        x: [B, C, H, W] images as the model takes them, or such as `normalize` makes them so; uint8 needs it.
-        y: [B] int64 class labels on x's device.
-        normalize: (mean, std), as in `MixPlan.apply`: the model gets (x/255 − mean)/std of uint8 images, (x − mean)/std
-            of float ones. The gradient is that of the model's own input. (0, 1) divides uint8 by 255 and no more.
+        model: maps images to logits [B, classes].
+        x: holds images [B, C, H, W] as the model takes them, or as `normalize` makes them so; uint8 needs it.
+        y: holds int64 class labels [B] on x's device.
+        normalize: is (mean, std), as in `MixPlan.apply`: the model gets (x/255 − mean)/std of uint8 images, (x −
+            mean)/std of float ones. The gradient is that of the model's own input. (0, 1) divides uint8 by 255 and no
+            more.
 
     Returns:
         [B, H, W] float32, in nats per unit of the model's input. An image whose loss is flat has zeros; so has one in

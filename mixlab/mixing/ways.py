@@ -20,10 +20,10 @@ _ALL = slice(None)
 class Way:
     """How a plan mixes. It holds what it needs besides partners and λs, all of it by K mixes and B examples.
 
-    What is written here is the blend by λ, which every way falls back on where there is nothing to cut, as for targets.
+    This class itself blends by λ, as every way does where there is nothing to cut, with targets for one.
 
     Attributes:
-        two_labels: a mix has no labels but the example's and its partner's.
+        two_labels: says that a mix has no labels but the example's and its partner's.
     """
 
     two_labels: ClassVar[bool] = True
@@ -101,9 +101,9 @@ class Boxes(Way):
     """The partner is pasted into a box, the example keeps what lies around it.
 
     Attributes:
-        box: [K, B, 4] int64 (top, left, bottom, right) in pixels.
-        size: (height, width) that the boxes belong to; they are scaled to a tensor of another size.
-        shrunk: the box shows the partner's whole image, shrunk, instead of what lay there (ResizeMix).
+        box: holds (top, left, bottom, right) in pixels, int64 [K, B, 4].
+        size: is the (height, width) that the boxes belong to; they are scaled to a tensor of another size.
+        shrunk: says that the box shows the partner's whole image, shrunk, not what lay there (ResizeMix).
     """
 
     box: Tensor
@@ -154,14 +154,14 @@ class Mask(Way):
     """Each block of the image has a share of its own; blocks may have been moved, and noise added, before.
 
     Attributes:
-        mask: [K, B, rows, columns] float32, the share of the example in each block; one block blends the whole image
+        mask: is the share of the example in each block, float32 [K, B, rows, columns]; one block blends the whole image
             by another weight than the label's λ.
-        moves: [2, K, B, t * t] int64 or None: block j of a t by t grid shows what was block moves[side, k, i, j]; side
-            0 is the example and 1 its partner, before they are mixed.
-        noise: [2, B, C, H, W] float32 or None, added to tensors of this shape, in their units: noise[0, i] to example
-            i, noise[1, j] to example j where it is a partner.
-        noise_for_uint8: the noise is in gray levels from 0 to 255 and added to uint8 images alone; otherwise to float
-            ones alone.
+        moves: is int64 [2, K, B, t * t] or None: block j of a t by t grid shows what was block moves[side, k, i, j];
+            side 0 is the example and 1 its partner, before they are mixed.
+        noise: is float32 [2, B, C, H, W] or None, and added to tensors of this shape, in their units: noise[0, i] to
+            example i, noise[1, j] to example j where it is a partner.
+        noise_for_uint8: says that the noise is in gray levels from 0 to 255 and added to uint8 images alone; otherwise
+            to float ones alone.
     """
 
     mask: Tensor
@@ -251,7 +251,7 @@ class Weights(Way):
     Neither λs nor partners have a part in it.
 
     Attributes:
-        weights: [K, B, B] float32: mix k of example i is the sum of weights[k, i, j] times example j, of any tensor.
+        weights: is float32 [K, B, B]: mix k of example i is the sum of weights[k, i, j] times example j, of any tensor.
     """
 
     weights: Tensor

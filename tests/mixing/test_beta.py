@@ -16,6 +16,7 @@ from mixlab.mixing import lambda_pdf, lambda_quantile
 ALPHAS = [1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4, 1, 2, 8, 64, 1e4, 1e6]
 POINTS = [1e-6, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 1e-6]
 N = 200_000
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 # One seed for every test of a law, taken as it came. The smallest of about 140 honest p-values falls below 1e-6 once in
 # 7,000 seeds; a λ that is wrong by one part in a hundred falls far below it.
@@ -43,8 +44,18 @@ def feed(monkeypatch: pytest.MonkeyPatch, uniforms: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_P_below_each_point_agrees_with_scipy(alpha):
-    lam = draws(alpha)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+def test_P_below_each_point_agrees_with_scipy_and_cuda_is_never_waited_for(alpha, device):
+    generator = torch.Generator(device).manual_seed(SEED)
+    if device == "cuda":
+        sample_lambda(alpha, 10, generator=generator)
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        lam = sample_lambda(alpha, N, dtype=torch.float64, generator=generator)
+    finally:
+        if device == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    assert lam.device.type == device
     for point in POINTS:
         p = stats.beta.cdf(point, alpha, alpha)
         count = int((lam < point).sum())
@@ -106,12 +117,6 @@ def test_an_exact_mirror_of_the_uniforms_mirrors_every_lambda(alpha, seed):
     assert torch.all(((low + high) - 1).abs() <= 2.0**-52)
 
 
-def test_equal_generator_states_give_one_rank_order_at_every_alpha():
-    order = torch.argsort(torch.rand(N, dtype=torch.float64, generator=seeded()))
-    for alpha in ALPHAS:
-        assert torch.all(draws(alpha)[order].diff() >= 0), alpha
-
-
 @given(alpha=st.floats(math.log(1e-6), math.log(1e6)).map(math.exp))
 @settings(max_examples=20, deadline=None)
 def test_the_map_from_quantile_to_lambda_never_falls(alpha):
@@ -135,11 +140,10 @@ def test_every_dtype_holds_the_rounded_float64_draw(alpha, dtype):
 
 
 def test_torchs_own_beta_piles_up_at_one_half_and_ours_does_not():
-    theirs = torch.distributions.Beta(torch.tensor(0.001), torch.tensor(0.001))
-    state = torch.random.get_rng_state()
-    torch.manual_seed(SEED)
-    pile = float((theirs.sample((20_000,)) == 0.5).float().mean())
-    torch.random.set_rng_state(state)
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        theirs = torch.distributions.Beta(torch.tensor(0.001), torch.tensor(0.001)).sample((20_000,))
+    pile = float((theirs == 0.5).float().mean())
     assert 0.1 < pile < 0.4  # known: pytorch#15738; when this fails, torch has been mended and lesson 01 should say so
     assert int((draws(0.001) == 0.5).sum()) == 0
     assert int((draws(0.001, dtype=torch.float32) == 0.5).sum()) == 0
@@ -156,37 +160,7 @@ def test_a_generator_alone_decides_and_is_moved_on():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_a_default_device_or_dtype_of_the_user_changes_nothing():
-    expected = sample_lambda(0.123, 5, generator=seeded())
-    torch.set_default_dtype(torch.float64)
-    try:
-        with torch.device("meta"):
-            lam = sample_lambda(0.1234, 5, generator=seeded())
-        again = sample_lambda(0.123, 5, generator=seeded())
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert lam.device.type == "cpu"
-    assert torch.equal(again, expected)
-    assert torch.equal(lam, sample_lambda(0.1234, 5, generator=seeded()))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("alpha", [1e-6, 0.01, 0.2, 1, 1e4])
-def test_on_cuda_it_has_the_law_and_never_syncs(alpha):
-    generator = torch.Generator("cuda").manual_seed(SEED)
-    sample_lambda(alpha, 10, generator=generator)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        lam = sample_lambda(alpha, N, dtype=torch.float64, generator=generator)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert lam.device.type == "cuda"
-    for point in POINTS:
-        p = stats.beta.cdf(point, alpha, alpha)
-        assert binomial_p_value(int((lam < point).sum()), p) > LEVEL
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@NEEDS_CUDA
 def test_on_cuda_a_graph_draws_anew_at_each_replay():
     generator = torch.Generator("cuda").manual_seed(SEED)
     stream = torch.cuda.Stream()

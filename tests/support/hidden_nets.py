@@ -1,10 +1,10 @@
 """What tests of hidden mixing share: a small network, forwards written by hand, and comparisons."""
 
-import re
 import warnings
 from collections.abc import Callable
 
 import torch
+from definition import by_definition
 from seeding import seeded
 from torch import Tensor, nn
 
@@ -12,8 +12,6 @@ from mixlab import Mixer, MixPlan
 from mixlab.mixing.hidden import hidden_mixing
 
 BATCH = 4
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-UPDATE_BN = "compute them anew before evaluation, with torch.optim.swa_utils.update_bn"
 
 
 def images(size: int = 8, seed: int = 1) -> Tensor:
@@ -39,23 +37,6 @@ def small() -> nn.Sequential:
     return model.double()
 
 
-def by_hand(plan: MixPlan, h: Tensor) -> Tensor:
-    """[K * B, ...], an example at a time, λ and 1 − λ in h's own precision or the box scaled to h."""
-    mixes = []
-    for k in range(plan.k):
-        for i, j in enumerate(plan.partner.tolist()):
-            if plan.box is None:
-                lam = float(plan.lam[k, i])
-                mixes.append(lam * h[i] + (1 - lam) * h[j])
-                continue
-            scale = h.shape[-1] / plan.way.size[0]
-            top, left, bottom, right = (round(edge * scale) for edge in plan.box[k, i].tolist())
-            keep = torch.ones(h.shape[-2:], dtype=h.dtype)
-            keep[top:bottom, left:right] = 0
-            mixes.append(keep * h[i] + (1 - keep) * h[j])
-    return torch.stack(mixes)
-
-
 def gradients(model: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
     """The logits, and the gradients of a loss that weighs each of them differently: of x and of every weight."""
     x = x.clone().requires_grad_()
@@ -71,10 +52,6 @@ def assert_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
-def whole(message: str) -> str:
-    return f"^{re.escape(message)}$"
-
-
 def hooked(model: nn.Module, layer: str, plan: MixPlan) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         with warnings.catch_warnings():
@@ -86,24 +63,30 @@ def hooked(model: nn.Module, layer: str, plan: MixPlan) -> Callable[[Tensor], Te
 
 
 def small_by_hand(model, layer: str, plan: MixPlan, x: Tensor) -> Tensor:
-    x = by_hand(plan, x) if layer == "input" else x
+    def mixed(x: Tensor, name: str) -> Tensor:
+        return by_definition(plan, x).to(x.dtype) if layer == name else x
+
+    x = mixed(x, "input")
     for name, stage in model.named_children():
         for place, part in stage.named_children():
-            x = part(x)
-            x = by_hand(plan, x) if layer == f"{name}.{place}" else x
-        x = by_hand(plan, x) if layer == name else x
+            x = mixed(part(x), f"{name}.{place}")
+        x = mixed(x, name)
     return x
+
+
+class Gives(nn.Module):
+    """A model that returns what a function makes of the output of its `body`, which is the input."""
+
+    def __init__(self, function: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.body, self.function = nn.Identity(), function
+
+    def forward(self, x: Tensor) -> object:
+        return self.function(self.body(x))
 
 
 def hooks(model: nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules())
-
-
-LAYER = "layer must be 'input' or the name of a module of the model, got "
-NEVER = (
-    "was not called inside the block, so nothing was mixed: run one forward of the model there, not compiled or "
-    "scripted by an outer function, and choose a layer that it runs"
-)
 
 
 def warned(run: Callable[[], object]) -> list[warnings.WarningMessage]:

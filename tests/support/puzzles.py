@@ -42,12 +42,12 @@ def energy(unary, down, right, labels) -> float:
     height, width = labels.shape
     total = 0.0
     for row, column in itertools.product(range(height), range(width)):
-        here = int(labels[row, column])
-        total += unary[here, row, column]
+        label = int(labels[row, column])
+        total += unary[label, row, column]
         if row + 1 < height:
-            total += down[row, column] * (here - int(labels[row + 1, column])) ** 2 / steps**2
+            total += down[row, column] * (label - int(labels[row + 1, column])) ** 2 / steps**2
         if column + 1 < width:
-            total += right[row, column] * (here - int(labels[row, column + 1])) ** 2 / steps**2
+            total += right[row, column] * (label - int(labels[row, column + 1])) ** 2 / steps**2
     return total
 
 
@@ -77,15 +77,15 @@ def least(unary, down, right) -> float:
         for k in range(steps):
             rise = unary[k + 1, row, column] - unary[k, row, column]
             constant += min(rise, 0)
-            here = node[row, column, k]
-            edges.append((here, sink, rise) if rise > 0 else (source, here, -rise))
+            cell = node[row, column, k]
+            edges.append((cell, sink, rise) if rise > 0 else (source, cell, -rise))
             if k:
-                edges.append((here, node[row, column, k - 1], np.inf))
-        for weights, there in ((down, (row + 1, column)), (right, (row, column + 1))):
-            if there[0] == height or there[1] == width:
+                edges.append((cell, node[row, column, k - 1], np.inf))
+        for weights, next_to in ((down, (row + 1, column)), (right, (row, column + 1))):
+            if next_to[0] == height or next_to[1] == width:
                 continue
             weight = weights[row, column] / steps**2
-            for one, other in ((node[row, column], node[there]), (node[there], node[row, column])):
+            for one, other in ((node[row, column], node[next_to]), (node[next_to], node[row, column])):
                 edges += [(one[k], other[j], weight * (1 if j == k else 2)) for k in range(steps) for j in range(k + 1)]
     tails, heads, capacities = (np.array(part) for part in zip(*edges, strict=True))
     whole = np.minimum(np.round(capacities * scale), 2**31 - 1).astype(np.int32)

@@ -30,12 +30,12 @@ def box_plan(
     """A plan that pastes boxes about a center, clipped at the border; λ is the share of pixels that they leave.
 
     Args:
-        name: the variant's name.
-        ask: the batch.
-        nominal: [K, B] float32, λ as drawn.
-        share: [K, B] float64, the box's side as a share of the image's side, before it is clipped.
-        center: [K, B or 1, 2] float64 in [0, 1): down and across, as shares of height and width.
-        shrunk: the box shows the partner's whole image, shrunk.
+        name: is the variant's name.
+        ask: is the request for the batch.
+        nominal: is λ as drawn, float32 [K, B].
+        share: is the box's side as a share of the image's side before it is clipped, float64 [K, B].
+        center: lies in [0, 1), down and across, as shares of height and width: float64 [K, B or 1, 2].
+        shrunk: shows the partner's whole image in the box, shrunk.
     """
     height, width = ask.x.shape[-2:]
     corners, left = clipped_boxes(share, center, (height, width))

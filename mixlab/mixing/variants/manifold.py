@@ -13,8 +13,8 @@ class Manifold(Variant):
     """Verma et al., "Manifold Mixup", ICML 2019, equation 1 and the layers of its official code.
 
     Args:
-        layers: where to mix: "input", or names of modules as `model.named_modules()` has them; one is drawn uniformly
-            for each batch. The default fits the nets of `mixlab.models`.
+        layers: says where to mix: "input", or names of modules as `model.named_modules()` has them; one is drawn
+            uniformly for each batch. The default fits the nets of `mixlab.models`.
 
     Raises:
         TypeError, ValueError: no layers, one twice, or something that is no name.

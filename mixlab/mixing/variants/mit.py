@@ -27,7 +27,7 @@ class MIT(Variant):
     apart. MIT-A, which takes the hidden states apart and mixes them anew after every block, is left out.
 
     Args:
-        margin: least λ₁ − λ₂, from 0.01 to 1: the solution divides by it.
+        margin: is the least λ₁ − λ₂, from 0.01 to 1: the solution divides by it.
 
     Raises:
         TypeError, ValueError: a margin of another kind or out of range.

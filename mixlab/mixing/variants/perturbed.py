@@ -15,7 +15,7 @@ from mixlab.mixing.ways import Weights
 @dataclass(frozen=True)
 class Perturbed(Variant):
     """Carratino et al., "On Mixup Regularization", JMLR 23, 2022: mixup is a transformation of the data and a
-    random perturbation; here either of them, or both, with a perturbation that has only mixup's second moments.
+    random perturbation; this is either of them, or both, with a perturbation that has only mixup's second moments.
 
     With θ = max(λ, 1 − λ), θ̄ its mean, σ² its variance and γ² = σ² + (1 − θ̄)², mixup gives x̃ᵢ + δᵢ and ỹᵢ + εᵢ where
     x̃ᵢ = x̄ + θ̄ (xᵢ − x̄), ỹᵢ likewise, and δᵢ, εᵢ have means of zero and E δᵢδᵢᵀ = σ² (xᵢ − x̄)(xᵢ − x̄)ᵀ + γ² Σ_xx;
@@ -29,8 +29,8 @@ class Perturbed(Variant):
     speak of for (128, 3, 32, 32), but 39 thousand million multiplications a mix for (512, 3, 224, 224).
 
     Args:
-        transform: draw toward the mean; otherwise θ̄ is 1 in x̃ᵢ and ỹᵢ.
-        perturb: add δᵢ and εᵢ.
+        transform: draws toward the mean; without it θ̄ is 1 in x̃ᵢ and ỹᵢ.
+        perturb: adds δᵢ and εᵢ.
 
     Raises:
         TypeError, ValueError: settings that are not True or False, or both False.

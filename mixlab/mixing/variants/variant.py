@@ -19,14 +19,14 @@ class Request:
     """A batch to be mixed, as a Mixer hands it to its variant, checked.
 
     Attributes:
-        x: [B, ...] the batch, on the device where everything is drawn.
-        y: [B] int64 class labels, or None where the caller gave none.
-        partner: [B] int64, whom each example is mixed with; itself if the variant has no pairs.
-        rolled: partner[i] is (i − 1) mod B.
-        alpha, k, shared_lam: the Mixer's settings.
-        generator: source of randomness on x's device, or None for the global one.
-        model: the network to be trained, for variants that look at it; else None.
-        normalize: (mean, std) that bring x to what the model takes; None where x is so already.
+        x: is the batch [B, ...], on the device where everything is drawn.
+        y: holds int64 class labels [B], or is None where the caller gave none.
+        partner: says in int64 [B] whom each example is mixed with; itself if the variant has no pairs.
+        rolled: says that partner[i] is (i − 1) mod B.
+        alpha, k, shared_lam: are the Mixer's settings.
+        generator: is the source of randomness on x's device, or None for the global one.
+        model: is the network to be trained, for variants that look at it; else None.
+        normalize: is the (mean, std) that bring x to what the model takes; None where x is so already.
     """
 
     x: Tensor
@@ -83,14 +83,14 @@ class Variant(ABC):
     """A way of mixing. Its dataclass fields are settings of its own, checked when it is made.
 
     Attributes:
-        name: its key in VARIANTS.
-        about: one line for menus, with its paper.
+        name: is its key in VARIANTS.
+        about: is one line for menus, with its paper.
         pairs: it mixes each example with a partner.
-        takes_alpha: λ ~ Beta(alpha, alpha), or a law that follows from it.
+        takes_alpha: it draws λ ~ Beta(alpha, alpha), or from a law that follows from it.
         takes_images: it needs [B, C, H, W]; otherwise any [B, ...] will do.
         needs_model: it looks at the network, and at the labels, before it mixes.
         mixes_inside: it mixes hidden states, so that a batch cannot be mixed before the network sees it.
-        label_follows_pixels: λ of the label is the mean share of the example's own pixels.
+        label_follows_pixels: the λ of its labels is the mean share of the example's own pixels.
         decouples: its logits are solved for those of the images before the loss (see `MixPlan.decoupled`).
         two_labels: a mix has no labels but the example's and its partner's.
     """
@@ -117,7 +117,7 @@ class Variant(ABC):
         return k
 
     def check(self, x: Tensor) -> None:  # noqa: B027  # most variants take any batch
-        """Raise if these settings do not fit the batch; asked before anything is drawn. `x` is images if it must be."""
+        """Raise if these settings do not fit the batch, before anything is drawn. `x` is images if it must be."""
 
     @abstractmethod
     def draw(self, ask: Request) -> MixPlan:
@@ -128,7 +128,7 @@ def host_stream(device: torch.device, generator: torch.Generator | None) -> tupl
     """Where, and from what, to draw a number that Python must know before it goes on.
 
     On a CPU it is the generator itself. CUDA would have to be waited for, with all that it has still to do; but its
-    generators keep their seed and their place in the stream on the host. So the draw is made here, by a generator that
+    generators keep their seed and their place in the stream on the host. So the draw is made there, by a generator that
     is seeded with a hash of these, and the one on CUDA goes on by a place: equal states give equal draws, and later
     ones others.
     """

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from puzzles import energy as weigh
 from seeding import seeded
 from torch import Tensor
 
@@ -24,14 +25,12 @@ def pairs(batch: int, blocks: int, side: int = 16, seed: int = 0) -> tuple[Tenso
 
 def seam_by_hand(first: Tensor, second: Tensor, size: int) -> float:
     """Mean |difference| of pooled pixels where the last rows of one block meet the first rows of the next."""
-    total, count = 0.0, 0
-    channels, height, width = first.shape
-    for left in range(0, width, size):
-        for channel in range(channels):
-            above = first[channel, height - size :, left : left + size].mean()
-            below = second[channel, :size, left : left + size].mean()
-            total, count = total + float((above - below).abs()), count + 1
-    return total / count
+    apart = []
+    for channel, left in itertools.product(range(len(first)), range(0, first.shape[2], size)):
+        above = first[channel, -size:, left : left + size].mean()
+        below = second[channel, :size, left : left + size].mean()
+        apart.append(abs(float(above - below)))
+    return sum(apart) / len(apart)
 
 
 def cost_by_hand(pixels, partner, own, mask, i, lam, *, size, beta, gamma, eta) -> float:
@@ -44,26 +43,18 @@ def cost_by_hand(pixels, partner, own, mask, i, lam, *, size, beta, gamma, eta) 
     for row, column in itertools.product(range(blocks), range(blocks)):
         m = mask[row][column]
         total += float(salient[1 - m][row, column]) - eta / blocks**2 * math.log(lam if m else 1 - lam)
-        for turned, (down, across) in ((False, (1, 0)), (True, (0, 1))):
+        for down, across in ((1, 0), (0, 1)):
             if row + down == blocks or column + across == blocks:
                 continue
             n = mask[row + down][column + across]
-            here, there = (
+            first, second = (
                 images[value][:, r * block : (r + 1) * block, c * block : (c + 1) * block]
                 for value, r, c in ((m, row, column), (n, row + down, column + across))
             )
-            if turned:
-                here, there = here.transpose(1, 2), there.transpose(1, 2)
-            total += smooth * gamma * seam_by_hand(here, there, size) + smooth * (m != n)
+            if across:
+                first, second = first.transpose(1, 2), second.transpose(1, 2)
+            total += smooth * gamma * seam_by_hand(first, second, size) + smooth * (m != n)
     return total
-
-
-def value(unary: Tensor, down: Tensor, right: Tensor, labels: Tensor) -> Tensor:
-    """The energy [N] of labels [N, b, b]."""
-    m = labels.double() / (unary.shape[1] - 1)
-    total = unary.gather(1, labels[:, None]).sum((1, 2, 3))
-    total += (down * (m[:, 1:] - m[:, :-1]) ** 2).sum((1, 2))
-    return total + (right * (m[:, :, 1:] - m[:, :, :-1]) ** 2).sum((1, 2))
 
 
 @pytest.mark.parametrize(("blocks", "size"), [(2, 4), (2, 8), (4, 1), (4, 2), (8, 2)])
@@ -73,11 +64,10 @@ def test_with_two_levels_the_energy_is_the_saliency_hidden_the_prior_the_changes
     parts = energy(own, own[partner], seams(pixels, partner, blocks, size), lam, levels=2, **SETTINGS)
     masks = torch.randint(0, 2, (6, blocks, blocks), generator=seeded(2))
     masks[0], masks[1] = 0, 1
-    got = value(*parts, masks)
-    for k, i in itertools.product(range(2), range(3)):
-        mask = masks[3 * k + i].tolist()
-        wanted = cost_by_hand(pixels, partner, own, mask, i, float(lam[k, i]), size=size, **SETTINGS)
-        assert float(got[3 * k + i]) == pytest.approx(wanted, abs=1e-12)
+    for n, (k, i) in enumerate(itertools.product(range(2), range(3))):
+        cost = weigh(*(part[n].numpy() for part in parts), masks[n].numpy())
+        wanted = cost_by_hand(pixels, partner, own, masks[n].tolist(), i, float(lam[k, i]), size=size, **SETTINGS)
+        assert cost == pytest.approx(wanted, abs=1e-12)
 
 
 @pytest.mark.parametrize("levels", [3, 4])
@@ -107,14 +97,10 @@ def test_the_prior_stays_finite_and_convex_at_the_ends(lam: float) -> None:
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
 def test_block_saliency_is_the_mean_of_each_block_made_to_sum_to_1(scale: float) -> None:
     saliency = torch.rand(3, 8, 8, generator=seeded(), dtype=torch.float64)
-    got = block_saliency((scale * saliency).float(), 4)
-    wanted = torch.tensor(
-        [
-            [[float(s[2 * r : 2 * r + 2, 2 * c : 2 * c + 2].sum() / s.sum()) for c in range(4)] for r in range(4)]
-            for s in saliency
-        ]
-    )
-    assert torch.allclose(got, wanted, rtol=1e-5)
+    ours = block_saliency((scale * saliency).float(), 4)
+    for n, row, column in itertools.product(range(3), range(4), range(4)):
+        block = saliency[n, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        assert float(ours[n, row, column]) == pytest.approx(float(block.sum() / saliency[n].sum()), rel=1e-5)
 
 
 # --- transport
@@ -130,14 +116,12 @@ def puzzle_pieces(count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def costs(mask: Tensor, saliency: Tensor, cost: float) -> np.ndarray:
-    """[blocks, places] float32, as the solver weighs them, block by block."""
+    """[blocks, places] float32, as the solver weighs them."""
     side = len(mask)
-    table = np.empty((side**2, side**2), dtype=np.float32)
-    for i, j in itertools.product(range(side**2), range(side**2)):
-        far = np.float32((i // side - j // side) ** 2 + (i % side - j % side) ** 2)
-        far = np.float32(cost) * far / np.float32((side - 1) ** 2)
-        table[i, j] = far - np.float32(saliency.flatten()[i]) * np.float32(mask.flatten()[j] > 0)
-    return table
+    row, column = np.divmod(np.arange(side**2), side)
+    far = ((row[:, None] - row) ** 2 + (column[:, None] - column) ** 2).astype(np.float32)
+    hidden = saliency.flatten().numpy()[:, None] * (mask.flatten().numpy() > 0)
+    return np.float32(cost) * far / np.float32((side - 1) ** 2) - hidden
 
 
 def auction_by_hand(table: np.ndarray, rounds: int) -> list[int]:
@@ -192,12 +176,8 @@ def official_auction(table: np.ndarray, rounds: int) -> np.ndarray:
 def test_where_the_image_is_seen_its_blocks_are_those_of_the_official_code(side: int, cost: float) -> None:
     mask, saliency = puzzle_pieces(30, side, seed=side + 7)
     moves = transport(mask, saliency, cost).numpy()
-    alike, seen = [], []
-    for n in range(30):
-        official = official_auction(costs(mask[n], saliency[n], cost), side)
-        seen.append(mask[n].flatten().numpy() > 0)
-        alike.append(official == moves[n])
-    alike, seen = np.stack(alike), np.stack(seen)
+    official = np.stack([official_auction(costs(mask[n], saliency[n], cost), side) for n in range(30)])
+    alike, seen = official == moves, mask.flatten(1).numpy() > 0
     assert alike[seen].mean() > 0.99
     assert alike[~seen].mean() < 0.9  # where nothing is seen, the official code leaves most places empty
 
@@ -221,10 +201,10 @@ def test_pixels_of_seams_and_moves_divide_the_block() -> None:
 def test_moves_of_masks_are_those_of_the_finer_blocks(most: int | None, side: int) -> None:
     masks = torch.randint(0, 3, (3, 5, 4, 4), generator=seeded()) / 2
     saliency = torch.rand(5, 32, 32, generator=seeded(1)) ** 4
-    got = moves_of(masks, saliency, 0.05, most=most)
-    assert got.shape == (3, 5, side**2)
+    moves = moves_of(masks, saliency, 0.05, most=most)
+    assert moves.shape == (3, 5, side**2)
     worth = block_saliency(saliency, side)
     for k in range(3):
         fine = masks[k].repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2)
-        assert torch.equal(got[k], transport(fine, worth, 0.05))
-    assert torch.equal(moves_of(masks[0], saliency, 0.05, most=most), got[0])
+        assert torch.equal(moves[k], transport(fine, worth, 0.05))
+    assert torch.equal(moves_of(masks[0], saliency, 0.05, most=most), moves[0])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from puzzles import energy, least, problem, swap
 
-from mixlab.mixing.variants.puzzle import mincut as gridcut
+from mixlab.mixing.variants.puzzle import mincut
 from mixlab.mixing.variants.puzzle.mincut import least_energy
 
 
@@ -30,8 +30,8 @@ def test_on_3_by_3_no_labeling_is_better(labels: int, dtype: torch.dtype) -> Non
         lower = (down * (every[:, 1:] - every[:, :-1]) ** 2).sum((1, 2))
         across = (right * (every[:, :, 1:] - every[:, :, :-1]) ** 2).sum((1, 2))
         best = (cells + (lower + across) / (labels - 1) ** 2).min()
-        found = least_energy(*batch([(unary, down, right)], dtype))[0].numpy()
-        assert energy(unary, down, right, found) == pytest.approx(best, abs=1e-12 if dtype == torch.float64 else 1e-6)
+        ours = least_energy(*batch([(unary, down, right)], dtype))[0].numpy()
+        assert energy(unary, down, right, ours) == pytest.approx(best, abs=1e-12 if dtype == torch.float64 else 1e-6)
 
 
 @pytest.mark.parametrize("side", [4, 8])
@@ -39,14 +39,10 @@ def test_on_3_by_3_no_labeling_is_better(labels: int, dtype: torch.dtype) -> Non
 def test_over_1000_problems_of_each_size_no_energy_is_above_that_of_gco(side: int, labels: int) -> None:
     rng = seeded(side, labels)
     problems = [problem(side, labels, rng) for _ in range(334)]
-    found = least_energy(*batch(problems)).numpy()
-    below = 0
-    for (unary, down, right), ours in zip(problems, found, strict=True):
-        theirs = swap(unary, down, right)
-        gap = energy(unary, down, right, theirs) - energy(unary, down, right, ours)
-        assert gap >= -1e-6
-        below += gap > 1e-6
-    assert (below > 0) == (labels > 2)  # with two labels a swap is exact too; with more it is not always
+    solved = zip(problems, least_energy(*batch(problems)).numpy(), strict=True)
+    gap = np.array([energy(*each, swap(*each)) - energy(*each, ours) for each, ours in solved])
+    assert np.all(gap >= -1e-6)
+    assert np.any(gap > 1e-6) == (labels > 2)  # with two labels a swap is exact too; with more it is not always
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 2), (5, 3), (8, 8), (16, 7), (30, 8)])
@@ -55,24 +51,14 @@ def test_what_an_accelerator_does_row_by_row_is_what_a_cpu_does_cell_by_cell(sha
     rng = seeded(*shape)
     cell = torch.from_numpy(rng.normal(size=(height, width, 20)))
     down, right = (torch.from_numpy(rng.random(size)) for size in ((height - 1, width, 20), (height, width - 1, 20)))
-    assert torch.equal(gridcut._row_by_row(cell, down, right), gridcut._frontier(cell, down, right))
-
-
-@pytest.mark.parametrize("side", [8, 16])
-def test_an_accelerators_labels_are_a_cpus(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
-    rng = seeded(17, side)
-    problems = batch([problem(side, 3, rng) for _ in range(6)], torch.float64)
-    wanted = least_energy(*problems)
-    monkeypatch.setattr(gridcut, "_exact", gridcut._row_by_row)
-    assert torch.equal(least_energy(*problems), wanted)
+    assert torch.equal(mincut._row_by_row(cell, down, right), mincut._frontier(cell, down, right))
 
 
 @pytest.mark.parametrize(("side", "labels"), [(4, 4), (8, 2), (8, 3), (8, 4)])
 def test_the_global_minimum_as_a_maximum_flow_finds_it(side: int, labels: int) -> None:
     rng = seeded(7, side, labels)
     problems = [problem(side, labels, rng) for _ in range(12)]
-    found = least_energy(*batch(problems)).numpy()
-    for each, ours in zip(problems, found, strict=True):
+    for each, ours in zip(problems, least_energy(*batch(problems)).numpy(), strict=True):
         assert energy(*each, ours) == pytest.approx(least(*each), abs=2e-6)
 
 
@@ -80,9 +66,8 @@ def test_the_global_minimum_as_a_maximum_flow_finds_it(side: int, labels: int) -
 def test_16_by_16_is_near_the_global_minimum(labels: int) -> None:
     rng = seeded(16, labels)
     problems = [problem(16, labels, rng, beta=1.2, gamma=0.5, eta=0.2) for _ in range(24)]
-    found = least_energy(*batch(problems)).numpy()
-    best = np.array([least(*each) for each in problems])
-    ours = np.array([energy(*each, labels) for each, labels in zip(problems, found, strict=True)])
+    solved = zip(problems, least_energy(*batch(problems)).numpy(), strict=True)
+    best, ours = np.array([(least(*each), energy(*each, labels)) for each, labels in solved]).T
     assert np.all(ours >= best - 2e-6)
     assert np.mean(ours / best - 1) < 1e-3
     assert np.mean(ours < best + 2e-6) > 0.9
@@ -96,40 +81,21 @@ def test_any_height_and_width(shape: tuple[int, int]) -> None:
     rng = seeded(*shape)
     unary = np.sort(rng.normal(size=(3, height, width)), axis=0).cumsum(0)  # steps that rise: convex
     each = (unary, rng.uniform(0, 3, (height - 1, width)), rng.uniform(0, 3, (height, width - 1)))
-    found = least_energy(*batch([each], torch.float64))
-    assert found.shape == (1, height, width)
+    labeling = least_energy(*batch([each], torch.float64))
+    assert labeling.shape == (1, height, width)
     best = least(*each)
     slack = 1e-4 if min(shape) <= 8 else 0.01 * abs(best)
-    assert best - 1e-4 <= energy(*each, found[0].numpy()) <= best + slack
+    assert best - 1e-4 <= energy(*each, labeling[0].numpy()) <= best + slack
 
 
 def test_a_problem_has_the_same_answer_alone_in_a_batch_and_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for side in (4, 16):
-        parts = batch([problem(side, 3, seeded(3, side, i)) for i in range(9)])
+        parts = batch([problem(side, 3, seeded(3, side, i)) for i in range(5)])
         kept = [part.clone() for part in parts]
         together = least_energy(*parts)
-        alone = torch.cat([least_energy(*(part[i : i + 1] for part in parts)) for i in range(9)])
-        monkeypatch.setattr(gridcut, "_CPU_NUMBERS", 400)
+        alone = torch.cat([least_energy(*(part[i : i + 1] for part in parts)) for i in range(5)])
+        monkeypatch.setattr(mincut, "_CPU_NUMBERS", 400)
         assert torch.equal(alone, together)
         assert torch.equal(least_energy(*parts), together)
         monkeypatch.undo()
         assert all(torch.equal(one, other) for one, other in zip(parts, kept, strict=True))
-
-
-UNARY, DOWN, RIGHT = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4), torch.zeros(2, 4, 3)
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"unary": UNARY[:, :1]}, r"unary must be .*, got a float32 tensor of shape \[2, 1, 4, 4\]"),
-        ({"down": RIGHT}, r"down must be .*, got a float32 tensor of shape \[2, 4, 3\]"),
-        ({"right": RIGHT.double()}, r"right must be .*, got a float64 tensor of shape \[2, 4, 3\]"),
-        ({"down": DOWN - 0.5}, "down must hold weights of at least 0, got -0.5"),
-        ({"unary": UNARY + torch.nan}, "unary must hold finite numbers, got 96 that are not"),
-        ({"unary": UNARY + torch.tensor([0.0, 1, 1]).view(1, 3, 1, 1)}, "unary must be convex in the label, got"),
-    ],
-)
-def test_wrong_input(change: dict, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        least_energy(**({"unary": UNARY, "down": DOWN, "right": RIGHT} | change))

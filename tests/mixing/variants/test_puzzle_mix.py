@@ -1,6 +1,5 @@
 """Puzzle Mix as a variant: its plan is what its parts say, in every unit of x; its options; wrong settings."""
 
-import re
 from dataclasses import replace
 from functools import cache
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab import Mixer, MixPlan
+from mixlab.mixing.normalize import normalized
 from mixlab.mixing.saliency import saliency
 from mixlab.mixing.variants.puzzle.energy import block_saliency, energy, seams
 
@@ -35,41 +35,31 @@ def plan(x: Tensor, y: Tensor, *, seed: int = 0, k: int = 1, normalize=(MEAN, ST
     return mixer.plan(x, y, model=model or net(), normalize=normalize, generator=seeded(seed))
 
 
-def problems_of(drawn: MixPlan, x: Tensor, own: Tensor, levels: int) -> list:
+def problems_of(drawn: MixPlan, x: Tensor, own: Tensor, levels: int, pooled: int, **changes: float) -> list:
     """Each mask of a plan as (the problem it solves, its labels), for images whose blocks have the saliency `own`."""
-    blocks = own.shape[-1]
-    seam = seams(x.double() / 255, drawn.partner, blocks, min(4, 32 // blocks))
-    settings = {"levels": levels, "beta": 1.2, "gamma": 0.5, "eta": 0.2}
+    seam = seams(x.double() / 255, drawn.partner, own.shape[-1], pooled)
+    settings = {"levels": levels, "beta": 1.2, "gamma": 0.5, "eta": 0.2} | changes
     parts = [part.numpy() for part in energy(own, own[drawn.partner], seam, drawn.nominal.double(), **settings)]
     labels = (drawn.mask * (levels - 1)).round().long().flatten(0, 1).numpy()
     return list(zip(zip(*parts, strict=True), labels, strict=True))
 
 
-MASKS = pytest.mark.parametrize(("blocks", "levels"), [(2, 2), (4, 3), (8, 3), (8, 4)])
+def assert_least(problems: list) -> None:
+    for problem, labels in problems:
+        assert weigh(*problem, labels) == pytest.approx(least(*problem), abs=2e-6)
 
 
-@cache
-def solved(blocks: int, levels: int) -> list:
-    x, y = shapes(20)
-    drawn = plan(x, y, k=3, blocks=blocks, levels=levels)
-    own = block_saliency(saliency(net(), x, y, normalize=(MEAN, STD)).double(), blocks)
-    return problems_of(drawn, x, own, levels)
-
-
-@MASKS
-def test_masks_have_the_least_energy_for_real_saliency(blocks: int, levels: int) -> None:
-    for problem, found in solved(blocks, levels)[:5]:
-        assert weigh(*problem, found) == pytest.approx(least(*problem), abs=2e-6)
-
-
-def test_lam_is_the_mean_of_each_mask_and_nominal_what_was_drawn() -> None:
+@pytest.mark.parametrize(
+    ("side", "blocks", "levels", "pooled"), [(32, 2, 2, 4), (28, 2, 3, 2), (32, 4, 3, 4), (28, 4, 3, 1), (32, 8, 4, 4)]
+)
+def test_masks_have_the_least_energy_for_real_saliency(side: int, blocks: int, levels: int, pooled: int) -> None:
     x, y = shapes()
-    drawn = plan(x, y, k=3)
+    x = x[..., :side, :side]
+    seams_count = {"beta": 20.0, "gamma": 1.0}
+    drawn = plan(x, y, k=3, blocks=blocks, levels=levels, **seams_count)
+    own = block_saliency(saliency(net(), x, y, normalize=(MEAN, STD)).double(), blocks)
+    assert_least(problems_of(drawn, x, own, levels, pooled, **seams_count)[:5])
     assert torch.equal(drawn.lam, drawn.mask.mean((2, 3)))
-    assert drawn.nominal.shape == (3, 8)
-    assert len(drawn.nominal.unique()) == 24
-    shared = Mixer("puzzle", k=3, shared_lam=True).plan(x, y, model=net(), normalize=(MEAN, STD), generator=seeded())
-    assert len(shared.nominal.unique()) == 3
 
 
 @pytest.mark.parametrize(
@@ -99,30 +89,14 @@ def test_moving_shows_more_of_what_is_salient() -> None:
 
 def test_the_same_images_in_other_units_make_the_same_plan() -> None:
     x, y = shapes()
-    mean, std = (torch.tensor(part).view(3, 1, 1) for part in (MEAN, STD))
-    forms = {
-        "uint8": (x, (MEAN, STD), {}),
-        "0 to 1": (x.float() / 255, (MEAN, STD), {}),
-        "normalized": ((x.float() / 255 - mean) / std, None, {"std": STD}),
-    }
-    plans = [
-        plan(images, y, k=2, blocks=8, normalize=normalize, **settings)
-        for images, normalize, settings in forms.values()
-    ]
-    for other in plans[1:]:
-        assert torch.equal(other.mask, plans[0].mask)
-        assert torch.equal(other.moves, plans[0].moves)
-
-
-def test_a_plan_is_drawn_again_from_the_same_seed_and_leaves_the_model_alone() -> None:
-    x, y = shapes()
-    model = net().train()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    first, second = (plan(x, y, model=model, adversarial=1.0, blocks=4) for _ in range(2))
-    assert first.to_json() == second.to_json()
-    assert model.training
-    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
-    assert all(part.grad is None for part in model.parameters())
+    gray, unit, seen = (
+        plan(x, y, k=2, blocks=8),
+        plan(x.float() / 255, y, k=2, blocks=8),
+        plan(normalized(x, (MEAN, STD)), y, k=2, blocks=8, normalize=None, std=STD),
+    )
+    for other in (unit, seen):
+        assert torch.equal(other.mask, gray.mask)
+        assert torch.equal(other.moves, gray.moves)
 
 
 def test_clean_loss_is_for_the_caller_to_add() -> None:
@@ -130,10 +104,9 @@ def test_clean_loss_is_for_the_caller_to_add() -> None:
     model = net().train()
     before = model.stage1[2].running_mean.clone()
     drawn = plan(x, y, model=model, clean=0.5, blocks=4)
-    logits = net().train()((x.float() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
-    assert float(drawn.clean_loss.detach()) == pytest.approx(
-        0.5 * nn.functional.cross_entropy(logits, y).item(), rel=1e-5
-    )
+    logits = net().train()(normalized(x, (MEAN, STD)))
+    wanted = 0.5 * nn.functional.cross_entropy(logits, y)
+    torch.testing.assert_close(drawn.clean_loss, wanted, rtol=1e-5, atol=0)
     assert not torch.equal(model.stage1[2].running_mean, before)
     drawn.clean_loss.backward()
     assert all(part.grad is not None for part in model.parameters() if part.requires_grad)
@@ -173,8 +146,9 @@ def test_each_side_gets_noise_by_chance_and_normalized_images_in_their_units() -
     sides = [plan(x, y, adversarial=0.5, blocks=2, seed=seed).way.noise for seed in range(24)]
     kinds = {"none" if noise is None else tuple((noise != 0).flatten(1).any(1).tolist()) for noise in sides}
     assert kinds == {"none", (True, False), (False, True), (True, True)}
-    seen = (x.float() / 255 - 0.5) / 0.25
-    noise = plan(seen, y, adversarial=1.0, epsilon=0.1, std=0.25, blocks=2, normalize=None).way.noise
+    noise = plan(
+        normalized(x, (0.5, 0.25)), y, adversarial=1.0, epsilon=0.1, std=0.25, blocks=2, normalize=None
+    ).way.noise
     assert 0 < float(noise.abs().max()) <= 0.1 / 0.25 + 1e-6
     assert plan(x, y, adversarial=0.0).way.noise is None
 
@@ -185,10 +159,8 @@ def test_images_without_any_gradient_are_mixed_all_the_same() -> None:
     nn.init.zeros_(model.head.weight)
     drawn = plan(x, y, k=3, model=model, blocks=4, transport_cost=0.0)
     uniform = torch.full((len(x), 4, 4), 1 / 16, dtype=torch.float64)
-    for problem, found in problems_of(drawn, x, uniform, 3)[:8]:
-        assert weigh(*problem, found) == pytest.approx(least(*problem), abs=2e-6)
-    shown = drawn.mask.unique().tolist()
-    assert len(shown) > 1  # λ and the seams still decide
+    assert_least(problems_of(drawn, x, uniform, 3, 4)[:8])
+    assert len(drawn.mask.unique()) > 1  # λ and the seams still decide
 
 
 @pytest.mark.parametrize(
@@ -201,62 +173,3 @@ def test_the_defaults_take_what_fits_the_images(side: int, grids: dict) -> None:
     drawn = [plan(x, torch.arange(4), model=model, seed=seed) for seed in range(24)]
     assert {one.mask.shape[-1]: round(one.moves.shape[-1] ** 0.5) for one in drawn} == grids
     assert drawn[0].apply(x).shape == x.shape
-
-
-@pytest.mark.parametrize(("side", "blocks", "size"), [(28, 2, 2), (28, 4, 1), (32, 4, 4), (32, 16, 2), (36, 6, 3)])
-def test_seams_are_measured_in_what_divides_a_block(
-    side: int, blocks: int, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = []
-
-    def watched(*args):
-        sizes.append(args[-1])
-        return seams(*args)
-
-    monkeypatch.setattr("mixlab.mixing.variants.puzzle.puzzle_mix.seams", watched)
-    x = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=seeded())
-    plan(x, torch.arange(4), model=nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 4)), blocks=blocks)
-    assert sizes == [size]
-
-
-X, Y = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named", "given"),
-    [
-        ({"blocks": 1}, "blocks", "1"),
-        ({"blocks": ()}, "blocks", "()"),
-        ({"blocks": (4, 2.5)}, "blocks", "2.5"),
-        ({"blocks": "four"}, "blocks", "'four'"),
-        ({"levels": 5}, "levels", "5"),
-        ({"gamma": "much"}, "gamma", "'much'"),
-        ({"eta": float("nan")}, "eta", "nan"),
-        ({"neighbor_size": 0}, "neighbor_size", "0"),
-        ({"transport": 1}, "transport", "1"),
-        ({"transport_cost": -0.1}, "transport_cost", "-0.1"),
-        ({"adversarial": 2}, "adversarial", "2"),
-        ({"epsilon": 8}, "epsilon", "8"),
-        ({"std": (1, "x")}, "std", "'x'"),
-    ],
-)
-def test_wrong_settings(settings: dict, named: str, given: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{named} must be .*, got {re.escape(given)}$"):
-        Mixer("puzzle", **settings)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "settings", "message"),
-    [
-        (31, 32, {}, "x must be square images of at least 2 by 2 pixels for 'puzzle', got"),
-        (1, 1, {}, "x must be square images of at least 2 by 2 pixels for 'puzzle', got"),
-        (32, 32, {"blocks": (4, 5)}, "blocks must divide the side of the images, 32 pixels (2, 4, 8, 16 or 32"),
-        (31, 31, {}, "blocks must divide the side of the images, 31 pixels (31 would fit), got 2"),
-        (28, 28, {"blocks": 2, "neighbor_size": 3}, "neighbor_size must divide the side of a block that is larger"),
-        (28, 28, {"transport_size": 2}, "transport_size must divide the side of a block that is larger, here 7 pixels"),
-        (32, 32, {"std": (1, 2)}, "std must be one number for each of the 3 channels, got (1.0, 2.0)"),
-    ],
-)
-def test_images_that_do_not_fit(height: int, width: int, settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        plan(X[:, :, :height, :width], Y, **settings)

@@ -25,9 +25,9 @@ class Seams:
     """Mean |difference| of neighboring pixels across block borders, for each choice of images on both sides.
 
     Attributes:
-        down: [2, 2, B, b − 1, b]; down[m, n] where the upper block shows the example (m = 1) or its partner (m = 0),
-            and the lower one the example (n = 1) or its partner (n = 0).
-        right: [2, 2, B, b, b − 1]; the same for left and right.
+        down: is [2, 2, B, b − 1, b]; down[m, n] belongs to borders where the upper block shows the example (m = 1) or
+            its partner (m = 0), and the lower one the example (n = 1) or its partner (n = 0).
+        right: is [2, 2, B, b, b − 1]; the same for left and right.
     """
 
     down: Tensor
@@ -51,10 +51,10 @@ def seams(pixels: Tensor, partner: Tensor, blocks: int, size: int) -> Seams:
     """The seams that a mask can make, seen in images pooled by `size` pixels.
 
     Args:
-        pixels: [B, C, side, side] float, with black at c and white at c + 1 for any c.
-        partner: [B] int64.
-        blocks: a side; it divides the image's.
-        size: pixels pooled to one before they are compared; it divides a block's side.
+        pixels: holds floats [B, C, side, side], with black at c and white at c + 1 for any c.
+        partner: says in int64 [B] whom each example is mixed with.
+        blocks: is the number of blocks on a side; it divides the image's side.
+        size: says how many pixels are pooled to one before they are compared; it divides a block's side.
     """
     pooled = functional.avg_pool2d(pixels, size)
     each = pooled.shape[-1] // blocks
@@ -83,14 +83,14 @@ def energy(
     −(eta/b²) log Binomial(l; L − 1, λ). Weights that would be negative, as they can be for gamma above 1, are 0.
 
     Args:
-        own: [B, b, b] saliency of the examples, each summing to 1.
-        other: [B, b, b] of their partners.
-        seam: is the seam of each pair.
-        lam: [K, B] in [0, 1], the nominal λ.
-        levels: L, how many labels.
-        beta: weight of all smoothness.
-        gamma: weight of the seams in it.
-        eta: weight of the prior.
+        own: is the saliency [B, b, b] of the examples, each summing to 1.
+        other: is that of their partners.
+        seam: holds the seams of each pair.
+        lam: is the nominal λ [K, B], in [0, 1].
+        levels: is L, the number of labels.
+        beta: weighs all smoothness.
+        gamma: weighs the seams in it.
+        eta: weighs the prior.
     """
     blocks = own.shape[-1]
     smooth = beta / (16 * blocks)

@@ -46,9 +46,10 @@ def least_energy(unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
     2e-2. With 2 labels, where a swap is exact, it was 97%, 1e-4 and 7e-3.
 
     Args:
-        unary: [N, L, height, width] float, the cost of each label in each cell, convex in the label; L at least 2.
-        down: [N, height − 1, width] float, weights of at least 0 between a cell and the one below.
-        right: [N, height, width − 1] float, between a cell and its right neighbor.
+        unary: is the cost of each label in each cell, float [N, L, height, width], convex in the label; L is at least
+            2.
+        down: holds weights of at least 0 between a cell and the one below, float [N, height − 1, width].
+        right: holds those between a cell and its right neighbor, float [N, height, width − 1].
 
     Returns:
         [N, height, width] int64, labels from 0 to L − 1.
@@ -142,7 +143,7 @@ def _frontier(cell: Tensor, down: Tensor, right: Tensor) -> Tensor:
                 old, new = (part.view(before, 2, after, count) for part in (energy, spare))
                 picked = choices[row - 1, column].view(2, before, after, count)
                 zero, one, weight = old[:, 0], old[:, 1], down[row - 1, column]
-                fall, rise = one + weight, zero + weight  # from 1 above to 0 here, and from 0 to 1
+                fall, rise = one + weight, zero + weight  # from 1 above to 0 in the cell, and from 0 to 1
                 torch.lt(fall, zero, out=picked[0])
                 torch.minimum(fall, zero, out=new[:, 0])
                 torch.lt(one, rise, out=picked[1])
@@ -161,18 +162,18 @@ def _frontier(cell: Tensor, down: Tensor, right: Tensor) -> Tensor:
 def _way_back(state: Tensor, choices: Tensor) -> Tensor:
     """bool [height, width, N] from the best last state [N] and the choices on the way to it."""
     above, width, _, half, count = choices.shape
-    found = torch.empty(above + 1, width, count, dtype=torch.bool, device=state.device)
+    raised = torch.empty(above + 1, width, count, dtype=torch.bool, device=state.device)
     place = torch.arange(count, device=state.device)
     for row in range(above, -1, -1):
         for column in range(width - 1, -1, -1):
             bit = width - 1 - column
             own = (state >> bit) & 1
-            found[row, column] = own
+            raised[row, column] = own
             if row > 0:
                 rest = (state >> (bit + 1) << bit) | (state & ((1 << bit) - 1))
                 was = choices[row - 1, column].view(-1)[(own * half + rest) * count + place]
                 state = (state & ~(1 << bit)) | (was.long() << bit)
-    return found
+    return raised
 
 
 def _row_by_row(cell: Tensor, down: Tensor, right: Tensor) -> Tensor:

@@ -28,30 +28,30 @@ class Puzzle(Variant):
     cost one saliency pass, and (K + 2) batches of memory.
 
     Args:
-        blocks: blocks on a side of the mask, or several to draw from for each batch; each divides the image's side. Of
-            the default those are taken that do.
-        levels: how many values m can have, 2 to 4: 3 for 0, ½ and 1.
-        beta: weight of smoothness; beta/(16 blocks) for each border where m changes.
-        gamma: weight of the seams in it. Above 1 some edges would come out negative; these are 0.
-        eta: weight of the prior, which pulls each block to the likeliest level under λ; if it is large, the mask's mean
+        blocks: is the number of blocks on a side of the mask, or several to draw from for each batch; each divides the
+            image's side. Of the default those are taken that do.
+        levels: says how many values m can have, 2 to 4: 3 for 0, ½ and 1.
+        beta: weighs smoothness, by beta/(16 blocks) for each border where m changes.
+        gamma: weighs the seams in it. Above 1 some edges would come out negative; these are 0.
+        eta: weighs the prior, which pulls each block to the likeliest level under λ; if it is large, the mask's mean
             becomes a staircase in λ.
-        neighbor_size: pixels pooled before seams are measured, at most a block's; it divides the larger blocks' sides.
-            Where the default does not, the next smaller number that does takes its place.
-        transport: move blocks.
-        transport_cost: is the cost of moving a block across the whole image.
-        transport_size: pixels of a block that is moved, at most the mask's; it divides the larger blocks' sides. None
-            moves the mask's own blocks. Where the default does not divide, the next smaller number that does takes its
-            place, or the mask's own block if that is 1. On a t by t grid time grows as t⁴ or t⁵: take 16 and more for
-            large images.
-        clean: above 0, `plan.clean_loss` is clean × the mean cross entropy of the saliency pass, which is then made in
-            the modes the model is in, for the caller to add to the loss. Labels beyond the model's classes are seen
-            only after this pass, when BatchNorm has counted it. (The official clean_lam scales a loss that is
-            about 2/classes of this one.)
-        adversarial: the probability, for each side and batch, that its images get one step of adversarial noise: random
-            start, a step of epsilon + 2/255 along the gradient's sign, clipped to epsilon, times U(0, 1).
-        epsilon: in pixels from 0 to 1. Pixels stay there if x is uint8 or comes with normalize; of other float images
-            the range is not known, and they are not clipped.
-        std: what float images were divided by, a number or one for each channel, so that seams and epsilon are in
+        neighbor_size: says how many pixels are pooled before seams are measured, at most a block's; it divides the
+            larger blocks' sides. Where the default does not, the next smaller number that does takes its place.
+        transport: moves blocks.
+        transport_cost: is what moving a block across the whole image costs.
+        transport_size: is the side of a block that is moved, in pixels, at most the mask's; it divides the larger
+            blocks' sides. None moves the mask's own blocks. Where the default does not divide, the next smaller number
+            that does takes its place, or the mask's own block if that is 1. On a t by t grid time grows as t⁴ or t⁵:
+            take 16 and more for large images.
+        clean: above 0, makes `plan.clean_loss` clean × the mean cross entropy of the saliency pass, which is then made
+            in the modes the model is in, for the caller to add to the loss. Labels beyond the model's classes are seen
+            only after this pass, when BatchNorm has counted it. (The official clean_lam scales a loss that is about
+            2/classes of this one.)
+        adversarial: is the probability, for each side and batch, that its images get one step of adversarial noise:
+            random start, a step of epsilon + 2/255 along the gradient's sign, clipped to epsilon, times U(0, 1).
+        epsilon: bounds the noise, where pixels go from 0 to 1. Pixels stay there if x is uint8 or comes with normalize;
+            of other float images the range is not known, and they are not clipped.
+        std: is what float images were divided by, a number or one for each channel, so that seams and epsilon are in
             pixels from 0 to 1. With the default, images normalized before have seams weighted higher by 1/std. uint8
             images, and what comes with normalize=, need no std.
 

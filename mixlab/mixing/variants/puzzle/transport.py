@@ -25,9 +25,9 @@ def transport(mask: Tensor, saliency: Tensor, cost: float) -> Tensor:
     rearranged.
 
     Args:
-        mask: [N, t, t], the share of this image in each block, t at least 2.
-        saliency: [N, t, t].
-        cost: is the cost of distance, at least 0.
+        mask: holds the share [N, t, t] of this image in each block, with t at least 2.
+        saliency: is that of each block, [N, t, t].
+        cost: is what moving a block across the whole image costs, at least 0.
 
     Returns:
         [N, t²] int64: place j shows block moves[n, j]; a permutation of 0 to t² − 1.
@@ -59,10 +59,10 @@ def moves_of(mask: Tensor, saliency: Tensor, cost: float, *, most: int | None) -
     """`transport` for images and their masks, on the mask's blocks or finer ones.
 
     Args:
-        mask: [..., B, b, b], the share of these images in each block.
-        saliency: [B, side, side] of their pixels; b divides the side.
-        cost: is the cost of distance.
-        most: pixels of a block that moves, see `moved_pixels`.
+        mask: holds the share [..., B, b, b] of these images in each block.
+        saliency: is that of their pixels, [B, side, side]; b divides the side.
+        cost: is what moving a block across the whole image costs.
+        most: limits the pixels on a side of a block that moves, see `moved_pixels`.
 
     Returns:
         [..., B, t²] int64, with t blocks on a side.
