@@ -1,4 +1,4 @@
-"""Argument checks that answer in one form: the argument's name, what is allowed, what came."""
+"""Argument checks whose messages have one form: the argument's name, what is allowed, what was given."""
 
 import difflib
 import math
@@ -14,7 +14,7 @@ SEED_MAX = 2**63 - 1  # torch takes 64 bits; one is left for a caller that makes
 
 
 def shown(value: Any) -> str:
-    """Say what came, short enough for an error message: tensors by dtype and shape, the rest by repr."""
+    """A value as error messages show it: a tensor by dtype and shape, the rest by 60 characters of repr at most."""
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"{'an' if dtype.startswith('int') else 'a'} {dtype} tensor of shape {list(value.shape)}"
@@ -110,16 +110,16 @@ def same_device(name: str, value: Tensor, device: torch.device) -> None:
 
 
 def device(name: str, value: Any) -> torch.device:
-    """Return `value` as a device that is here and can hold numbers."""
+    """Return `value` as a device that this machine has and that can hold numbers."""
     wanted = f'{name} must be a device of this machine, such as "cpu" or "cuda", got {shown(value)}'
     if not isinstance(value, (str, torch.device)):
         raise TypeError(wanted)
     try:
-        found = torch.device(value)
-        torch.zeros(1, device=found).cpu()
+        place = torch.device(value)
+        torch.zeros(1, device=place).cpu()
     except (RuntimeError, AssertionError, NotImplementedError):  # no such name; a build without it; "meta"
         raise ValueError(wanted) from None
-    return found
+    return place
 
 
 def generator(value: Any, device: torch.device) -> torch.Generator | None:
@@ -135,7 +135,7 @@ def generator(value: Any, device: torch.device) -> torch.Generator | None:
 
 
 def resampling(n: Any, level: Any, source: Any) -> tuple[int, float, torch.Generator]:
-    """What an interval takes: resamples, level, and a generator on the CPU, by default of the same seed each time."""
+    """Check the settings of a resampled interval; the default generator starts at the same seed each time."""
     n = integer("n", n, 100, 1_000_000)
     level = number("level", level, 0.5, 0.999)
     return n, level, generator(source, torch.device("cpu")) or torch.Generator().manual_seed(0)

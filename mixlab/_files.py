@@ -1,4 +1,4 @@
-"""Files that are whole or absent, also after a crash."""
+"""Files that are either whole or absent, even after a crash."""
 
 import os
 from contextlib import suppress
@@ -6,15 +6,14 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or as it was: a temporary file beside it, flushed to disk, then renamed.
+    """Replace a file as a whole: write a temporary file beside it, flush that to disk, then rename it.
 
-    Its name is on disk when this returns.
-    What is left of one whose process was killed is `partial_of(path)`, and the next write goes over it.
+    The name is on disk, too, when this returns. A killed process leaves `partial_of(path)`; the next write replaces it.
     Raises OSError if the file cannot be written; the temporary file is removed.
     """
     partial = partial_of(path)
     try:
-        # Bytes first and a plain file then: the file gets the user's usual permissions, so a class can share it.
+        # A plain file, not one of tempfile: it gets the user's usual permissions, so a class can share it.
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
@@ -27,8 +26,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the names in a folder on disk, so that what is renamed, made or removed later is so later there too."""
-    with suppress(OSError):  # not every system takes this of a folder
+    """Flush the names in a folder to disk, so that no later change reaches the disk before them."""
+    with suppress(OSError):  # not every system can flush a folder
         file = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(file)
@@ -37,11 +36,11 @@ def flush_folder(folder: Path) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """Where `write_whole` writes before it renames."""
+    """The temporary file that `write_whole` renames."""
     return path.with_name(f".{path.name}.partial")
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
+    """The first line of an exception's message, or its type if it has none."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

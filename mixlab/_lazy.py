@@ -1,4 +1,4 @@
-"""Names that are loaded when they are first used, and a typo that is answered by the nearest of them."""
+"""Public names that load on first use; a typo raises an error that names the nearest one."""
 
 import difflib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What torch keeps for a whole process or model, changed for a while: evaluation mode, the global generators."""
+"""State of a whole model or process, changed for a while and put back: evaluation mode, torch's global generators."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ one_at_a_time = threading.RLock()  # held by whoever draws from the global gener
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards, also after an error, every module is in its own mode again."""
+    """Evaluation mode inside; afterwards, even after an error, every module is back in its own mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -24,7 +24,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def spared(seed: int | None = None) -> Iterator[None]:
-    """What is done inside leaves torch's global generators as they were; given a seed, the CPU's begins there."""
+    """Put torch's global generators back after what is drawn inside; `seed` seeds the CPU's for that time."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with one_at_a_time, torch.random.fork_rng(devices):
         if seed is not None:

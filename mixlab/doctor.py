@@ -1,4 +1,4 @@
-"""A report of at most ten lines: what is installed, what torch will use here and why, which data sets are found."""
+"""A report of at most ten lines: what is installed, what torch will use and why, which data sets are here."""
 
 import platform
 import sys
@@ -12,7 +12,7 @@ from mixlab.runs.store import Store
 
 
 def report() -> str:
-    """What a lesson, or someone who helps, needs to know about this machine; at most ten lines of text."""
+    """What a lesson, or someone helping, needs to know about this machine, in at most ten lines."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     threads, why_threads = torch_threads()
     dtype, why_dtype = precision(device)
@@ -33,7 +33,7 @@ def report() -> str:
 
 
 def _version(package: str) -> str:
-    """The installed version of a package, which is not imported for it."""
+    """The installed version of a package, without importing it."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
 """What tests share: a real Chromium, and a real JupyterLab for it to open.
 
-A test that asks for `browser` or `page` is marked `browser`. Where Chromium is missing such tests are skipped and the
-summary lists them; MIXLAB_DEMAND_BROWSER=1 turns that into an error.
+A test that asks for `browser` or `page` is marked `browser`. Where Chromium is missing, such tests are skipped and the
+summary counts them; MIXLAB_DEMAND_BROWSER=1 turns that into an error.
 """
 
 import os
@@ -54,15 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "chromium_path" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = terminalreporter.getreports("skipped")
-    without_chromium = [report.nodeid for report in skipped if NO_CHROMIUM in report.longreprtext]
-    if without_chromium:
-        terminalreporter.section(f"{len(without_chromium)} tests skipped: {NO_CHROMIUM}", yellow=True)
-        for name in without_chromium:
-            terminalreporter.line(name)
 
 
 def find_chromium(own: str) -> str | None:

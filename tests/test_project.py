@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from functools import reduce
+from itertools import chain
 from operator import getitem
 
 import pytest
@@ -32,35 +33,25 @@ IMPORTED_AS = {
 
 def toml(*table):
     """A table of pyproject.toml. Python 3.10 has no tomllib, but coverage and pytest bring tomli there."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return reduce(getitem, table, whole)
+    tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return reduce(getitem, table, tomllib.loads((ROOT / "pyproject.toml").read_text()))
 
 
 def requirements(*extras):
     """The direct requirements of mixlab with these extras, by name."""
     project = toml("project")
-    lines = list(project["dependencies"])
-    for extra in extras:
-        lines += project["optional-dependencies"][extra]
+    lines = chain(project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras))
     return {canonicalize_name(item.name): item for item in map(Requirement, lines) if item.name != "mixlab"}
 
 
 def constraints(python):
     """The pins in force on one Python, by name."""
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
-    pins = {}
-    for pin in map(Requirement, lines):
-        if pin.marker is None or pin.marker.evaluate({"python_version": python}):
-            name = canonicalize_name(pin.name)
-            assert name not in pins, f"{name} is pinned twice for Python {python}"
-            (equal,) = pin.specifier
-            assert equal.operator == "==", f"{pin} is not a pin"
-            pins[name] = Version(equal.version)
-    return pins
+    lines = re.findall(r"^[^#\s].*", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    pins = [pin for pin in map(Requirement, lines) if not pin.marker or pin.marker.evaluate({"python_version": python})]
+    by_name = {canonicalize_name(pin.name): pin for pin in pins}
+    assert len(by_name) == len(pins), f"something is pinned twice for Python {python}"
+    versions = {name: re.fullmatch(r"==(.+)", str(pin.specifier)) for name, pin in by_name.items()}
+    return {name: Version(version[1]) for name, version in versions.items()}
 
 
 def conda(path):
@@ -99,21 +90,14 @@ def test_conda_environments_name_what_the_lessons_need(path):
 
 def test_the_citation_has_the_version_and_the_license_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    code, text = toml("project")["license"].split(" AND ")
-    assert citation["cff-version"] == "1.2.0"
     assert {"title", "message", "abstract"} <= set(citation)
-    assert citation["type"] == "software"
-    assert citation["version"] == mixlab.__version__
-    assert citation["license"] == code == "BSD-3-Clause"
+    assert [citation[key] for key in ("cff-version", "type", "version")] == ["1.2.0", "software", mixlab.__version__]
+    assert toml("project")["license"] == f"{citation['license']} AND CC-BY-4.0" == "BSD-3-Clause AND CC-BY-4.0"
     (author,) = citation["authors"]
-    notice = (ROOT / "LICENSE").read_text()
-    assert author["name"] in notice
-    assert notice.startswith("BSD 3-Clause License")
-    lessons = (ROOT / "notebooks" / "LICENSE").read_text()
-    assert text == "CC-BY-4.0"
-    assert author["name"] in lessons
+    code, lessons = ((ROOT / path).read_text() for path in toml("project")["license-files"])
+    assert code.startswith("BSD 3-Clause License")
     assert "https://creativecommons.org/licenses/by/4.0/legalcode" in lessons
-    assert toml("project")["license-files"] == ["LICENSE", "notebooks/LICENSE"]
+    assert all(author["name"] in notice for notice in (code, lessons))
 
 
 def test_the_lessons_kernel_answers_widgets_on_its_main_thread():
@@ -130,9 +114,8 @@ def test_what_docstrings_name_is_there():
 
 
 def test_every_import_of_the_package_is_a_declared_requirement():
-    declared = {"mixlab"}
-    for item in requirements("lab", "hub", "lightning", "cluster").values():
-        declared |= IMPORTED_AS.get(item.name, {item.name})
+    names = (item.name for item in requirements("lab", "hub", "lightning", "cluster").values())
+    declared = {"mixlab"}.union(*(IMPORTED_AS.get(name, {name}) for name in names))
     for path in (ROOT / "mixlab").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -142,9 +125,7 @@ def test_every_import_of_the_package_is_a_declared_requirement():
 
 
 def test_contributing_shows_every_package_from_the_top_layer_down():
-    tree = re.search(
-        r"```\nmixlab/\n(.*?)^notebooks/", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE
-    )[1]
+    tree = (ROOT / "CONTRIBUTING.md").read_text().partition("```\nmixlab/\n")[2].partition("\nnotebooks/")[0]
     shown = re.findall(r"^  ([\w.]+)", tree, re.MULTILINE)
     packages = {path.parent.name for path in (ROOT / "mixlab").glob("*/__init__.py")}
     assert {name for name in shown if not name.endswith(".py")} == packages

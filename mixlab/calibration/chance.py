@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mixlab.calibration.bins import fill_cells, mass_edges, width_edges
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.reliability import ReliabilityBins
 from mixlab.calibration.smooth import smooth_curve
 
 DRAWS, SMOOTH_DRAWS = 1000, 200  # draws behind a band; a smooth curve costs more than a few bins
@@ -16,49 +17,54 @@ FINE = 200
 
 @dataclass(frozen=True)
 class ChanceBins:
-    """Bins of one prediction set, and where chance would put them: float64 tensors on the CPU.
+    """A reliability diagram as numbers, and where chance would put the accuracy of each bin.
 
     Attributes:
-        edges, count: [n_bins + 1] and [n_bins], of all bins.
-        confidence, accuracy: means over each of the bins that are not empty.
-        low, high: ends of 95% of the accuracies that a calibrated model with these confidences would show there.
+        bins: what has been measured.
+        low, high: ends of 95% of the accuracies that a calibrated model with these confidences would show: [n_bins]
+            float64 on the CPU, NaN where a bin is empty.
     """
 
-    edges: Tensor
-    count: Tensor
-    confidence: Tensor
-    accuracy: Tensor
+    bins: ReliabilityBins
     low: Tensor
     high: Tensor
 
+    @property
+    def beyond(self) -> Tensor:
+        """The bins whose accuracy chance alone would rarely show: [n_bins] bool."""
+        return (self.bins.accuracy < self.low) | (self.bins.accuracy > self.high)
+
 
 def chance_bins(predictions: Predictions, bins: str, n_bins: int, generator: torch.Generator) -> ChanceBins:
-    """Bins of equal width ("width") or equal counts ("mass") with their band; p on the CPU."""
-    inner = (
-        width_edges(n_bins, predictions.given_dtype) if bins == "width" else mass_edges(predictions.confidence, n_bins)
-    )
-    cells = fill_cells(predictions.confidence, predictions.correct, inner)
-    count, total, right = cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]
-    filled = count > 0
-    parts = (
-        part / count[filled]
-        for part in (total[filled], right[filled], *_rights(predictions.confidence, inner, generator))
-    )
-    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    return ChanceBins(torch.cat([ends[:1], inner, ends[1:]]), count, *parts)
+    """Bins of equal width ("width") or equal counts ("mass") with their band, for predictions on the CPU."""
+    confidence = predictions.confidence
+    inner = width_edges(n_bins, predictions.given_dtype) if bins == "width" else mass_edges(confidence, n_bins)
+    cells = fill_cells(confidence, predictions.correct, inner)
+    count = cells[..., 0].sum(1)
+    edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
+    seen = ReliabilityBins(edges, count.long(), cells[..., 1].sum(1) / count, cells[:, 1, 0] / count)
 
-
-def _rights(confidence: Tensor, inner: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Ends of 95% of the numbers of right answers in each bin that is not empty, were every confidence true."""
     fine = (confidence * FINE).round().long().clamp(max=FINE) + (FINE + 1) * torch.bucketize(confidence, inner)
     key, group = torch.unique(fine, return_inverse=True)
     size = torch.bincount(group).double()
-    mean = (torch.bincount(group, confidence) / size).clamp(max=1)
-    shape = (DRAWS, len(key))
-    drawn = torch.binomial(size.expand(shape), mean.expand(shape), generator=generator)
-    cell, place = torch.unique(key // (FINE + 1), return_inverse=True)
-    right = torch.zeros(DRAWS, len(cell), dtype=torch.float64).index_add_(1, place, drawn)
-    return right.quantile(0.025, 0, interpolation="lower"), right.quantile(0.975, 0, interpolation="higher")
+    return _with_band(seen, size, torch.bincount(group, confidence) / size, key // (FINE + 1), generator)
+
+
+def chance_of_sums(bins: ReliabilityBins, generator: torch.Generator) -> ChanceBins:
+    """The band where only sums are known: each answer has the mean confidence of its bin. A little wider at most."""
+    filled = bins.count > 0
+    return _with_band(bins, bins.count[filled].double(), bins.confidence[filled], filled.nonzero()[:, 0], generator)
+
+
+def _with_band(
+    bins: ReliabilityBins, size: Tensor, confidence: Tensor, place: Tensor, generator: torch.Generator
+) -> ChanceBins:
+    """The band from groups of answers: how many, how confident, in which bin."""
+    shape = (DRAWS, len(size))
+    drawn = torch.binomial(size.expand(shape), confidence.clamp(max=1).expand(shape), generator=generator)
+    right = torch.zeros(DRAWS, len(bins.count), dtype=torch.float64).index_add_(1, place, drawn)
+    low, high = right.quantile(0.025, 0, interpolation="lower"), right.quantile(0.975, 0, interpolation="higher")
+    return ChanceBins(bins, low / bins.count, high / bins.count)
 
 
 def smooth_band(

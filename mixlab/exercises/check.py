@@ -21,7 +21,7 @@ EXERCISES: dict[str, Verify] = {name: verify for lesson in LESSONS for name, ver
 
 
 def check(exercise: str, answer: Any) -> Verdict:
-    """Check the answer to an exercise of the lessons.
+    """Check an answer to one of the lessons' exercises.
 
     Args:
         exercise: names it, "lesson/exercise".

@@ -35,7 +35,7 @@ class Verdict:
 
 
 def near(answer: Any, truth: float, *, within: float, slips: dict[str, float] | None = None) -> str | None:
-    """None if `answer` is a number within `within` of `truth`; else what is wrong, naming a known slip if it is one.
+    """None if `answer` is a number within `within` of `truth`; else what is wrong, by a known slip if there is one.
 
     Args:
         answer: is what the learner gave.
@@ -45,7 +45,10 @@ def near(answer: Any, truth: float, *, within: float, slips: dict[str, float] | 
     """
     if isinstance(answer, bool) or not hasattr(answer, "__float__"):
         return f"the answer is a number, but you gave {_check.shown(answer)}."
-    value = float(answer)
+    try:
+        value = float(answer)
+    except (TypeError, ValueError, RuntimeError):  # as NumPy and torch answer for several numbers
+        return f"the answer is one number, but you gave {_check.shown(answer)}: take its mean?"
     if math.isnan(value):
         return "the answer is a number, but you gave nan."
     if abs(value - truth) <= within:

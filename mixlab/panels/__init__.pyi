@@ -1,5 +1,6 @@
 # The public names of this package, each with the file it lives in.
 from .calibration_panel.calibration_panel import calibration_panel as calibration_panel
+from .eyes_panel.eyes_panel import eyes_panel as eyes_panel
 from .lambda_panel.lambda_panel import lambda_panel as lambda_panel
 from .mixing_panel.mixing_panel import mixing_panel as mixing_panel
 from .puzzle_panel.puzzle_panel import puzzle_panel as puzzle_panel

@@ -1,4 +1,4 @@
-"""Figures: `plot_...(result, ax=None) -> ax`; numbers are made elsewhere."""
+"""Figures: `plot_...(result, ax=None) -> ax`; the numbers come from elsewhere."""
 
 from mixlab._lazy import attach
 

@@ -22,7 +22,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
-from mixlab.plots.reliability import accuracy_of, fixed_seed, reliability_of, verdict_of
+from mixlab.plots.reliability import accuracy_of, fixed_seed, reliability_of, verdict
 from mixlab.plots.style import (
     BLUE,
     GRAY,
@@ -45,11 +45,11 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     """Smooth reliability diagram: accuracy against confidence without bins, drawn thick where the examples are.
 
     Each point is a mean weighted by the kernel of `smooth_error`: of the right answers upwards, of the confidences to
-    the right, so that a calibrated model lies on the diagonal however wide the kernel. The band holds, point by point,
-    95% of the curves that a calibrated model with these very confidences would show, from 200 draws of the labels.
+    the right, so that a calibrated model lies on the diagonal, however wide the kernel. The band has, point by point,
+    95% of the curves that a calibrated model with these confidences would show, from 200 draws of the labels.
 
     Args:
-        predictions: predictions.
+        predictions: what the model says, and the labels.
         ax: where to draw; by default a figure of its own.
         label: name of the model, put before the headline.
 
@@ -64,7 +64,7 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     )
     x, low, high = (part[seen] for part in smooth_band(predictions, curve.bandwidth, fixed_seed()))
     y, share = curve.accuracy[seen], curve.density[seen]
-    found = estimate(predictions, "smooth")
+    smooth = estimate(predictions, "smooth")
     ax, ink = axes_and_ink(ax, (5.6, 5.4))
     ax.plot([0, 1], [0, 1], color=ink, linestyle="--", linewidth=1.2, label="as right as confident")
     ax.fill_between(
@@ -80,18 +80,18 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     legend(
         ax, ink, loc="upper left" if float(predictions.confidence.mean()) > accuracy_of(predictions) else "lower right"
     )
-    error = f"smooth error {found.value:.3f} (95%: {found.low:.3f} to {found.high:.3f})"
+    error = f"smooth error {smooth.value:.3f} (95%: {smooth.low:.3f} to {smooth.high:.3f})"
     numbers = f"n = {len(predictions):,}   accuracy {accuracy_of(predictions):.1%}   bandwidth {curve.bandwidth:.3f}"
-    return titled(ax, ink, "Smooth reliability diagram", label, [verdict_of(predictions), error, numbers])
+    return titled(ax, ink, "Smooth reliability diagram", label, [verdict(reliability_of(predictions)), error, numbers])
 
 
 def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: str = "") -> Axes:
-    """Histogram of confidence, right answers below and wrong ones hatched on top, with mean confidence and accuracy.
+    """Histogram of confidence: right answers below, wrong ones hatched above, lines at mean confidence and accuracy.
 
-    The distance of the two lines is the over-confidence (or, the other way round, the under-confidence).
+    The distance between the two lines is the over-confidence, or the under-confidence if accuracy is the larger.
 
     Args:
-        predictions: predictions.
+        predictions: what the model says, and the labels.
         ax: where to draw; by default a figure of its own.
         label: name of the model, put before the headline.
 
@@ -128,7 +128,7 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
     legend(ax, ink, loc="upper left", ncols=2)
     lean = "over" if points >= 0 else "under"
     lines = [
-        verdict_of(predictions),
+        verdict(reliability_of(predictions)),
         f"n = {len(predictions):,}   mean confidence is {abs(points):.1f} points {lean} the accuracy",
     ]
     if predictions.correct.any() and not predictions.correct.all():
@@ -146,7 +146,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
     set of predictions the best possible order (all right answers first) is dotted; a random order keeps the accuracy.
 
     Args:
-        predictions: predictions, or several by name.
+        predictions: those of one model, or of several by name.
         ax: where to draw; by default a figure of its own.
 
     Raises:
@@ -154,7 +154,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
     """
     runs = _named(predictions)
     ax, ink = axes_and_ink(ax, (6.0, 4.0))
-    told, areas, lowest = [], [], 100.0
+    lines, areas, lowest = [], [], 100.0
     for row, (name, run) in enumerate(runs.items()):
         curve, area = accuracy_rejection(run), estimate(run, "aurc")
         prefix = f"{name}: " if name else ""
@@ -162,7 +162,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
         ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=areas[-1], **_style(row))
         half = float(curve.accuracy[torch.searchsorted(curve.coverage, 0.5)])
         shares = f"accuracy {accuracy_of(run):.1%} on all, {half:.1%} on the surer half"
-        told.append(prefix + shares if prefix else shares.capitalize())
+        lines.append(prefix + shares if prefix else shares.capitalize())
         lowest = min(lowest, 100 * float(curve.accuracy.min()))
     if len(runs) == 1:
         share = 100 * accuracy_of(run)
@@ -176,7 +176,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
         ylabel="accuracy on these (%)",
     )
     legend(ax, ink, loc="lower left")
-    return titled(ax, ink, "Accuracy-rejection curve", "", told, areas)
+    return titled(ax, ink, "Accuracy-rejection curve", "", lines, areas)
 
 
 def plot_murphy(
@@ -184,8 +184,8 @@ def plot_murphy(
 ) -> Axes:
     """Murphy's terms of the answers' Brier score, step by step: uncertainty - resolution + reliability.
 
-    Over 15 bins of equal width (`estimators.murphy`): reliability is what miscalibration costs, and what scaling can
-    mend; resolution what telling right answers from wrong ones gains; uncertainty what would be left without either.
+    Over 15 bins of equal width, as in `mixlab.calibration.murphy`. Reliability is what miscalibration costs, and what
+    scaling can mend; resolution is the gain of telling right answers from wrong ones; uncertainty is the rest.
 
     Args:
         steps: Records as `fit` gives them (drawn against their epochs), or Predictions (drawn in their order).
@@ -202,7 +202,7 @@ def plot_murphy(
     steps = list(steps)
     if not steps:
         raise ValueError("steps must hold at least one Record or Predictions, got none")
-    found = [_terms(step) for step in steps]
+    terms = [_terms(step) for step in steps]
     if labels is not None and (not isinstance(labels, (list, tuple)) or len(labels) != len(steps)):
         raise ValueError(f"labels must hold a name for each of the {len(steps)} steps, got {_check.shown(labels)}")
     at: list[float] = list(range(1, len(steps) + 1))
@@ -211,32 +211,34 @@ def plot_murphy(
         at, what = [step.epoch for step in steps if not isinstance(step, Predictions)], "epoch"
     ax, ink = axes_and_ink(ax, (6.0, 4.0))
     names = ("uncertainty", "resolution (more is better)", "reliability (less is better)")
-    told = []
+    changes = []
     for name, values, color, dash, marker in zip(
-        names, zip(*found, strict=True), (GRAY, GREEN, VERMILION), ("--", "-.", "-"), "sDo", strict=True
+        names, zip(*terms, strict=True), (GRAY, GREEN, VERMILION), ("--", "-.", "-"), "sDo", strict=True
     ):
         ax.plot(at, values, color=color, linestyle=dash, marker=marker, markersize=5, linewidth=2, label=name)
         change = f"{values[0]:.3f} to {values[-1]:.3f}" if len(values) > 1 else f"{values[0]:.3f}"
-        told.append(f"{name.split(' ')[0]} {change}")
+        changes.append(f"{name.split(' ')[0]} {change}")
     ax.set(xlabel=what, ylabel="part of the answers' Brier score")
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if labels is not None:
         ax.set_xticks(at, labels)
     legend(ax, ink, loc="best")
-    return titled(ax, ink, "Murphy's terms", "", [f"{told[2].capitalize()} (less is better)", ", ".join(told[1::-1])])
+    return titled(
+        ax, ink, "Murphy's terms", "", [f"{changes[2].capitalize()} (less is better)", ", ".join(changes[1::-1])]
+    )
 
 
 def plot_bins(
     predictions: Predictions | Mapping[str, Predictions], ax: Axes | None = None, *, bins: Sequence[int] = range(1, 101)
 ) -> Axes:
-    """The calibration error (L1) against the number of bins: the number read depends on the ruler.
+    """Calibration error (L1) against the number of bins: what you read depends on the ruler.
 
     For a single set of predictions equal width and equal counts, each plain and with the noise of its bins taken off
     (`calibration_error(debiased=True)`); for several, equal width alone. The smooth error needs no bins: it is flat.
 
     Args:
-        predictions: predictions, or several by name.
+        predictions: those of one model, or of several by name.
         ax: where to draw; by default a figure of its own.
         bins: numbers of bins, rising, each from 1 to 10,000.
 
@@ -251,7 +253,7 @@ def plot_bins(
     if not counts or any(b <= a for a, b in pairwise(counts)):
         raise ValueError(rising)
     ax, ink = axes_and_ink(ax, (6.0, 4.2))
-    told, highest = [], 0.0
+    lines, highest = [], 0.0
     for row, (name, run) in enumerate(runs.items()):
         color, flat = _style(row)["color"], smooth_error(run)
         rulers = [(name, "width", False, color)]
@@ -275,12 +277,12 @@ def plot_bins(
             linewidth=2.5,
             label=f"{name}, smooth error" if name else "smooth error, no bins",
         )
-        told.append(f"{prefix}{min(values):.3f} to {max(values):.3f} by the bins, smooth error {flat:.3f}")
+        lines.append(f"{prefix}{min(values):.3f} to {max(values):.3f} by the bins, smooth error {flat:.3f}")
         highest = max(highest, flat, *values)
     ax.set(xlabel="number of bins", ylabel="calibration error (L1, 0 to 1)", ylim=(0, 1.45 * highest or 1))
     ax.margins(x=0.02)
     legend(ax, ink, loc="upper left", ncols=2)
-    return titled(ax, ink, "Calibration error against the number of bins", "", told)
+    return titled(ax, ink, "Calibration error against the number of bins", "", lines)
 
 
 def _terms(step: object) -> tuple[float, float, float]:

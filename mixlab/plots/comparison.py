@@ -14,7 +14,7 @@ from mixlab.plots.style import BLUE, GRAY, PAPER, axes_and_ink, describe
 def plot_intervals(
     intervals: Mapping[str, Interval], ax: Axes | None = None, *, quantity: str, reference: float | None = None
 ) -> Axes:
-    """One row for each name: the mean as a dot, its interval as a bar, both written in a column at the right.
+    """One row for each name: a dot for the mean, a bar for its interval, and both as numbers at the right.
 
     Args:
         intervals: what `mean_interval` or `GradientVariance.ratio` gave, by name; drawn from the top.

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mixlab import _check
 
-# Colors of Okabe and Ito, told apart by color-blind readers; hatches and dashes say the same in gray.
+# Colors of Okabe and Ito, which color-blind readers can tell apart; hatches and dashes say the same in gray.
 BLUE, VERMILION, GREEN, GRAY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
 OVER, UNDER = VERMILION, GREEN  # gaps of over-confidence and of under-confidence, in every picture
 SERIES = (BLUE, VERMILION, GREEN, "#A6599A")  # for lines of several runs; all read on white and on black
@@ -44,7 +44,7 @@ class Picture:
 
 
 class PictureAxes(Axes):
-    """Axes made by this module: plain matplotlib axes that show their figure when a notebook cell ends on them."""
+    """Matplotlib axes that show their figure when a notebook cell ends on them."""
 
     def _repr_html_(self) -> str:
         return picture(self)._repr_html_()
@@ -64,7 +64,7 @@ def picture(ax: Axes) -> Picture:
 
 
 def axes_and_ink(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]:
-    """`ax`, or the axes of a new figure that no dark theme can make unreadable; and the color to write in."""
+    """`ax`, or the axes of a new figure that stays readable in a dark theme; and the color to write in."""
     if ax is None:
         figure = Figure(figsize=size, facecolor=PAPER)
         FigureCanvasAgg(figure)
@@ -77,7 +77,7 @@ def axes_and_ink(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]
 
 
 def paint(ax: Axes, ink: Any) -> None:
-    """Ticks, frame and labels of `ax` in the color `ink`, at a size that can be read."""
+    """Draw the ticks, frame and labels of `ax` in the color `ink`, at a readable size."""
     ax.tick_params(colors=ink, labelsize=10)
     for spine in ax.spines.values():
         spine.set_color(ink)
@@ -87,18 +87,18 @@ def paint(ax: Axes, ink: Any) -> None:
 
 
 def legend(ax: Axes, ink: Any, **looks: Any) -> None:
-    """A legend on the ground of `ax`, in the color `ink`."""
+    """Add a legend on the background of `ax`, written in the color `ink`."""
     ax.legend(fontsize=9.5, labelcolor=ink, facecolor=ax.get_facecolor(), **looks)
 
 
 def describe(ax: Axes, alt: str) -> Axes:
-    """Keep with `ax` the sentences, ending in a full stop, that stand for its picture; returns `ax`."""
+    """Store with `ax` the sentences that stand for its picture, ending in a full stop; returns `ax`."""
     ax.set_label(alt)  # matplotlib's place for an artist's name; nothing draws it
     return ax
 
 
 def titled(ax: Axes, ink: Any, kind: str, label: str, lines: Sequence[str], unsaid: Sequence[str] = ()) -> Axes:
-    """Write `lines` over the axes, and keep them as its words, with what stands elsewhere in the picture."""
+    """Write `lines` over the axes, and store them as its words, with what stands elsewhere in it (`unsaid`)."""
     first = f"{label}: {lines[0][0].lower()}{lines[0][1:]}" if label else lines[0]
     ax.set_title("\n".join([first, *lines[1:]]), loc="left", fontsize=10.5, color=ink)
     return describe(ax, f"{kind}. {'; '.join([first, *lines[1:], *unsaid]).replace('   ', ', ')}.")

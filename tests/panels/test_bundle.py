@@ -8,7 +8,7 @@ import pytest
 
 from mixlab.panels.shared.bundle import bundle, module
 
-PANELS = ("calibration", "lambda", "mixing", "puzzle", "spiral", "training")
+PANELS = ("calibration", "eyes", "lambda", "mixing", "puzzle", "spiral", "training")
 FIRST = "const own = 1;\nexport const a = own;\nexport function b() {\n  return own;\n}\n"
 FORMS = {
     'import { c } from "./first.js";\n': "first.js exports, got c",

@@ -1,0 +1,1 @@
+"""How much of each image a person sees in a blend."""
