@@ -2,6 +2,7 @@
 from .beta import LambdaMoments as LambdaMoments
 from .beta import lambda_moments as lambda_moments
 from .beta import lambda_pdf as lambda_pdf
+from .beta import lambda_quantile as lambda_quantile
 from .beta import sample_lambda as sample_lambda
 from .hidden import hidden_mixing as hidden_mixing
 from .losses import mixed_cross_entropy as mixed_cross_entropy

@@ -156,11 +156,34 @@ def sample_lambda(
 
     # The centers of 2^53 equal cells of (-1, 1): never 0 or ±1, exactly symmetric, each exact in float64.
     uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
-    centered = 2 * uniform + (2.0**-53 - 1)
+    return _inverted(alpha, 2 * uniform + (2.0**-53 - 1)).to(dtype)
+
+
+def lambda_quantile(alpha: float, shares: Tensor | Sequence[float]) -> Tensor:
+    """The λ that Beta(α, α) falls below with probability u, for each u of `shares`; what `sample_lambda` inverts.
+
+    Args:
+        alpha: number from 1e-6 to 1e6.
+        shares: probabilities u in [0, 1], any shape; those closer than 2^-53 to 0, ½ or 1 count as that close.
+
+    Returns:
+        float64 tensor of the shares' shape, right to six digits.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
+    """
+    alpha = check_alpha(alpha)
+    centered = 2 * _unit_interval("shares", "probabilities", shares) - 1
+    away = centered.abs().clamp(2.0**-53, 1 - 2.0**-53)
+    return _inverted(alpha, torch.where(centered < 0, -away, away))
+
+
+def _inverted(alpha: float, centered: Tensor) -> Tensor:
+    """The λ at the probability (1 + centered) / 2, for float64 numbers in (-1, 1) other than 0."""
     within = centered.abs()
-    t = torch.exp(_table(alpha, uniform.device).log_t(torch.log(within) - torch.log1p(-within)))
+    t = torch.exp(_table(alpha, centered.device).log_t(torch.log(within) - torch.log1p(-within)))
     odds = torch.exp(-t)
-    return (torch.where(centered < 0, odds, 1.0) / (1 + odds)).to(dtype)
+    return torch.where(centered < 0, odds, 1.0) / (1 + odds)
 
 
 def _check_size(size: int | Sequence[int]) -> tuple[int, ...]:
@@ -183,18 +206,25 @@ def lambda_pdf(alpha: float, grid: Tensor | Sequence[float]) -> Tensor:
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
     alpha = check_alpha(alpha)
-    try:
-        x = torch.as_tensor(grid, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"grid must hold values of λ in [0, 1], got {_check.shown(grid)}") from None
-    if x.device.type == "cpu" and x.numel():
-        low, high = (float(edge) for edge in torch.aminmax(x))
-        if not (low >= 0 and high <= 1):  # also true of NaN
-            raise ValueError(f"grid must hold values of λ in [0, 1], got values from {low:g} to {high:g}")
+    x = _unit_interval("grid", "values of λ", grid)
     log_beta = 2 * math.lgamma(alpha) - math.lgamma(2 * alpha)
     # xlogy, not (α - 1) log x: at α = 1 and x = 0 the density is 1
     power = torch.tensor(alpha - 1, dtype=torch.float64, device=x.device)
     return torch.exp(torch.xlogy(power, x) + torch.special.xlog1py(power, -x) - log_beta)
+
+
+def _unit_interval(name: str, what: str, values: Tensor | Sequence[float]) -> Tensor:
+    """The values as float64, or raise if they are no numbers in [0, 1] (looked at on CPU only)."""
+    allowed = f"{name} must hold {what} in [0, 1], got"
+    try:
+        numbers = torch.as_tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{allowed} {_check.shown(values)}") from None
+    if numbers.device.type == "cpu" and numbers.numel():
+        low, high = (float(edge) for edge in torch.aminmax(numbers))
+        if not (low >= 0 and high <= 1):  # also true of NaN
+            raise ValueError(f"{allowed} values from {low:g} to {high:g}")
+    return numbers
 
 
 @dataclass(frozen=True)

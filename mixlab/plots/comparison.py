@@ -31,7 +31,7 @@ def plot_intervals(
     if not intervals:
         raise ValueError(wanted + "none")
     ax, ink = axes_and_ink(ax, (6.4, 0.9 + 0.36 * len(intervals)))
-    numbers = [numbers_of(part) for part in intervals.values()]
+    numbers = numbers_of(*intervals.values())
     # The column ends so many points right of the axes that its longest row begins there; characters take 5 on average.
     aside = (6 + 5.4 * max(map(len, numbers)), 0)
     place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": aside, "textcoords": "offset points"}
@@ -52,8 +52,9 @@ def plot_intervals(
     return describe(ax, f"{quantity}: {rows}.")
 
 
-def numbers_of(part: Interval) -> str:
-    """The value and its interval, with as many digits (two to four) as its width needs, and the minus sign of axes."""
-    width = part.high - part.low
-    digits = min(max(1 - math.floor(math.log10(width)), 2), 4) if 0 < width < math.inf else 2
-    return f"{part.value:.{digits}f} [{part.low:.{digits}f}, {part.high:.{digits}f}]".replace("-", "−")
+def numbers_of(*parts: Interval) -> list[str]:
+    """Values and intervals, with the digits (two to four) that the narrowest needs, and with the minus sign of axes."""
+    narrowest = min((part.high - part.low for part in parts if part.high > part.low), default=1.0)
+    digits = min(max(2, 1 - math.floor(math.log10(narrowest))), 4)
+    texts = (f"{part.value:.{digits}f} [{part.low:.{digits}f}, {part.high:.{digits}f}]" for part in parts)
+    return [text.replace("-", "−") for text in texts]

@@ -68,23 +68,23 @@ def plot_reliability(
         _draw_diamonds(ax, then, ink)
         _draw_counts(strip, then.chance.bins, fill=False, edgecolor=ink)
     tallest = max(int(seen.chance.bins.count.max()) for seen in (before, then or before))
-    strip.set(xlim=(0, 1), ylim=(0, 1.05 * tallest), xlabel="confidence", ylabel="count", yticks=[0, tallest])
+    strip.set(xlim=(0, 1), ylim=(0, 1.05 * tallest), ylabel="count", yticks=[0, tallest])
+    strip.set_xlabel(f"confidence of {before.rel.count:,} answers")
     strip.set_yticklabels(["0", f"{tallest:,}"])
     paint(strip, ink)
     ax.tick_params(labelbottom=False)
     legend(ax, ink, loc="lower right", framealpha=0.9, handlelength=1.5)
     kind = "bins" if bins == "width" else "equal-count bins"
     if then is None:
-        n = f"n = {before.rel.count:,}"
-        lines = [verdict(before.rel), f"{n}   ECE {before.error}   {before.beyond} {kind} beyond chance"]
+        lines = [verdict(before.rel), f"ECE {before.error}   {before.beyond} {kind} beyond chance"]
     else:
         right = before.accuracy + (f" before, {then.accuracy} after" if before.accuracy != then.accuracy else "")
         lines = [
             f"Says {before.confidence} before, {then.confidence} after; is right in {right}",
             f"ECE {before.error} before, {then.error} after",
-            f"n = {before.rel.count:,}   {kind} beyond chance: {before.beyond} before, {then.beyond} after",
+            f"{kind[0].upper()}{kind[1:]} beyond chance: {before.beyond} before, {then.beyond} after",
         ]
-    return titled(ax, ink, "Reliability diagram", label, lines)
+    return titled(ax, ink, "Reliability diagram", label, lines, [f"n = {before.rel.count:,}"])
 
 
 def draw_bins(ax: Axes, bins: ReliabilityBins, ink: Any) -> None:

@@ -14,6 +14,7 @@ from mixlab import _check
 
 # Colors of Okabe and Ito, which color-blind readers can tell apart; hatches and dashes say the same in gray.
 BLUE, VERMILION, GREEN, GRAY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
+PALE_BLUE, PALE_VERMILION = "#A6CEE4", "#F6D5BF"  # of areas
 OVER, UNDER = VERMILION, GREEN  # gaps of over-confidence and of under-confidence, in every picture
 SERIES = (BLUE, VERMILION, GREEN, "#A6599A")  # for lines of several runs; all read on white and on black
 DPI = 200  # twice the size at which the picture is shown, so that it is sharp on dense screens

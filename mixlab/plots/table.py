@@ -69,5 +69,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Interval):
-        return numbers_of(value)
+        return numbers_of(value)[0]
     return (f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}").replace("-", "−")

@@ -127,11 +127,23 @@ def opened(
     """
     store = Store(root)
     shown_as, module = _module(model, data, seed, name)
-    with ExitStack() as stack:
-        stack.enter_context(using_threads(torch.get_num_threads()))  # the Trainer sets its own
+    with using_threads(torch.get_num_threads()):  # the Trainer sets its own
         with spared():  # for a model that draws when the Trainer looks at it
             trainer = Trainer(module, data, mixer, epochs=epochs, seed=seed, **settings)
-        training = Training(store, trainer, shown_as, identity(trainer))
+        with resumed(trainer, shown_as, store, wait) as training:
+            yield training
+
+
+@contextmanager
+def resumed(
+    trainer: Trainer, name: str, store: Store, wait: Callable[[str], object] | None = None
+) -> Iterator["Training"]:
+    """The run of a Trainer that has taken no step, gone to where its last finished epoch left it; see `opened`.
+
+    The name says which model it is, in the table of runs.
+    """
+    training = Training(store, trainer, name, identity(trainer))
+    with ExitStack() as stack:
         store.check_format()
         if not training._look():
             store.prepare()

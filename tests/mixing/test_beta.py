@@ -11,7 +11,7 @@ from scipy import special, stats
 from seeding import seeded
 
 from mixlab import lambda_moments, sample_lambda
-from mixlab.mixing import lambda_pdf
+from mixlab.mixing import lambda_pdf, lambda_quantile
 
 ALPHAS = [1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4, 1, 2, 8, 64, 1e4, 1e6]
 POINTS = [1e-6, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 1e-6]
@@ -70,6 +70,16 @@ def test_each_draw_is_scipys_quantile_of_its_uniform_number(alpha):
     seen = expected > 1e-290  # scipy's own inverse is rough in the subnormals
     np.testing.assert_allclose(lam[low][seen], expected[seen], rtol=2e-6)
     assert (lam[low][~seen] < 1e-285).all()
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1, 8, 1e4])
+def test_quantiles_are_scipys(alpha):
+    shares = np.array([[1e-9, 0.001, 0.3], [0.5, 0.8, 0.999]])
+    expected = special.betaincinv(alpha, alpha, shares)
+    np.testing.assert_allclose(lambda_quantile(alpha, torch.from_numpy(shares)), expected, rtol=2e-6, atol=1e-290)
+    lowest, highest = lambda_quantile(alpha, [0, 1]).tolist()
+    assert lowest <= expected.min()
+    assert highest >= expected.max()
 
 
 def test_the_far_tail_is_the_quantile_too(monkeypatch):

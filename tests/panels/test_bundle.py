@@ -1,12 +1,15 @@
 """JavaScript files that import each other by name, as one module; each panel's own is loaded in tests/browser."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mixlab.panels.shared.bundle import bundle, module
+from mixlab import panels
+from mixlab.panels.shared.bundle import bundle, module, styles
+from mixlab.plots import style
 
 PANELS = ("calibration", "eyes", "lambda", "mixing", "puzzle", "spiral", "training", "variance")
 FIRST = "const own = 1;\nexport const a = own;\nexport function b() {\n  return own;\n}\n"
@@ -44,14 +47,24 @@ def test_what_cannot_be_bundled_is_refused_at_once(tmp_path: Path, entry: str, w
 @pytest.mark.parametrize("name", PANELS)
 def test_a_file_is_in_a_panels_module_once(name: str) -> None:
     text = module(f"{name}_panel/{name}_panel.js")
-    assert text.count("export function make(") == 0
     assert text.count("function make(") == 1
+    assert text.count("export function make(") == 0
 
 
-@pytest.mark.parametrize(
-    "first", ["from mixlab.panels import training_panel", "import mixlab.panels.training_panel.training_panel"]
-)
+def test_panels_take_their_colors_from_the_palette_of_the_plots() -> None:
+    css = styles("shared/panel.css")
+    for name, color in {"first": "blue", "second": "vermilion", "third": "green"}.items():
+        assert f"--mx-{color}: {getattr(style, color.upper())};" in css
+        assert f"--mx-{name}: var(--mx-{color});" in css
+    folder = Path(panels.__file__).parent
+    colors = {path.name: re.findall(r"#[0-9a-f]{6}", path.read_text("utf-8")) for path in folder.rglob("*.js")}
+    own = {name: found for name, found in colors.items() if found}
+    assert own.keys() == {"puzzle_panel.js"}  # the colors of its heat map, and the gray of a grid
+    assert not [path for path in folder.rglob("*.py") if re.search(r"#[0-9a-fA-F]{6}", path.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize("first", ["mixlab.panels", "mixlab.panels.training_panel.training_panel"])
 def test_a_panel_is_a_function_whatever_was_imported_first(first: str) -> None:
-    code = f"{first}\nfrom mixlab.panels import training_panel\nimport mixlab.panels.training_panel.report\n"
+    code = f"from {first} import training_panel\nimport mixlab.panels.training_panel.report\n"
     code += "import mixlab as mx\nassert callable(training_panel) and mx.panels.training_panel is training_panel"
     subprocess.run([sys.executable, "-c", code], check=True)

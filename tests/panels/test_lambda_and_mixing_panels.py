@@ -2,43 +2,27 @@
 
 import base64
 import re
-from collections.abc import Callable
 from html import unescape
 from types import SimpleNamespace
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from refusals import refuses
 from scipy import stats
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
 from mixlab.panels.lambda_panel.lambda_panel import LambdaPanel
 from mixlab.panels.mixing_panel.mixing_panel import OTHERS, mix_bytes, paste
-from mixlab.panels.shared import panel as shared
 from mixlab.panels.shared.law import cut_box
 from mixlab.panels.shared.pairs import label_words
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", train_size=200)
-
-
-@pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What is put out while a test runs: the first outputs, and the updates of the picture."""
-    outputs = SimpleNamespace(first=[], updates=[])
-    monkeypatch.setattr(shared, "display", lambda data, **_: outputs.first.append(data))
-    monkeypatch.setattr(shared, "update_display", lambda data, **_: outputs.updates.append(data))
-    return outputs
-
-
 def test_panels_are_reached_from_the_package() -> None:
+    assert "lambda_panel" in mx.panels.__all__
     assert isinstance(mx.panels.lambda_panel(), LambdaPanel)
-    assert mx.panels.lambda_panel is mx.panels.lambda_panel
     with pytest.raises(AttributeError, match=re.escape("module 'mixlab.panels' has no attribute 'lamda_panel'")):
         mx.panels.lamda_panel  # noqa: B018
 
@@ -66,29 +50,13 @@ def test_the_pair_is_ordered_from_x_to_its_partner() -> None:
     assert panel.pair.tolist() == [1.0] * 8
 
 
-def test_moments_are_those_of_the_package() -> None:
-    panel = mx.panels.lambda_panel(alpha=0.4)
-    assert panel.moments == mx.lambda_moments(0.4)
-
-
-def test_cutmix_boxes_agree_with_the_mixer() -> None:
-    """Every box that the Mixer draws is the panel's box about some center, with the same true λ."""
-    x = torch.zeros(64, 3, 32, 32)
-    plan = mx.Mixer("cutmix", alpha=1.0).plan(x, generator=torch.Generator().manual_seed(0))
-    assert plan.box is not None
-    for nominal, lam, box in zip(plan.nominal[0].tolist(), plan.lam[0].tolist(), plan.box[0].tolist(), strict=True):
-        found = {cut_box(nominal, (32, 32), row, column) for row in range(32) for column in range(32)}
-        shares = [true_lam for corners, true_lam in found if list(corners) == box]
-        assert shares == [pytest.approx(lam, abs=1e-6)]
-
-
 def test_cutmix_lambdas_are_those_of_pixels_counted(data: Dataset) -> None:
     panel = mx.panels.mixing_panel(data, pairs=2)
     size = np.zeros((32, 32, 1), np.uint8)
     for panel.lam in (0.0, 0.31, 0.7, 0.999, 1.0):
         for panel.row, panel.column in ((0, 0), (31, 5), (16, 16)):
             box, _ = cut_box(panel.lam, (32, 32), panel.row, panel.column)
-            assert panel.true_lam == 1 - paste(size, size + 1, box).mean()
+            assert panel.true_lam == pytest.approx(1 - paste(size, size + 1, box).mean(), abs=1e-12)
 
 
 def test_bytes_are_mixed_as_the_plan_mixes_them(data: Dataset) -> None:
@@ -105,7 +73,7 @@ def test_pairs_are_training_images_of_two_classes(data: Dataset) -> None:
     again = mx.panels.mixing_panel(data, pairs=20, seed=4)
     other = mx.panels.mixing_panel(data, pairs=20, seed=5)
     assert panel._images == again._images != other._images
-    pixels = data.train.images.permute(0, 2, 3, 1).reshape(200, -1).numpy()
+    pixels = data.train.images.permute(0, 2, 3, 1).flatten(1).numpy()
     found = [np.flatnonzero((pixels == image.reshape(-1)).all(1)) for image in panel.images.reshape(40, 32, 32, 3)]
     assert all(len(places) == 1 for places in found)
     assert len({int(places[0]) for places in found}) == 40
@@ -116,17 +84,6 @@ def test_pairs_are_training_images_of_two_classes(data: Dataset) -> None:
         assert names[0] != names[1]
 
 
-def test_gray_images_are_shown_in_gray(data: Dataset) -> None:
-    gray = Split(data.train.images[:, :1], data.train.labels)
-    panel = mx.panels.mixing_panel(Dataset("gray", gray, gray, data.classes), pairs=3)
-    assert panel.images.shape == (3, 2, 32, 32, 3)
-    assert (panel.images == panel.images[..., :1]).all()
-    assert gray.images.shape[1] == 1
-    two = Split(data.train.images[:, :2], data.train.labels)
-    with pytest.raises(ValueError, match=r"^data must hold images of 1 or 3 channels, got 2 channels$"):
-        mx.panels.mixing_panel(Dataset("two", two, two, data.classes))
-
-
 def test_one_class_alone_still_makes_pairs(data: Dataset) -> None:
     keep = data.train.labels == 0
     one = Dataset("one", Split(data.train.images[keep], data.train.labels[keep]), data.test, data.classes)
@@ -135,18 +92,9 @@ def test_one_class_alone_still_makes_pairs(data: Dataset) -> None:
     assert label_words(0.3, panel.names) == f"1.00 {data.classes[0]}"
 
 
-@pytest.mark.parametrize(
-    ("lam", "words"),
-    [
-        (0.7, "0.70 cat + 0.30 dog"),
-        (1.0, "1.00 cat"),
-        (0.0, "1.00 dog"),
-        (0.004, "1.00 dog"),
-        (0.125, "0.13 cat + 0.87 dog"),
-    ],
-)
-def test_a_soft_label_in_words(lam: float, words: str) -> None:
-    assert label_words(lam, ("cat", "dog")) == words
+def test_a_soft_label_in_words() -> None:
+    words = [label_words(lam, ("cat", "dog")) for lam in (0.7, 1.0, 0.0, 0.004, 0.125)]
+    assert words == ["0.70 cat + 0.30 dog", "1.00 cat", "1.00 dog", "1.00 dog", "0.13 cat + 0.87 dog"]
 
 
 def test_the_strip_runs_from_x_to_its_partner(data: Dataset) -> None:
@@ -183,8 +131,7 @@ def test_the_third_row_is_what_the_mixer_mixes(variant: str, own: bool, data: Da
     assert panel._answer["lams"] == row.lams
     assert row.words.startswith(f"{variant}: {mx.VARIANTS[variant]}.")
     whose = "saliency of your net." if own else "saliency of an untrained net: give model= a trained one."
-    needs_model = variant in ("puzzle", "saliencymix")
-    assert (whose in row.words) == needs_model
+    assert (whose in row.words) == (variant in ("puzzle", "saliencymix"))
     assert ("It mixes inside the net" in row.words) == (variant == "manifold")
     assert ("not the share of the pixels" in row.words) == (variant in ("inputonly", "mit", "perturbed"))
     assert ("K = 4 gives 5 mixes." in row.words) == (variant == "regmixup")
@@ -207,18 +154,18 @@ def test_a_variant_that_cannot_mix_these_images_says_so(data: Dataset) -> None:
     assert panel.third.lams == []
     assert panel._pictures == b""
     words = panel._answer["words"]
-    assert words.endswith(
-        "It cannot mix these images: blocks must divide the side of the images, 31 pixels (31 would fit), got 2."
-    )
+    assert "It cannot mix these images: blocks must divide the side of the images, 31 pixels" in words
     assert words in panel.describe()
     assert words[:40] in unescape(panel.still())
     panel.variant = "resizemix"
     assert len(panel.third.lams) == panel.k
 
 
-def test_a_model_that_does_not_fit_is_told_in_a_sentence(data: Dataset) -> None:
+def test_gray_images_are_shown_in_gray_and_a_model_of_colors_cannot_see_them(data: Dataset) -> None:
     gray = Split(data.train.images[:, :1].contiguous(), data.train.labels)
     panel = mx.panels.mixing_panel(Dataset("gray", gray, gray, data.classes), pairs=2, model=mx.models.quick(10))
+    assert panel.images.shape == (2, 2, 32, 32, 3)
+    assert (panel.images == panel.images[..., :1]).all()
     panel.variant = "saliencymix"
     assert panel.third.lams == []
     assert "It cannot mix these images: " in panel.third.words
@@ -235,58 +182,7 @@ def test_a_drag_is_answered_and_leaves_the_state(data: Dataset) -> None:
     assert len(panel._answer["lams"]) == 3
     panel.k = 2
     assert panel._answer["lams"] == panel.third.lams != lams
-    with pytest.raises(ValueError, match=r"^alpha must be a number from 0.01 to 100, got 700$"):
-        panel._wanted = {"pair": 1, "alpha": 700, "k": 3, "seed": 4, "variant": "resizemix"}
-
-
-BAD = [
-    (lambda: mx.panels.lambda_panel(alpha=-1), "alpha must be a number from 0.01 to 100, got -1"),
-    (lambda: mx.panels.lambda_panel(alpha="1"), "alpha must be a number from 0.01 to 100, got '1'"),
-    (lambda: mx.panels.lambda_panel(alpha=float("nan")), "alpha must be a number from 0.01 to 100, got nan"),
-    (lambda: mx.panels.lambda_panel(k=2.5), "k must be an integer from 1 to 8, got 2.5"),
-    (lambda: mx.panels.lambda_panel(k=9), "k must be an integer from 1 to 8, got 9"),
-    (
-        lambda: mx.panels.lambda_panel(variant="mixip"),
-        "variant must be one of 'none', 'mixup', 'cutmix', got 'mixip'; did you mean 'mixup'?",
-    ),
-    (lambda: mx.panels.lambda_panel(seed=-1), "seed must be an integer from 0 to 2147483647, got -1"),
-    (lambda: mx.panels.mixing_panel("cifar10"), "data must be a data set from mixlab.load, got 'cifar10'"),
-]
-
-
-@pytest.mark.parametrize(("call", "message"), BAD)
-def test_wrong_input_names_the_argument(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises((TypeError, ValueError)) as caught:
-        call()
-    assert str(caught.value) == message
-
-
-def test_wrong_input_to_the_mixing_panel(data: Dataset) -> None:
-    panel = mx.panels.mixing_panel(data, pairs=3)
-    for name, value, message in [
-        ("pair", 3, "pair must be an integer from 0 to 2, got 3"),
-        ("row", 32, "row must be an integer from 0 to 31, got 32"),
-        ("column", -1, "column must be an integer of at least 0, got -1"),
-        ("lam", 1.5, "lam must be a number from 0 to 1, got 1.5"),
-        (
-            "variant",
-            "mixup",
-            "variant must be one of " + ", ".join(map(repr, OTHERS)) + ", got 'mixup'; did you mean 'regmixup'?",
-        ),
-    ]:
-        before = panel.state
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            setattr(panel, name, value)
-        assert panel.state == before
-    with pytest.raises(TypeError, match=r"^model must be a torch.nn.Module that gives logits, or None, got 'quick'$"):
-        mx.panels.mixing_panel(data, model="quick")
-    with pytest.raises(ValueError, match=r"^pairs must be an integer from 1 to 64, got 0$"):
-        mx.panels.mixing_panel(data, pairs=0)
-    few = Dataset("few", Split(data.train.images[:5], data.train.labels[:5]), data.test, data.classes)
-    with pytest.raises(
-        ValueError, match=r"^pairs must leave two images for each pair, got 3 pairs of 5 training images$"
-    ):
-        mx.panels.mixing_panel(few, pairs=3)
+    refuses(lambda: setattr(panel, "_wanted", {**panel._wanted, "alpha": 700}), ValueError, "alpha", "got 700")
 
 
 @pytest.mark.parametrize("variant", ["none", "mixup", "cutmix"])

@@ -4,117 +4,94 @@ import base64
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from panel_runs import Counting, few, linear, panels_of, phase, slow, threads, wait_until
+from panel_runs import Counting, linear, phase, slow, threads, train_until, wait_until
 from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import balanced
-from mixlab.panels.shared import panel as shared
-from mixlab.panels.shared import running, session
-from mixlab.panels.training_panel.training_panel import TRAINING, TrainingPanel
+from mixlab.panels.shared import session
+from mixlab.panels.training_panel.training_panel import TRAINING
+
+Make = Callable[..., Any]
 
 
 class Breaking(Counting):
     """Raises, or gives NaN, at its fourth training batch."""
 
-    nan = False
-    error: type[Exception] = RuntimeError
+    error: type[Exception] | None = RuntimeError
 
     def forward(self, x: Tensor) -> Tensor:
         logits = super().forward(x)
-        if self.training and self.batches == 4:
-            if not self.nan:
-                raise self.error("no more")
-            return logits * torch.nan
-        return logits
+        if not self.training or self.batches < 4:
+            return logits
+        if self.error:
+            raise self.error("no more")
+        return logits * torch.nan
 
 
 class BreakingByNaN(Breaking):
-    nan = True
+    error = None
 
 
 class BreakingByValue(Breaking):
     error = ValueError
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return few()
-
-
-@pytest.fixture
-def make(data: Dataset) -> Iterator[Callable[..., TrainingPanel]]:
-    with panels_of(data) as build:
-        yield build
-
-
-def test_a_run_is_what_fit_does(make: Callable[..., TrainingPanel], data: Dataset) -> None:
+def test_a_run_is_what_fit_does(make: Make, data: Dataset) -> None:
     panel = make(variant="cutmix", alpha=0.5, k=2, images=300, seed=3)
     result = panel.run()
-    part = data.train.subset(balanced(data.train.labels, 300, 10, 3))
-    mixer = mx.Mixer("cutmix", alpha=0.5, k=2)
+    part = Dataset("few", data.train.subset(balanced(data.train.labels, 300, 10, 3)), data.test, data.classes)
     model = linear(10, seed=3)
-    expected = list(mx.fit(model, Dataset("few", part, data.test, data.classes), mixer, epochs=2, seed=3, **TRAINING))
+    expected = mx.fit(model, part, mx.Mixer("cutmix", alpha=0.5, k=2), epochs=2, seed=3, **TRAINING)
     assert [record.epoch for record in panel.records] == [0, 1, 2]
     for record, other in zip(panel.records[1:], expected, strict=True):
-        assert (record.train_loss, record.test_accuracy, record.test_nll) == (
-            other.train_loss,
-            other.test_accuracy,
-            other.test_nll,
-        )
-    assert panel.model is not None
+        for number in ("train_loss", "test_accuracy", "test_nll"):
+            assert getattr(record, number) == getattr(other, number)
     for ours, theirs in zip(panel.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    assert panel.trainer is not None
     steps = 2 * (300 // panel.trainer.batch_size)
     assert (result.phase, result.step, result.steps, result.error) == ("finished", steps, steps, "")
     assert result is panel.result
     assert result.losses[-1][0] == 2
 
 
-def test_losses_between_records_average_to_the_record(make: Callable[..., TrainingPanel]) -> None:
+def test_losses_between_records_average_to_the_record(make: Make) -> None:
     panel = make(images=600, epochs=1)
     points = 0
     while phase(panel) != "finished":  # a pause marks a point, so that each batch has its own
         panel.step()
         points += 1
         wait_until(lambda n=points: phase(panel) == "finished" or (phase(panel) == "paused" and panel.result.step == n))
-    assert panel.result is not None
     losses = dict(panel.result.losses)
     assert len(losses) == points == panel.result.steps > 1
     assert sum(losses.values()) / points == pytest.approx(panel.records[-1].train_loss, rel=1e-6)
 
 
-def test_all_the_training_images_are_used_as_they_are(make: Callable[..., TrainingPanel], data: Dataset) -> None:
+def test_all_the_training_images_are_used_as_they_are(make: Make, data: Dataset) -> None:
     panel = make(images=600, epochs=1)
     panel.run()
-    assert panel.trainer is not None
     assert panel.trainer.data.train is data.train
 
 
-def test_pause_step_resume(make: Callable[..., TrainingPanel]) -> None:
+def test_pause_step_resume(make: Make) -> None:
     panel = make(slow, epochs=50)
-    panel.start()
-    wait_until(lambda: panel.trainer and panel.trainer.step_count > 2)
+    train_until(panel, 3)
     panel.pause()
     wait_until(lambda: phase(panel) == "paused")
-    assert panel.result is not None
-    assert panel.trainer is not None
-    assert isinstance(panel.model, Counting)
     at = panel.result.step
     assert panel.model.batches == panel.trainer.step_count == at
     assert panel._view["status"].startswith(f"Paused after batch {at} of 50, epoch {at}.00 of 50")
     for further in (1, 2, 3):
         panel.step()
-        wait_until(lambda n=at + further: panel.result and panel.result.step == n and phase(panel) == "paused")
+        wait_until(lambda n=at + further: panel.result.step == n and phase(panel) == "paused")
     assert panel.model.batches == at + 3
     panel.resume()
     wait_until(lambda: phase(panel) == "finished")
@@ -122,41 +99,37 @@ def test_pause_step_resume(make: Callable[..., TrainingPanel]) -> None:
     assert panel.previous is None
 
 
-def test_step_when_idle_takes_the_first_batch(make: Callable[..., TrainingPanel]) -> None:
+def test_step_when_idle_takes_the_first_batch(make: Make) -> None:
     panel = make()
     panel.step()
-    wait_until(lambda: phase(panel) == "paused" and panel.result and panel.result.step)
-    assert isinstance(panel.model, Counting)
+    wait_until(lambda: phase(panel) == "paused" and panel.result.step)
     assert panel.model.batches == 1
     panel.stop()
     assert phase(panel) == "stopped"
+    assert threads() == []
 
 
-def test_stop_acts_within_one_batch(make: Callable[..., TrainingPanel]) -> None:
-    panel = make(slow, epochs=50)
-    panel.start()
-    wait_until(lambda: panel.trainer and panel.trainer.step_count > 2)
-    model = panel.model
-    assert isinstance(model, Counting)
-    before = model.batches
+def test_stop_acts_within_one_batch(make: Make) -> None:
+    panel = make(slow, epochs=50, prediction=0.9)
+    train_until(panel, 3)
+    model, before = panel.model, panel.model.batches
+    assert panel._view["verdict"] == ""
     panel.stop()
     after = model.batches
     assert after - before <= 1
     assert threads() == []
     assert phase(panel) == "stopped"
     assert panel.model is model
-    assert panel.trainer is not None
-    assert panel.result is not None
     assert panel.result.step == panel.trainer.step_count < 50
     assert panel.result.records == tuple(panel.records) != ()
     assert not model._forward_pre_hooks
     assert panel._view["status"].startswith("Stopped at epoch ")
+    assert f" by epoch {panel.records[-1].epoch:g} (95% interval " in panel._view["verdict"]
     panel.stop()  # again does nothing
-    assert phase(panel) == "stopped"
-    assert model.batches == after
+    assert (phase(panel), model.batches) == ("stopped", after)
 
 
-def test_stop_leaves_an_evaluation_within_one_batch(make: Callable[..., TrainingPanel], data: Dataset) -> None:
+def test_stop_leaves_an_evaluation_within_one_batch(make: Make, data: Dataset) -> None:
     class Waiting(Counting):
         def forward(self, x: Tensor) -> Tensor:
             looks.append(len(x))
@@ -165,11 +138,9 @@ def test_stop_leaves_an_evaluation_within_one_batch(make: Callable[..., Training
             return super().forward(x)
 
     held, looks = threading.Event(), []
-    many = Dataset(
-        "many", data.train, Split(data.test.images.repeat(7, 1, 1, 1), data.test.labels.repeat(7)), data.classes
-    )
     panel = make(lambda classes, **_: Waiting(classes))
-    panel._data = many
+    test = Split(data.test.images.repeat(7, 1, 1, 1), data.test.labels.repeat(7))
+    panel._data = Dataset("many", data.train, test, data.classes)
     panel.start()
     wait_until(lambda: len(looks) == 2)  # the first of several test batches
     panel._session._job._stop.set()  # as stop() does, which would wait here for the batch that is held
@@ -180,44 +151,26 @@ def test_stop_leaves_an_evaluation_within_one_batch(make: Callable[..., Training
     assert panel._view["status"] == "Stopped at epoch 0.00 of 2; what was measured until then is kept."
 
 
-def test_stop_while_paused(make: Callable[..., TrainingPanel]) -> None:
-    panel = make()
-    panel.step()
-    wait_until(lambda: phase(panel) == "paused")
-    panel.stop()
-    assert threads() == []
-
-
-def test_a_second_start_replaces_the_first(make: Callable[..., TrainingPanel]) -> None:
-    panel = make(slow, epochs=50, alpha=0.5)
-    panel.start()
-    wait_until(lambda: panel.trainer and panel.trainer.step_count > 1)
-    first, model = panel.trainer, panel.model
-    panel.alpha, panel.epochs = 2.0, 2
-    panel.start()
-    assert len(threads()) == 1
-    assert first is not None
-    done = first.step_count
-    wait_until(lambda: phase(panel) == "finished")
-    assert first.step_count == done < 50
-    assert panel.model is not model
-    assert panel.result is not None
-    assert panel.previous is not None
-    assert (panel.result.settings.alpha, panel.previous.settings.alpha) == (2.0, 0.5)
-    assert (panel.result.step, panel.previous.step, panel.previous.phase) == (2, done, "stopped")
-
-
-def test_a_start_in_another_panel_stops_this_one(make: Callable[..., TrainingPanel]) -> None:
-    first, second = make(slow, epochs=50), make(slow, epochs=50)
-    first.start()
-    wait_until(lambda: first.trainer and first.trainer.step_count > 1)
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_second_start_replaces_the_first(make: Make, elsewhere: bool) -> None:
+    first = make(slow, epochs=50, alpha=0.5)
+    train_until(first, 2)
+    trainer, model = first.trainer, first.model
+    second = make() if elsewhere else first
+    second.alpha, second.epochs = 2.0, 2
     second.start()
     assert len(threads()) == 1
-    assert (phase(first), first._view["phase"]) == ("stopped", "stopped")
-    second.stop()
+    done = trainer.step_count
+    wait_until(lambda: phase(second) == "finished")
+    assert trainer.step_count == done < 50
+    assert second.model is not model
+    assert (second.result.settings.alpha, second.result.step) == (2.0, 2)
+    stopped = first.result if elsewhere else second.previous
+    assert (stopped.settings.alpha, stopped.step, stopped.phase) == (0.5, done, "stopped")
+    assert phase(first) == ("stopped" if elsewhere else "finished")
 
 
-def test_starts_from_many_threads_leave_one_at_work(make: Callable[..., TrainingPanel]) -> None:
+def test_starts_from_many_threads_leave_one_at_work(make: Make) -> None:
     panel = make(slow, epochs=50)
     pressing = [threading.Thread(target=panel.start) for _ in range(8)]
     for thread in pressing:
@@ -229,7 +182,7 @@ def test_starts_from_many_threads_leave_one_at_work(make: Callable[..., Training
     assert threads() == []
 
 
-def test_the_previous_run_is_a_ghost(make: Callable[..., TrainingPanel]) -> None:
+def test_the_previous_run_is_a_ghost(make: Make) -> None:
     panel = make(variant="none")
     first = panel.run()
     panel.variant = "mixup"
@@ -239,19 +192,29 @@ def test_the_previous_run_is_a_ghost(make: Callable[..., TrainingPanel]) -> None
     assert [run["name"] for run in runs] == ["mixup, α = 1, K = 1", "no mixing"]
     assert runs[1]["accuracy"] == [[record.epoch, record.test_accuracy] for record in first.records]
     assert runs[0]["loss"] == list(second.losses)
-
-
-def test_a_run_without_a_step_is_no_ghost(make: Callable[..., TrainingPanel]) -> None:
-    panel = make(seed=0)
-    panel.run()
-    panel.seed = 1
-    trained = panel.run()
     panel.seed = 2
-    panel._session.start(panel._settings(), batches=0)
+    panel._session.start(panel._settings(), batches=0)  # takes no step, and so becomes no ghost
     wait_until(lambda: phase(panel) == "paused")
-    assert panel.previous is trained
     panel.run()
-    assert panel.previous is trained
+    assert panel.previous is second
+
+
+def test_the_diagram_is_that_of_the_last_record(make: Make) -> None:
+    panel = make(epochs=1)
+    panel.run()
+    rel = panel.records[-1].reliability
+    diagram, bins = panel._view["runs"][0]["diagram"], rel.bins()
+    assert diagram["counts"] == bins.count.tolist()
+    assert (diagram["ece"], diagram["accuracy"]) == (rel.ece(), rel.accuracy())
+    for shown in diagram["bins"]:
+        i = bins.edges.tolist().index(shown["low"])
+        assert shown["high"] == bins.edges[i + 1]
+        assert (shown["count"], shown["confidence"], shown["accuracy"]) == (
+            bins.count[i],
+            bins.confidence[i],
+            bins.accuracy[i],
+        )
+    assert sum(shown["count"] for shown in diagram["bins"]) == rel.count
 
 
 @pytest.mark.parametrize(
@@ -263,7 +226,7 @@ def test_a_run_without_a_step_is_no_ghost(make: Callable[..., TrainingPanel]) ->
     ],
 )
 def test_an_exception_is_shown_and_the_partial_run_kept(
-    make: Callable[..., TrainingPanel], model: type[Counting], kind: type[Exception], start: str
+    make: Make, model: type[Counting], kind: type[Exception], start: str
 ) -> None:
     panel = make(lambda classes, **_: model(classes), epochs=5)
     with pytest.raises(kind) as caught:
@@ -276,25 +239,22 @@ def test_an_exception_is_shown_and_the_partial_run_kept(
     assert message in panel.describe()
     assert [record.epoch for record in panel.records] == [0, 1, 2, 3]
     assert isinstance(panel.model, model)
-    assert threads() == []
     panel.epochs = 2  # the same panel goes on
     panel.run()
     assert panel._view["alert"] == ""
-    assert panel.previous is not None
     assert panel.previous.error == message
 
 
-def test_a_model_that_cannot_be_made_is_shown(make: Callable[..., TrainingPanel]) -> None:
+def test_a_model_that_cannot_be_made_is_shown(make: Make) -> None:
     panel = make(lambda *_, **__: nn.Sequential(nn.Flatten(), nn.Linear(3072, 3)))
     panel.start()
     wait_until(lambda: phase(panel) == "failed")
-    expected = "ValueError: model must give 10 logits, one for each class of few, got a"
-    assert panel._view["alert"].startswith(expected)
+    assert panel._view["alert"].startswith("ValueError: model must give 10 logits")
     assert panel._view["status"] == "Failed at the first batch; what was measured until then is kept."
     assert panel.model is None
 
 
-def test_reset_forgets_and_puts_the_controls_back(make: Callable[..., TrainingPanel]) -> None:
+def test_reset_forgets_and_puts_the_controls_back(make: Make) -> None:
     panel = make(slow, epochs=50, alpha=0.5, prediction=0.3)
     panel.start()
     panel.alpha, panel.prediction, panel.epochs = 7.0, 0.9, 3
@@ -302,58 +262,36 @@ def test_reset_forgets_and_puts_the_controls_back(make: Callable[..., TrainingPa
     assert threads() == []
     assert (panel.alpha, panel.prediction, panel.epochs) == (0.5, 0.3, 50)
     assert (panel.result, panel.previous, panel.records, panel.model, panel.trainer) == (None, None, [], None, None)
-    assert panel._view["phase"] == "idle"
-    assert panel._view["runs"] == []
+    assert (panel._view["phase"], panel._view["runs"]) == ("idle", [])
 
 
-@pytest.mark.parametrize(
-    ("said", "pattern"),
-    [
-        (
-            0.0,
-            r"^You said 0\.00, it reached (0\.\d\d) \(95% interval 0\.\d{3} to 0\.\d{3}\): \1 higher than you said\.$",
-        ),
-        (1.0, r"^You said 1\.00, it reached 0\.\d\d \(95% interval .*\): 0\.\d\d lower than you said\.$"),
-        (None, r"^You made no prediction; it reached 0\.\d\d \(95% interval .*\)\.$"),
-    ],
-)
-def test_the_prediction_in_words(make: Callable[..., TrainingPanel], said: float | None, pattern: str) -> None:
-    panel = make(prediction=said, epochs=1)
-    panel.run()
-    panel.prediction = 0.5  # too late: it counts as it stood at the start
-    assert re.match(pattern, panel._view["verdict"])
-    assert panel._view["runs"][0]["prediction"] == said
-
-
-def test_a_prediction_within_the_interval(make: Callable[..., TrainingPanel]) -> None:
+def test_the_prediction_in_words(make: Make) -> None:
     panel = make(epochs=1)
-    panel.prediction = panel.run().records[-1].test_accuracy
-    panel.run()
-    assert panel._view["verdict"].endswith("): as you said.")
+    reached = panel.run().records[-1].test_accuracy
+    for said, words in (
+        (0.0, f"You said 0.00, it reached {reached:.2f} (95% interval X): {reached:.2f} higher than you said."),
+        (1.0, f"You said 1.00, it reached {reached:.2f} (95% interval X): {1 - reached:.2f} lower than you said."),
+        (reached, f"You said {reached:.2f}, it reached {reached:.2f} (95% interval X): as you said."),
+        (None, f"You made no prediction; it reached {reached:.2f} (95% interval X)."),
+    ):
+        panel.prediction = said
+        panel.run()
+        panel.prediction = 0.5  # too late: it counts as it stood at the start
+        assert re.sub(r"0\.\d{3} to 0\.\d{3}", "X", panel._view["verdict"]) == words
+        assert panel._view["runs"][0]["prediction"] == said
 
 
-def test_what_a_stopped_run_reached_says_by_when(make: Callable[..., TrainingPanel]) -> None:
-    panel = make(slow, epochs=50, prediction=0.9)
-    panel.start()
-    assert panel._view["verdict"] == ""
-    wait_until(lambda: panel.trainer and panel.trainer.step_count > 2)
-    panel.stop()
-    at = panel.records[-1].epoch
-    assert f" by epoch {at:g} (95% interval " in panel._view["verdict"]
-
-
-def test_controls_stay_alive_and_count_from_the_next_start(make: Callable[..., TrainingPanel]) -> None:
+def test_controls_stay_alive_and_count_from_the_next_start(make: Make) -> None:
     panel = make(slow, epochs=50, alpha=0.5)
     panel.start()
     wait_until(lambda: phase(panel) == "training")
     panel.set_state({"alpha": 3.0, "k": 4})
     assert (panel.alpha, panel.k) == (3.0, 4)
-    assert panel.result is not None
     assert (panel.result.settings.alpha, panel.result.settings.k) == (0.5, 1)
     panel.stop()
 
 
-def test_an_observer_may_start_and_stop(make: Callable[..., TrainingPanel]) -> None:
+def test_an_observer_may_start_and_stop(make: Make) -> None:
     """A lesson that restarts at every release: the callback waits for a thread that reports to the same widget."""
     panel = make(slow, epochs=50)
     panel.observe(lambda _: panel.start(), "alpha")
@@ -366,7 +304,7 @@ def test_an_observer_may_start_and_stop(make: Callable[..., TrainingPanel]) -> N
     assert panel._view["phase"] == "stopped"
 
 
-def test_a_panel_may_be_collected_in_the_training_thread(make: Callable[..., TrainingPanel]) -> None:
+def test_a_panel_may_be_collected_in_the_training_thread(make: Make) -> None:
     """Collection closes a widget in whatever thread it happens, also while another thread gives a command."""
     old = make()
     old.run()
@@ -377,45 +315,36 @@ def test_a_panel_may_be_collected_in_the_training_thread(make: Callable[..., Tra
         assert not closing.is_alive()
 
 
-def test_buttons_bring_the_state_along(make: Callable[..., TrainingPanel]) -> None:
+def test_buttons_bring_the_state_along(make: Make) -> None:
     panel = make()
     press = panel._handle_custom_msg
     press({"command": "start", "state": {"alpha": 0.7, "epochs": 1}}, [])
     wait_until(lambda: phase(panel) == "finished")
-    assert panel.result is not None
     assert (panel.result.settings.alpha, panel.result.settings.epochs) == (0.7, 1)
-    for content, message in [
-        (
-            {"command": "begin"},
-            "command must be one of 'start', 'pause', 'resume', 'step', 'stop', 'reset', got 'begin'",
-        ),
-        ({"command": "start", "state": {"images": 5}}, "images must be an integer from 10 to 600, got 5"),
-        ({"command": "start", "state": {"size": 5}}, "control must be one of 'alpha', "),
+    for content, words in [
+        ({"command": "begin"}, ("command must be", "'start', 'pause'", "got 'begin'")),
+        ({"command": "start", "state": {"images": 5}}, ("images must be", "10 to 600", "got 5")),
+        ({"command": "start", "state": {"size": 5}}, ("control must be", "'alpha'", "got 'size'")),
     ]:
         press(content, [])
-        assert panel._view["alert"].startswith(message)
+        assert all(word in panel._view["alert"] for word in words)
         assert phase(panel) == "finished"
     press({"command": "reset"}, [])
     assert panel._view["alert"] == ""
 
 
-def test_reports_come_some_times_a_second(make: Callable[..., TrainingPanel]) -> None:
+def test_reports_come_some_times_a_second(make: Make) -> None:
     """What is sent hangs on the clock, not on the batch."""
-    panel = make(epochs=50)
+    panel = make(epochs=20)
     views: list[Any] = []
     panel.observe(lambda change: views.append(change.new), "_view")
     began = time.perf_counter()
     panel.run()
     assert len(views) <= 5 + 4 * (time.perf_counter() - began)
-    assert len(panel.records) == 51
+    assert len(panel.records) == 21
 
 
-def test_the_picture_is_drawn_when_a_run_ends(
-    make: Callable[..., TrainingPanel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = SimpleNamespace(first=[], updates=[])
-    monkeypatch.setattr(shared, "display", lambda data, **_: shown.first.append(data))
-    monkeypatch.setattr(running, "update_display", lambda data, **_: shown.updates.append(data))
+def test_the_picture_is_drawn_when_a_run_ends(make: Make, shown: SimpleNamespace) -> None:
     panel = make(prediction=0.5)
     panel.run()
     assert shown.updates == []
@@ -429,13 +358,12 @@ def test_the_picture_is_drawn_when_a_run_ends(
     html = shown.updates[0]["text/html"]
     assert f'alt="{panel.describe()}"' in html
     assert f'class="{panel._still}"' in html
-    found = re.search(r"base64,([^\"]+)", html)
-    assert found is not None
-    assert base64.b64decode(found[1]).startswith(b"\x89PNG")
+    picture = re.search(r"base64,([^\"]+)", html)
+    assert base64.b64decode(picture[1]).startswith(b"\x89PNG")
     assert plt.get_fignums() == []
 
 
-def test_describe_gives_both_runs(make: Callable[..., TrainingPanel]) -> None:
+def test_describe_gives_both_runs(make: Make) -> None:
     panel = make(variant="none", prediction=0.5)
     panel.run()
     panel.variant = "mixup"
@@ -448,28 +376,3 @@ def test_describe_gives_both_runs(make: Callable[..., TrainingPanel]) -> None:
     )
     calibration = r"says 0\.\d\d, is right in 0\.\d\d \((over|under)-confident\); ECE 0\.\d{3} \(.*\)\."
     assert re.search(f"This run: {calibration} The run before: {calibration}$", words)
-
-
-BAD = [
-    ({"data": "cifar10"}, "data must be a data set from mixlab.load, got 'cifar10'"),
-    ({"model": "quik"}, "model must be one of 'quick', 'resnet8', 'resnet20', got 'quik'; did you mean 'quick'?"),
-    (
-        {"variant": "mixip"},
-        f"variant must be one of {', '.join(map(repr, mx.VARIANTS))}, got 'mixip'; did you mean 'mixup'?",
-    ),
-    ({"alpha": 0}, "alpha must be a number from 0.01 to 100, got 0"),
-    ({"k": 2.5}, "k must be an integer from 1 to 8, got 2.5"),
-    ({"images": 9}, "images must be an integer from 10 to 600, got 9"),
-    ({"images": 601}, "images must be an integer from 10 to 600, got 601"),
-    ({"epochs": 0}, "epochs must be an integer from 1 to 50, got 0"),
-    ({"seed": -1}, "seed must be an integer from 0 to 2147483647, got -1"),
-    ({"root": 3}, "root must be a path, got 3"),
-    ({"prediction": 67}, "prediction must be a number from 0 to 1 or None, got 67"),
-]
-
-
-@pytest.mark.parametrize(("settings", "message"), BAD)
-def test_wrong_input_names_the_argument(data: Dataset, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises((TypeError, ValueError)) as caught:
-        mx.panels.training_panel(**{"data": data} | settings)
-    assert str(caught.value) == message

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,55 +11,36 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from panel_runs import Counting, few, linear, panels_of, phase, slow, threads, wait_until
+from panel_runs import Counting, linear, phase, slow, threads, train_until, wait_until
 from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset
 from mixlab.data.load import balanced
-from mixlab.panels import spiral_panel
-from mixlab.panels.training_panel.training_panel import TRAINING, TrainingPanel
+from mixlab.panels.training_panel.training_panel import TRAINING
 from mixlab.runs import StoreError
 from mixlab.runs.store import Store
+from mixlab.training.trainer import Trainer
+
+Make = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return few()
+def numbers(panel: Any) -> list[tuple[float, ...]]:
+    """The numbers of a panel's records that no clock makes."""
+    names = ("epoch", "train_loss", "test_accuracy", "test_nll", "test_ece")
+    return [tuple(getattr(record, name) for name in names) for record in panel.records[1:]]
 
 
-@pytest.fixture
-def make(data: Dataset) -> Iterator[Callable[..., TrainingPanel]]:
-    with panels_of(data) as build:
-        yield build
-
-
-def told(panel: TrainingPanel) -> list[tuple[float, ...]]:
-    """The numbers of a panel's records that hang on no clock, to the bit."""
-    return [
-        (record.epoch, record.train_loss, record.test_accuracy, record.test_nll, record.test_ece)
-        for record in panel.records[1:]
-    ]
-
-
-def train_until(panel: TrainingPanel, steps: int) -> None:
-    panel.start()
-    wait_until(lambda: panel.trainer and panel.trainer.step_count >= steps)
-
-
-def test_a_stored_run_is_shown_at_once(make: Callable[..., TrainingPanel]) -> None:
+def test_a_stored_run_is_shown_at_once(make: Make) -> None:
     first = make(images=150, seed=3)  # two batches an epoch
     first.run()
     again = make(images=150, seed=3, prediction=0.7)
     result = again.run()
-    assert again.trainer is not None
     assert again.trainer.step_count == 0  # nothing was trained
     assert (result.phase, result.step, result.steps, result.epoch) == ("finished", 4, 4, 2)
-    assert told(again) == told(first)
+    assert numbers(again) == numbers(first)
     assert again.records[0].test_nll == first.records[0].test_nll
     assert result.losses == tuple((record.epoch, record.train_loss) for record in first.records[1:])
-    assert first.model is not None
-    assert again.model is not None
     for ours, theirs in zip(again.model.parameters(), first.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     words = again._view["status"]
@@ -73,7 +54,22 @@ def test_a_stored_run_is_shown_at_once(make: Callable[..., TrainingPanel]) -> No
     assert again._view["progress"] == 1
 
 
-def test_it_is_the_run_of_mx_run(make: Callable[..., TrainingPanel], data: Dataset) -> None:
+def test_each_start_makes_one_trainer(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, begin = [], Trainer.__init__
+
+    def counted(trainer: Trainer, *arguments: Any, **settings: Any) -> None:
+        made.append(trainer)
+        begin(trainer, *arguments, **settings)
+
+    monkeypatch.setattr(Trainer, "__init__", counted)
+    panel = make("quick", epochs=1)
+    for starts in (1, 2):  # trained, then shown from the store
+        panel.run()
+        assert len(made) == starts
+        assert panel.trainer is made[-1]
+
+
+def test_it_is_the_run_of_mx_run(make: Make, data: Dataset) -> None:
     panel = make("quick", variant="cutmix", alpha=0.5, k=2, images=40, epochs=1, seed=4)
     panel.run()
     (stored,) = mx.runs()
@@ -87,14 +83,12 @@ def test_it_is_the_run_of_mx_run(make: Callable[..., TrainingPanel], data: Datas
 
 
 @pytest.mark.parametrize("again", ["the same panel", "another panel"])
-def test_a_run_that_was_broken_off_goes_on(make: Callable[..., TrainingPanel], tmp_path: Path, again: str) -> None:
+def test_a_run_that_was_broken_off_goes_on(make: Make, tmp_path: Path, again: str) -> None:
     whole = make(linear, images=150, epochs=6, root=tmp_path / "whole")
     whole.run()
     panel = make(slow, images=150, epochs=6)
     train_until(panel, 5)
     panel.stop()
-    assert panel.result is not None
-    assert isinstance(panel.model, Counting)
     kept = int(panel.records[-1].epoch)
     assert panel.result.kept == kept >= 2
     assert panel.model.batches == panel.result.step >= 2 * kept  # not the first weights
@@ -111,16 +105,15 @@ def test_a_run_that_was_broken_off_goes_on(make: Callable[..., TrainingPanel], t
     assert [epoch for epoch, _ in other._view["runs"][0]["loss"]][:kept] == list(range(1, kept + 1))
     other.resume()
     wait_until(lambda: phase(other) == "finished")
-    assert isinstance(other.model, Counting)
     assert other.model.batches == 12
     assert [record.epoch for record in other.records] == list(range(7))
     assert other.previous is None  # it is the same run
     assert mx.runs()[0].finished
     # `wait` is an attribute, so the two nets have not one name; their numbers are the same, to the bit.
-    assert told(other) == told(whole)
+    assert numbers(other) == numbers(whole)
 
 
-def test_the_lock_is_free_after_a_stop(make: Callable[..., TrainingPanel], data: Dataset) -> None:
+def test_the_lock_is_free_after_a_stop(make: Make, data: Dataset) -> None:
     panel = make(slow, images=600, epochs=4)
     train_until(panel, 10)
     panel.stop()
@@ -128,7 +121,7 @@ def test_the_lock_is_free_after_a_stop(make: Callable[..., TrainingPanel], data:
     assert [tuple(session["epochs"]) for session in run.sessions] == [(0, 1), (1, 4)]
 
 
-def test_a_second_panel_takes_the_run_over(make: Callable[..., TrainingPanel]) -> None:
+def test_a_second_panel_takes_the_run_over(make: Make) -> None:
     first, second = make(slow, images=150, epochs=6), make(slow, images=150, epochs=6)
     train_until(first, 3)
     second.start()
@@ -138,7 +131,7 @@ def test_a_second_panel_takes_the_run_over(make: Callable[..., TrainingPanel]) -
     assert "Taken up from the store at epoch 1" in second._view["status"]
 
 
-def test_what_another_process_trains_is_waited_for(make: Callable[..., TrainingPanel], run_store: Path) -> None:
+def test_what_another_process_trains_is_waited_for(make: Make, run_store: Path) -> None:
     panel = make(slow, images=20, epochs=3)
     train_until(panel, 2)
     panel.stop()
@@ -156,7 +149,7 @@ def test_what_another_process_trains_is_waited_for(make: Callable[..., TrainingP
     assert "Taken up from the store at epoch " in panel._view["status"]
 
 
-def test_it_trains_where_nothing_can_be_stored(make: Callable[..., TrainingPanel], tmp_path: Path) -> None:
+def test_it_trains_where_nothing_can_be_stored(make: Make, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     panel = make(linear, root=tmp_path / "taken" / "runs", images=150)
     result = panel.run()
@@ -167,10 +160,10 @@ def test_it_trains_where_nothing_can_be_stored(make: Callable[..., TrainingPanel
     assert phase(panel) == "finished"
     stored = make(linear, images=150)
     stored.run()
-    assert told(panel) == told(stored)
+    assert numbers(panel) == numbers(stored)
 
 
-def test_a_store_of_a_newer_mixlab_is_left_alone(make: Callable[..., TrainingPanel], run_store: Path) -> None:
+def test_a_store_of_a_newer_mixlab_is_left_alone(make: Make, run_store: Path) -> None:
     run_store.mkdir()
     (run_store / "store.json").write_text(json.dumps({"format": 99}))
     panel = make()
@@ -180,9 +173,7 @@ def test_a_store_of_a_newer_mixlab_is_left_alone(make: Callable[..., TrainingPan
     assert [path.name for path in run_store.iterdir()] == ["store.json"]
 
 
-def test_a_disk_that_fills_up_costs_no_record(
-    make: Callable[..., TrainingPanel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fills_up_costs_no_record(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     write, full = Store.write_checkpoint, True
 
     def write_if_there_is_room(store: Store, run: str, document: Any, tensors: Any) -> None:
@@ -196,7 +187,6 @@ def test_a_disk_that_fills_up_costs_no_record(
     for step in (1, 2, 3):
         panel.step()
         wait_until(lambda n=step: phase(panel) == "paused" and panel.result and panel.result.step == n)
-        assert panel.result is not None
         seen.append((panel.result.kept, "Not kept in the run store: the disk is full." in panel._view["status"]))
     assert seen == [(1, False), (1, True), (1, True)]
     full = False
@@ -207,9 +197,7 @@ def test_a_disk_that_fills_up_costs_no_record(
     assert mx.runs()[0].finished
 
 
-def test_a_disk_that_is_full_at_the_end_costs_nothing(
-    make: Callable[..., TrainingPanel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full_at_the_end_costs_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise StoreError("the disk is full")
 
@@ -224,10 +212,10 @@ def test_a_disk_that_is_full_at_the_end_costs_nothing(
     again.run()
     assert "From the store: trained on " in again._view["status"]
     assert mx.runs()[0].finished
-    assert told(again) == told(panel)
+    assert numbers(again) == numbers(panel)
 
 
-def test_a_lock_that_cannot_be_taken(make: Callable[..., TrainingPanel], run_store: Path, tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_taken(make: Make, run_store: Path, tmp_path: Path) -> None:
     make(root=tmp_path / "elsewhere").run()
     (stored,) = mx.runs(tmp_path / "elsewhere")
     (run_store / f"{stored.id}.lock").mkdir(parents=True)
@@ -258,9 +246,7 @@ class Extra(Counting):
 @pytest.mark.parametrize(
     ("kind", "why"), [(Remembering, "got a changed model.last"), (Extra, "got get_extra_state in model, an? Extra")]
 )
-def test_a_net_that_no_checkpoint_holds_is_trained_all_the_same(
-    make: Callable[..., TrainingPanel], kind: type[Counting], why: str
-) -> None:
+def test_a_net_that_no_checkpoint_holds_is_trained_all_the_same(make: Make, kind: type[Counting], why: str) -> None:
     panel = make(partial(linear, kind=kind), images=150, epochs=3)
     panel.run()
     assert [record.epoch for record in panel.records] == [0, 1, 2, 3]
@@ -268,17 +254,10 @@ def test_a_net_that_no_checkpoint_holds_is_trained_all_the_same(
     assert list(mx.runs()) == []
     plain = make(linear, images=150, epochs=3)
     plain.run()
-    assert told(panel) == told(plain)
+    assert numbers(panel) == numbers(plain)
 
 
-def test_the_spirals_are_not_stored(run_store: Path) -> None:
-    panel = spiral_panel(epochs=1)
-    panel.run()
-    panel.close()
-    assert not run_store.exists()
-
-
-def test_stop_within_a_second_of_a_start(make: Callable[..., TrainingPanel]) -> None:
+def test_stop_within_a_second_of_a_start(make: Make) -> None:
     """While the images, the model and the store are looked at, too."""
     panel = make(slow, images=600, epochs=50)
     for pause in (0.0, 0.01, 0.03, 0.1):

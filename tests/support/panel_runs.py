@@ -1,17 +1,16 @@
-"""What tests of the training panel share: tiny nets whose batches can be counted, tiny panels, and waiting."""
+"""What tests of the panels that train share: tiny nets whose batches are counted, waiting, and no thread left over."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset
-from mixlab.panels.training_panel.training_panel import TrainingPanel
 
 
 class Counting(nn.Module):
@@ -54,24 +53,22 @@ def few() -> Dataset:
     return Dataset("few", whole.train, whole.test.subset(torch.arange(300)), whole.classes)
 
 
-@contextmanager
-def panels_of(data: Dataset) -> Iterator[Callable[..., TrainingPanel]]:
-    """Makes panels of tiny runs, and sees to it that no thread outlives the test."""
-    panels = []
-
-    def build(model: Any = linear, **settings: Any) -> TrainingPanel:
-        panels.append(mx.panels.training_panel(data, model=model, **{"images": 20, "epochs": 2} | settings))
-        return panels[-1]
-
-    yield build
-    for panel in panels:
-        panel.close()
-    assert threads() == []
-
-
 def threads() -> list[threading.Thread]:
     """The trainings at work."""
     return [thread for thread in threading.enumerate() if thread.name == "mixlab training"]
+
+
+@pytest.fixture(autouse=True)
+def no_training_left() -> Iterator[None]:
+    """No training outlives its test."""
+    yield
+    assert threads() == []
+
+
+def train_until(panel: Any, steps: int) -> None:
+    """Start a run, and wait until it has taken so many steps."""
+    panel.start()
+    wait_until(lambda: panel.trainer and panel.trainer.step_count >= steps)
 
 
 def wait_until(true: Callable[[], Any]) -> None:
@@ -82,6 +79,6 @@ def wait_until(true: Callable[[], Any]) -> None:
         time.sleep(0.002)
 
 
-def phase(panel: TrainingPanel) -> str:
+def phase(panel: Any) -> str:
     """As the browser sees it: the last thing that a change of phase brings about."""
     return str(panel._view["phase"])

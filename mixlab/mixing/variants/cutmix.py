@@ -38,10 +38,24 @@ def box_plan(
         shrunk: the box shows the partner's whole image, shrunk.
     """
     height, width = ask.x.shape[-2:]
-    sides = constant((height, width), torch.int64, ask.x.device)
+    corners, left = clipped_boxes(share, center, (height, width))
+    return MixPlan(
+        name, ask.partner, left.to(nominal.dtype), nominal, Boxes(corners, (height, width), shrunk), ask.rolled
+    )
+
+
+def clipped_boxes(share: Tensor, center: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Boxes about a center, clipped at the border of the image, and the share of its pixels that each leaves.
+
+    Args:
+        share: [...] float64, the box's side as a share of the image's side, before it is clipped.
+        center: [..., 2] float64 in [0, 1): down and across, as shares of height and width.
+        size: the image's height and width.
+
+    Returns:
+        Top, left, bottom and right, int64 [..., 4]; and λ, float64 [...].
+    """
+    sides, pixels = constant(size, torch.int64, share.device), size[0] * size[1]
     middle, half = (center * sides).long(), (share[..., None] * sides).long() // 2
     first, last = (middle - half).clamp(min=0), torch.minimum(middle + half, sides)
-    pixels = height * width
-    lam = ((pixels - (last - first).prod(-1)).double() / pixels).to(nominal.dtype)
-    boxes = Boxes(torch.cat([first, last], dim=-1), (height, width), shrunk)
-    return MixPlan(name, ask.partner, lam, nominal, boxes, ask.rolled)
+    return torch.cat([first, last], dim=-1), (pixels - (last - first).prod(-1)).double() / pixels

@@ -1,9 +1,8 @@
 // The calibration panel: temperature, bins and estimator on sliders; diagrams before and after, and the numbers, in the browser.
 
-import { FEW, hatch, ink } from "../shared/diagram.js";
 import { ALPHA_SCALE, PLAIN_SCALE, connect, field, make, menuOf, slider, write } from "../shared/dom.js";
 import { thetaBar } from "../shared/law.js";
-import { SIDES, calibrationDiagram, markAt } from "./calibration_diagram.js";
+import { barLegend, lineLegend, reliabilityDiagram } from "../shared/reliability_diagram.js";
 import { numbersAt, readRuns } from "./numbers.js";
 
 const CONTROLS = ["run", "other", "overlaid", "n_bins", "bins", "estimator", "scaling", "temperature", "alpha"];
@@ -109,7 +108,7 @@ function diagramGrid(estimators) {
   const node = make("div", { class: "mx-diagrams" });
   const four = Array.from({ length: 4 }, () => {
     const title = make("div", { class: "mx-chart-name" });
-    const diagram = calibrationDiagram();
+    const diagram = reliabilityDiagram();
     return { title, diagram, last: "", node: make("div", {}, title, diagram.node) };
   });
   const draw = (pairs, state) => {
@@ -154,49 +153,6 @@ function diagramGrid(estimators) {
   return { node, draw };
 }
 
-function legendOf() {
-  const item = (words, ...picture) => make("span", {}, ...picture, words);
-  const sample = (...nodes) => {
-    const svg = ink("svg", { class: "mx-sample", viewBox: "0 0 34 12", "aria-hidden": "true" });
-    svg.append(...nodes);
-    return svg;
-  };
-  const box = { x: 1, y: 1, width: 32, height: 10 };
-  const gap = (kind, turn) => {
-    const [pattern, fill] = hatch(`mx-${kind}`, turn);
-    return item(`gap: ${kind}-confident`, sample(pattern, ink("rect", { ...box, class: `mx-gap-${kind}`, fill })));
-  };
-  const bars = [
-    item("share of right answers", sample(ink("rect", { ...box, class: "mx-right" }))),
-    gap("over", 45),
-    gap("under", -45),
-    item(
-      `Calibrated bars end on the dashed diagonal, at the mean confidence of the bin; bars of fewer than ${FEW} predictions are pale.`,
-    ),
-  ];
-  const line = (name, which) =>
-    item(
-      name,
-      sample(
-        ink("line", { class: `mx-thick mx-run-${which}`, x1: 0, x2: 34, y1: 6, y2: 6 }),
-        ink("path", { class: `mx-mark mx-run-${which}`, d: markAt(which)([17, 6]) }),
-      ),
-    );
-  const node = make("p", { class: "mx-legend" });
-  const show = (shown, overlaid) =>
-    node.replaceChildren(
-      ...(overlaid && shown.length > 1
-        ? [
-            ...shown.map(({ name }, i) => line(name, SIDES[i])),
-            item(
-              `Share of right answers in each bin of at least ${FEW} predictions: below the diagonal over-confident, above it under-confident.`,
-            ),
-          ]
-        : bars),
-    );
-  return { node, show };
-}
-
 function showPanel({ model, el }) {
   const state = Object.fromEntries(CONTROLS.map((name) => [name, model.get(name)]));
   const estimators = model.get("_estimators");
@@ -212,7 +168,8 @@ function showPanel({ model, el }) {
   });
   const grid = diagramGrid(estimators);
   const table = numbersTable(estimators);
-  const legend = legendOf();
+  const legend = make("p", { class: "mx-legend" });
+  const bars = barLegend();
   const lines = [make("div"), make("div")];
   const verdict = make("div", { class: "mx-verdict" }, ...lines);
   const pairsOf = () =>
@@ -283,7 +240,7 @@ function showPanel({ model, el }) {
     controls(count.node, field("Bins of", menus.bins), field("Estimator", menus.estimator)),
     controls(temperature.node, fit, reset, alpha.node),
     grid.node,
-    legend.node,
+    legend,
     table.node,
     verdict,
   );
@@ -299,7 +256,7 @@ function showPanel({ model, el }) {
     fits.show(shown);
     fit.disabled = shown.every(({ fitted }) => fitted === null);
     table.build(shown);
-    legend.show(shown, state.overlaid);
+    legend.replaceChildren(...(state.overlaid && shown.length > 1 ? lineLegend(shown.map(({ name }) => name)) : bars));
     press();
   };
   const { ask, commit, takeDown } = connect(model, root, state, {

@@ -4,6 +4,7 @@ numbers.js computes all of it in the browser, from logits that are sent once; nu
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -30,6 +31,21 @@ SCALINGS = ("temperature", "fit", "alpha")
 WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What the controls stand at; see `calibration_panel`."""
+
+    run: str
+    other: str | None = None
+    overlaid: bool = False
+    n_bins: int = 15
+    bins: str = "width"
+    estimator: str = "ece"
+    scaling: str = "temperature"
+    temperature: float = 1.0
+    alpha: float = 1.0
+
+
 class CalibrationPanel(AnsweringPanel):
     """See `calibration_panel`. Its traits follow the controls, at release, and move them."""
 
@@ -50,9 +66,9 @@ class CalibrationPanel(AnsweringPanel):
     temperature = Checked(1.0, lambda name, value: _check.number(name, value, 0.25, 4))
     alpha = alpha_trait()
 
-    def __init__(self, runs: list[Run], **state: Any) -> None:
+    def __init__(self, runs: list[Run], settings: Settings) -> None:
         self._tables = {run.name: run for run in runs}
-        self._last: tuple[list[Any], dict[str, tuple[Numbers, Numbers]]] = ([], {})
+        self._last: tuple[Settings | None, dict[str, tuple[Numbers, Numbers]]] = (None, {})
         meta = [
             {"name": run.name, "rows": len(run.table), "classes": run.table.shape[1]}
             | {"probs": run.probs, "fitted": run.fitted}
@@ -62,7 +78,7 @@ class CalibrationPanel(AnsweringPanel):
             _runs=meta,
             _logits=b"".join(run.table.numpy().tobytes() for run in runs),
             _labels=b"".join(run.labels.int().numpy().tobytes() for run in runs),
-            **state,
+            **vars(settings),
         )
 
     @traitlets.validate("run", "other")
@@ -72,15 +88,15 @@ class CalibrationPanel(AnsweringPanel):
 
     def temperature_of(self, run: str) -> float:
         """The temperature in force for a run, by `scaling`: the slider's, the fitted one (1 without), or θ̄(alpha)."""
-        return self._temperature(self._tables[_check.choice("run", run, self._tables)], self.state)
+        return self._temperature(self._tables[_check.choice("run", run, self._tables)], Settings(**self.state))
 
     def numbers(self) -> dict[str, tuple[Numbers, Numbers]]:
         """For each run on show the numbers before (T = 1) and after, float64, with 95% intervals of the estimate."""
-        return self._measure(self.state)
+        return self._measure(Settings(**self.state))
 
     def answer(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """The intervals of the estimate, before and after, of one run on show after the other."""
-        both = [numbers.estimate for pair in self._measure(wanted).values() for numbers in pair]
+        both = [numbers.estimate for pair in self._measure(Settings(**wanted)).values() for numbers in pair]
         return {"intervals": [[interval.low, interval.high] for interval in both]}, b""
 
     def describe(self) -> str:
@@ -103,24 +119,20 @@ class CalibrationPanel(AnsweringPanel):
                 place.set_title(words, loc="left", fontsize=10)
         return figure
 
-    def _measure(self, state: dict[str, Any]) -> dict[str, tuple[Numbers, Numbers]]:
-        asked = [state[name] for name in self.asks]
-        if self._last[0] != asked:  # words, picture and answer all ask
-            self._last = (asked, self._fresh(state))
+    def _measure(self, settings: Settings) -> dict[str, tuple[Numbers, Numbers]]:
+        settings = replace(settings, overlaid=False)  # which changes no number
+        if self._last[0] != settings:  # words, picture and answer all ask
+            how = (settings.bins, settings.n_bins, settings.estimator)
+            names = dict.fromkeys(name for name in (settings.run, settings.other) if name is not None)
+            runs = [self._tables[name] for name in names]
+            pairs = [(run.measure(1.0, *how), run.measure(self._temperature(run, settings), *how)) for run in runs]
+            self._last = (settings, dict(zip(names, pairs, strict=True)))
         return dict(self._last[1])
 
-    def _fresh(self, state: dict[str, Any]) -> dict[str, tuple[Numbers, Numbers]]:
-        names = dict.fromkeys(name for name in (state["run"], state["other"]) if name is not None)
-        how = (state["bins"], state["n_bins"], state["estimator"])
-        runs = [self._tables[name] for name in names]
-        return {run.name: (run.measure(1.0, *how), run.measure(self._temperature(run, state), *how)) for run in runs}
-
-    def _temperature(self, run: Run, state: dict[str, Any]) -> float:
-        if state["scaling"] == "fit":
+    def _temperature(self, run: Run, settings: Settings) -> float:
+        if settings.scaling == "fit":
             return 1.0 if run.fitted is None else run.fitted
-        if state["scaling"] == "alpha":
-            return lambda_moments(state["alpha"]).theta_bar
-        return float(state["temperature"])
+        return lambda_moments(settings.alpha).theta_bar if settings.scaling == "alpha" else settings.temperature
 
     def _sentence(self, name: str, before: Numbers, after: Numbers) -> str:
         return (
@@ -132,7 +144,7 @@ class CalibrationPanel(AnsweringPanel):
 
 def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     """Share of right answers in each bin, its gap to the confidence hatched."""
-    from mixlab.plots.style import OVER, UNDER
+    from mixlab.plots.style import OVER, PALE_BLUE, UNDER
 
     filled = bins.count > 0
     left, right = (edges[filled].numpy() for edges in (bins.edges[:-1], bins.edges[1:]))
@@ -140,7 +152,7 @@ def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
     width = (right - left).clip(0.004)  # bins of equal mass may be too narrow to see
     gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
     for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
-        axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color="#b9cfe4", alpha=alpha)
+        axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color=PALE_BLUE, alpha=alpha)
         for side, color, hatch in ((gaps > 0, OVER, "////"), (gaps <= 0, UNDER, "\\\\\\\\")):
             here = side & kind
             where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
@@ -227,6 +239,6 @@ def calibration_panel(
             f"browser, got {total:,}; take some of the rows of each, as p[:{share}] does"
         )
     prepared = [_prepare(name, p) for name, p in named.items()]
-    state = {"overlaid": overlaid, "n_bins": n_bins, "bins": bins, "estimator": estimator, "scaling": scaling}
-    state |= {"temperature": temperature, "alpha": alpha, "run": next(iter(named)) if run is None else run}
-    return CalibrationPanel(prepared, other=other, **state)
+    run = next(iter(named)) if run is None else run
+    settings = Settings(run, other, overlaid, n_bins, bins, estimator, scaling, temperature, alpha)
+    return CalibrationPanel(prepared, settings)

@@ -1,15 +1,18 @@
 """The λ panel: α, K and variant on sliders; the law of λ, what is drawn from it, and the λs of one pair."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import traitlets
 
 from mixlab import VARIANTS, _check
-from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf
+from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf, lambda_quantile
+from mixlab.mixing.variants.cutmix import clipped_boxes
 from mixlab.panels.shared.bundle import module
-from mixlab.panels.shared.law import cut_box, quantiles, uniforms
+from mixlab.panels.shared.law import uniforms
 from mixlab.panels.shared.panel import Checked, Panel, alpha_trait, k_trait, seed_trait
+from mixlab.plots.style import BLUE, PALE_BLUE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +33,9 @@ class LambdaPanel(Panel):
     variant = Checked("mixup", lambda name, value: _check.choice(name, value, LAWS))
     seed = seed_trait()
 
+    def __init__(self, alpha: float, k: int, variant: str, seed: int) -> None:
+        super().__init__(alpha=alpha, k=k, variant=variant, seed=seed)
+
     @property
     def moments(self) -> LambdaMoments:
         """θ̄, P(0.1 < λ < 0.9) and the variance of Beta(α, α) at the panel's α."""
@@ -38,14 +44,13 @@ class LambdaPanel(Panel):
     @property
     def drawn(self) -> np.ndarray:
         """The 2,000 λs of the histogram, float64 [2000], as they weigh the label; the first k are the pair's."""
-        numbers = uniforms(self.seed, 3 * _DRAWS).reshape(3, _DRAWS)
         if self.variant == "none":
             return np.ones(_DRAWS)
-        lams = quantiles(self.alpha, numbers[0])
-        if self.variant != "cutmix":
-            return lams
-        places = zip(lams, *(_SIZE[0] * numbers[1:]).astype(int), strict=True)
-        return np.array([cut_box(lam, _SIZE, row, column)[1] for lam, row, column in places])
+        shares, *centers = uniforms(self.seed, 3 * _DRAWS).view(3, _DRAWS)
+        lams = lambda_quantile(self.alpha, shares)
+        if self.variant == "cutmix":
+            _, lams = clipped_boxes((1 - lams).sqrt(), torch.stack(centers, -1), _SIZE)
+        return lams.numpy()
 
     @property
     def pair(self) -> np.ndarray:
@@ -71,16 +76,16 @@ class LambdaPanel(Panel):
         axes = figure.add_axes((0.08, 0.29, 0.89, 0.62))
         lane = figure.add_axes((0.08, 0.14, 0.89, 0.09))
         name = "true λs, the box clipped" if self.variant == "cutmix" else "λs drawn"
-        bars, _, _ = axes.hist(self.drawn, _BINS, range=(0, 1), density=True, color="#b9cfe4", label=name)
+        bars, _, _ = axes.hist(self.drawn, _BINS, range=(0, 1), density=True, color=PALE_BLUE, label=name)
         if self.variant != "none":
             grid = np.linspace(0, 1, 401)[1:-1]
             density = lambda_pdf(self.alpha, grid.tolist()).numpy()
-            axes.plot(grid, density, color="#0b5fa5", linewidth=2, label="density of Beta(α, α)")
+            axes.plot(grid, density, color=BLUE, linewidth=2, label="density of Beta(α, α)")
         axes.set(xlim=(0, 1), ylim=(0, 1.3 * np.max(bars)), ylabel="density")
         axes.set_title(f"{self.variant}, α = {self.alpha:.3g}")
         axes.legend(loc="upper center", ncols=2)
         axes.tick_params(labelbottom=False)
-        lane.plot(self.pair, np.zeros(self.k), "o", color="#e08214", markeredgecolor="black", clip_on=False)
+        lane.plot(self.pair, np.zeros(self.k), "o", color=VERMILION, markeredgecolor="black", clip_on=False)
         lane.set(yticks=[], xlim=(0, 1), xlabel=f"λ, the share of x (dots: one pair, K = {self.k})")
         return figure
 
@@ -100,5 +105,4 @@ def lambda_panel(alpha: float = 1.0, k: int = 5, variant: str = "mixup", seed: i
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
-    state: dict[str, Any] = {"alpha": alpha, "k": k, "variant": variant, "seed": seed}
-    return LambdaPanel(**state)
+    return LambdaPanel(alpha, k, variant, seed)

@@ -11,9 +11,10 @@ from torch import nn
 
 from mixlab import Mixer, _check
 from mixlab.data.dataset import Dataset
+from mixlab.mixing.beta import lambda_quantile
 from mixlab.mixing.variants import KINDS
 from mixlab.panels.shared.bundle import module
-from mixlab.panels.shared.law import K_HIGH, SEED_HIGH, cut_box, quantiles, uniforms
+from mixlab.panels.shared.law import K_HIGH, SEED_HIGH, cut_box, uniforms
 from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels.shared.panel import AnsweringPanel, Checked, alpha_trait, k_trait, seed_trait
 
@@ -49,10 +50,9 @@ class Mix(NamedTuple):
 
 def draw_mixes(alpha: float, seed: int, size: Sequence[int]) -> list[Mix]:
     """What the seed draws: first the mix on show, then the strip's."""
-    height, width = size
-    numbers = uniforms(seed, 3 * (1 + K_HIGH)).reshape(-1, 3)
-    lams = quantiles(alpha, numbers[:, 0])
-    return [Mix(float(lam), int(height * u), int(width * v)) for lam, (_, u, v) in zip(lams, numbers, strict=True)]
+    shares, *centers = uniforms(seed, 3 * (1 + K_HIGH)).view(-1, 3).T
+    down, across = ((side * u).int().tolist() for side, u in zip(size, centers, strict=True))
+    return [Mix(*draw) for draw in zip(lambda_quantile(alpha, shares).tolist(), down, across, strict=True)]
 
 
 class Row(NamedTuple):
@@ -114,11 +114,14 @@ class MixingPanel(AnsweringPanel):
     column = Checked(0, lambda name, value: _check.integer(name, value, 0))
     variant = Checked(_FIRST, lambda name, value: _check.choice(name, value, OTHERS))
 
-    def __init__(self, pairs: Pairs, **state: Any) -> None:
+    def __init__(self, pairs: Pairs, seed: int) -> None:
         self._pairs = pairs
         self.images = pairs.pixels  # [pairs, 2, H, W, 3] uint8
         names = [list(pair) for pair in pairs.names]
-        super().__init__(_images=self.images.tobytes(), _size=list(pairs.size), _names=names, **state)
+        _, row, column = draw_mixes(1.0, seed, pairs.size)[0]
+        super().__init__(
+            _images=self.images.tobytes(), _size=list(pairs.size), _names=names, seed=seed, row=row, column=column
+        )
 
     @traitlets.validate("pair", "row", "column")
     def _within(self, proposal: Any) -> int:
@@ -227,6 +230,4 @@ def mixing_panel(data: Dataset, pairs: int = 8, seed: int = 0, *, model: nn.Modu
             of neither 1 nor 3 channels; the message says which.
     """
     seed = _check.integer("seed", seed, 0, SEED_HIGH)
-    chosen = choose_pairs(data, pairs, seed, model)
-    _, row, column = draw_mixes(1.0, seed, chosen.size)[0]
-    return MixingPanel(chosen, seed=seed, row=row, column=column)
+    return MixingPanel(choose_pairs(data, pairs, seed, model), seed)

@@ -8,12 +8,13 @@ from torch import Tensor
 from mixlab.mixing import geometry
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import saliency
+from mixlab.mixing.variants.cutmix import clipped_boxes
 from mixlab.mixing.variants.puzzle.energy import Seams, block_saliency, divisor, energy, seams
 from mixlab.mixing.variants.puzzle.mincut import least_energy
 from mixlab.mixing.variants.puzzle.transport import moves_of
 from mixlab.mixing.ways import Boxes, Mask
 from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, installed, swap_labels
-from mixlab.panels.shared.law import cut_box, uniforms
+from mixlab.panels.shared.law import uniforms
 from mixlab.panels.shared.pairs import Pairs
 
 _FINE = 4  # pixels: of what seams are measured in, and of the blocks that move; both as in Puzzle Mix's code for CIFAR
@@ -122,9 +123,8 @@ class Board:
         return MixPlan("puzzle", self._partner, lam, nominal[None], Mask(mask[None], moves))
 
     def _cutmix(self, lam: float) -> MixPlan:
-        count, (height, width) = len(self.pairs.images), self.pairs.size
-        places = uniforms(self.seed, 2 * count).reshape(count, 2)
-        cuts = [cut_box(lam, (height, width), int(height * u), int(width * v)) for u, v in places]
-        box = torch.tensor([corners for corners, _ in cuts] * 2)[None]
-        true = torch.tensor([share for _, share in cuts] * 2)[None]
-        return MixPlan("cutmix", self._partner, true, torch.full_like(true, lam), Boxes(box, (height, width)))
+        count, size = len(self.pairs.images), self.pairs.size
+        centers = uniforms(self.seed, 2 * count).view(count, 2).repeat(2, 1)
+        corners, true = clipped_boxes(torch.full((2 * count,), 1 - lam, dtype=torch.float64).sqrt(), centers, size)
+        true_lam = true.float()[None]
+        return MixPlan("cutmix", self._partner, true_lam, torch.full_like(true_lam, lam), Boxes(corners[None], size))

@@ -1,22 +1,20 @@
 // The puzzle panel: what Python solves for the sliders' state, taken apart in pictures.
 
 import { PLAIN_SCALE, asker, connect, field, fitCanvas, make, menuOf, slider, write } from "../shared/dom.js";
-import { bytesOf, heading, labelWords, paint, softLabel, tile } from "../shared/pictures.js";
+import { bytesOf, bytesOfColor, heading, labelWords, paint, softLabel, tile } from "../shared/pictures.js";
 
 const STATE = ["pair", "lam", "beta", "gamma", "eta", "blocks", "levels", "transport", "cost"];
 const COLUMNS = 8; // results in a row
 const LEGIBLE = 8; // blocks a side in which numbers still fit
+const DARK = 0.8; // the share of x from which a block is too dark for black numbers
 // Viridis: told apart by the color-blind, and dark to light in print and on every theme.
 const HEAT = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
-const SHADES = ["#fde3bb", "#0b5fa5"]; // of the mask, from x′ to x
-
-const channels = (hex) => [1, 3, 5].map((place) => parseInt(hex.slice(place, place + 2), 16));
 
 /** The color of a share of a scale of hex colors, as three bytes. */
 export function shadeOf(scale, share) {
   const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
   const low = Math.min(Math.floor(place), scale.length - 2);
-  const [first, second] = [channels(scale[low]), channels(scale[low + 1])];
+  const [first, second] = [bytesOfColor(scale[low]), bytesOfColor(scale[low + 1])];
   return first.map((value, i) => Math.round(value + (place - low) * (second[i] - value)));
 }
 
@@ -29,7 +27,7 @@ export function heatBytes(values) {
 const shareWords = (share) => String(Number(share.toFixed(2)));
 
 /** The mask on its canvas: shades, the grid, and numbers where they fit. */
-function drawMask(canvas, shares) {
+function drawMask(canvas, shares, shades) {
   const count = Math.round(Math.sqrt(shares.length));
   const { context: ink, width } = fitCanvas(canvas, canvas.clientWidth);
   const side = width / count;
@@ -39,10 +37,10 @@ function drawMask(canvas, shares) {
   ink.strokeStyle = "#5a5a5a";
   shares.forEach((share, i) => {
     const [left, top] = [(i % count) * side, Math.floor(i / count) * side];
-    ink.fillStyle = `rgb(${shadeOf(SHADES, share).join(" ")})`;
+    ink.fillStyle = `rgb(${shadeOf(shades, share).join(" ")})`;
     ink.fillRect(left, top, side, side);
     ink.strokeRect(left, top, side, side);
-    ink.fillStyle = share > 0.5 ? "#fff" : "#000";
+    ink.fillStyle = share > DARK ? "#fff" : "#000";
     if (count <= LEGIBLE) ink.fillText(shareWords(share), left + side / 2, top + side / 2);
   });
 }
@@ -69,7 +67,7 @@ const legend = (low, scale, high) =>
   );
 
 /** The way from both images to the result, in eight tiles. */
-function steps(size) {
+function steps(size, shades) {
   const [firstName, secondName, firstGives, secondGives] = Array.from({ length: 4 }, () => make("span"));
   const label = softLabel();
   const [firstGrid, secondGrid] = [make("div", { class: "mx-scale" }), make("div", { class: "mx-scale" })];
@@ -78,7 +76,7 @@ function steps(size) {
     firstHeat: tile(heading("none", "saliency of x"), size, legend("none", HEAT, "most")),
     second: tile(heading("second", secondName), size),
     secondHeat: tile(heading("none", "saliency of x′"), size, legend("none", HEAT, "most")),
-    mask: tile(heading("none", "mask: share of x"), size, legend("0: x′", SHADES, "1: x")),
+    mask: tile(heading("none", "mask: share of x"), size, legend("0: x′", shades, "1: x")),
     firstHalf: tile(heading("first", firstGives), size, firstGrid),
     secondHalf: tile(heading("second", secondGives), size, secondGrid),
     result: tile(heading("none", "their sum"), size, ...label.nodes),
@@ -102,7 +100,7 @@ function steps(size) {
     put("firstHalf", halves[0], `x, ${moved[0]} ${grid || "blocks"} moved, black where the mask shows x′`);
     put("secondHalf", halves[1], `x′, ${moved[1]} ${grid || "blocks"} moved, black where the mask shows x`);
     put("result", result, `the mix: ${labelWords(lam, names)}`);
-    drawMask(all.mask.canvas, mask);
+    drawMask(all.mask.canvas, mask, shades);
     all.mask.canvas.setAttribute("aria-label", maskWords(mask));
     label.show(lam, names);
   };
@@ -192,7 +190,7 @@ function showPanel({ model, el }) {
   const heats = cut(bytesOf(model.get("_seen")), pixels).map(heatBytes);
 
   const root = make("div", { class: "mixlab-panel mx-puzzle", role: "group", "aria-label": "Puzzle Mix, taken apart" });
-  const [eight, three, all] = [steps(size), rivals(size), results(size)];
+  const [eight, three, all] = [steps(size, model.get("_shades")), rivals(size), results(size)];
   const note = make("p", { class: "mx-answer" });
   const news = make("p", { class: "mx-hidden", role: "status" });
   const look = (theme) => {

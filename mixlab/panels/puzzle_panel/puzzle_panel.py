@@ -17,6 +17,7 @@ from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import SEED_HIGH, cut_box
 from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels.shared.panel import AnsweringPanel, Checked
+from mixlab.plots.style import BLUE, PALE_VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 BLOCKS = (2, 4, 8, 16)
 # Where the sliders end. Above γ = 1 weights would be cut; at a cost of 1 hardly a block moves.
 LIMITS = {"beta": 4.0, "gamma": 1.0, "eta": 2.0, "cost": 1.0}
-SHADES = ("#fde3bb", "#0b5fa5")  # of the mask, from x′ to x; as in puzzle_panel.js
+SHADES = (PALE_VERMILION, BLUE)  # of the mask, from x′ to x
+_DARK = 0.8  # the share of x from which a block is too dark for black numbers
 _SAME = 1e-6  # of two energies, which are about 1: float32 decides no finer
 _SHOWN = 1e-4  # the last digit of an energy
 
@@ -52,6 +54,7 @@ class PuzzlePanel(AnsweringPanel):
     _limits = traitlets.Dict(LIMITS).tag(sync=True)
     _choices = traitlets.List(traitlets.Int()).tag(sync=True)  # of b, those that divide the images
     _whose = traitlets.Unicode().tag(sync=True)
+    _shades = traitlets.List(traitlets.Unicode(), list(SHADES)).tag(sync=True)
     pair = Checked(0, lambda name, value: _check.integer(name, value, 0))
     lam = Checked(0.5, lambda name, value: _check.number(name, value, 0, 1))
     beta = Checked(1.2, _number)
@@ -245,7 +248,7 @@ def _draw_mask(ax: Any, mask: Tensor) -> None:
     if side <= WIDEST:
         for row, shares in enumerate(mask.tolist()):
             for column, share in enumerate(shares):
-                ink = "white" if share > 0.5 else "black"
+                ink = "white" if share > _DARK else "black"
                 ax.text(column + 0.5, row + 0.5, f"{share:.2g}", ha="center", va="center", color=ink, fontsize=8)
 
 

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from mixlab.plots.style import BLUE, GREEN, PALE_BLUE, VERMILION
+
+_PALETTE = {"blue": BLUE, "vermilion": VERMILION, "green": GREEN, "pale-blue": PALE_BLUE}
 _PANELS = Path(__file__).parents[1]
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
@@ -11,8 +14,9 @@ _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def styles(*names: str) -> str:
-    """Several stylesheets of the panels' folder as one."""
-    return "\n".join((_PANELS / name).read_text("utf-8") for name in names)
+    """Several stylesheets of the panels' folder as one, after the palette of `mixlab.plots` that they draw on."""
+    palette = "".join(f"  --mx-{name}: {color};\n" for name, color in _PALETTE.items())
+    return "\n".join([f".mixlab-panel {{\n{palette}}}", *((_PANELS / name).read_text("utf-8") for name in names)])
 
 
 def module(entry: str) -> str:

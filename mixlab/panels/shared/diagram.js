@@ -1,11 +1,10 @@
-// Curves and reliability diagrams as SVG: numbers in, nodes out. Colors are classes of charts.css.
+// Axes and curves as SVG: numbers in, nodes out. Colors are classes of charts.css.
 
 const SVG = "http://www.w3.org/2000/svg";
 const TALL = 220;
 /** The width on the page, so that letters keep their size however narrow the panel is. */
 export const widthOf = (svg) => Math.max(Math.round(svg.clientWidth), 200);
 
-export const FEW = 10; // predictions in a bin; the gap of fewer says little
 export const EDGE = { left: 40, right: 14, top: 12, bottom: 40 };
 
 export function ink(tag, attributes = {}, ...children) {
@@ -81,55 +80,5 @@ export function curves(svg, [current = [], earlier = []], { epochs, top, levels 
     ...marks(earlier, "mx-ghost-dot"),
     ...line(current, "mx-current"),
     ...marks(current, "mx-current-dot"),
-  );
-}
-
-let hatches = 0;
-
-export function hatch(kind, turn) {
-  hatches += 1;
-  const id = `mixlab-hatch-${hatches}`;
-  const lines = ink("line", { class: kind, x1: 0, y1: 0, x2: 0, y2: 6 });
-  const pattern = { id, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
-  return [ink("defs", {}, ink("pattern", pattern, lines)), `url(#${id})`];
-}
-
-/** Share of right answers in each confidence bin, its gap to the confidence hatched, and the counts below. */
-export function reliability(svg, { bins, width }) {
-  const [wide, high, strip] = [widthOf(svg), TALL + 60, 36];
-  const bottom = high - EDGE.bottom - strip - 8;
-  const atX = between(0, 1, EDGE.left, wide - EDGE.right);
-  const atY = between(0, 1, bottom, EDGE.top);
-  const most = Math.max(...bins.map(([, count]) => count), 1);
-  const tall = between(0, most, high - EDGE.bottom, high - EDGE.bottom - strip);
-  const bar = (left, low, up, attributes) =>
-    ink("rect", {
-      x: atX(left) + 0.5,
-      width: atX(left + width) - atX(left) - 1,
-      y: up,
-      height: Math.max(low - up, 0),
-      ...attributes,
-    });
-  const [overInk, over] = hatch("mx-over", 45);
-  const [underInk, under] = hatch("mx-under", -45);
-  const nodes = bins.flatMap(([left, count, confidence, accuracy]) => {
-    const [low, up] = [Math.min(confidence, accuracy), Math.max(confidence, accuracy)];
-    const kind = confidence > accuracy ? "over" : "under";
-    const pale = count < FEW ? { opacity: 0.3 } : {}; // the gap of so few says little
-    return [
-      bar(left, bottom, atY(accuracy), { class: "mx-right", ...pale }),
-      bar(left, atY(low), atY(up), { class: `mx-gap-${kind}`, fill: kind === "over" ? over : under, ...pale }),
-      bar(left, tall(0), tall(count), { class: "mx-count" }),
-    ];
-  });
-  const fifths = [0, 0.2, 0.4, 0.6, 0.8, 1];
-  svg.setAttribute("viewBox", `0 0 ${wide} ${high}`);
-  svg.replaceChildren(
-    overInk,
-    underInk,
-    ...frame(fifths, fifths, atX, atY, { wide, bottom: bottom + strip + 8, name: "confidence" }),
-    text(EDGE.left - 6, tall(most / 2), "count", "mx-tick", "end"),
-    ...nodes,
-    ink("line", { class: "mx-diagonal", x1: atX(0), y1: atY(0), x2: atX(1), y2: atY(1) }),
   );
 }

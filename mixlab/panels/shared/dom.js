@@ -78,7 +78,8 @@ export function readTheme(root) {
   root.dataset.dark = 0.299 * red + 0.587 * green + 0.114 * blue < 128;
   const style = getComputedStyle(root);
   const read = (name) => style.getPropertyValue(`--mx-${name}`).trim();
-  return Object.fromEntries(["ink", "faint", "grid", "first", "second", "bars"].map((name) => [name, read(name)]));
+  const names = ["ink", "faint", "grid", "first", "second", "third", "bars"];
+  return Object.fromEntries(names.map((name) => [name, read(name)]));
 }
 
 /** Size a canvas to the width it has on the page, at the screen's own resolution; return its context in CSS pixels. */

@@ -1,6 +1,9 @@
-"""What law.js draws, once more in Python: for the still pictures, and for lessons that ask which λs are on show."""
+"""The numbers that law.js draws from a seed, and the ends of the sliders; the law of λ itself is mixlab.mixing's."""
 
-import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.mixing.variants.cutmix import clipped_boxes
 
 ALPHA_LOW, ALPHA_HIGH = 0.01, 100.0  # both ends of the log slider
 K_HIGH = 8
@@ -8,31 +11,21 @@ SEED_HIGH = 2**31 - 1
 _WORD = 2**32
 
 
-def uniforms(seed: int, n: int) -> np.ndarray:
+def uniforms(seed: int, n: int) -> Tensor:
     """The n numbers in (0, 1) that the browser draws from `seed` (mulberry32, Tommy Ettinger 2017), float64 [n]."""
-    state, numbers = seed, np.empty(n)
-    for i in range(n):
+    state, numbers = seed, []
+    for _ in range(n):
         state = (state + 0x6D2B79F5) % _WORD
         z = (state ^ (state >> 15)) * (state | 1) % _WORD
         z ^= (z + (z ^ (z >> 7)) * (z | 61)) % _WORD
-        numbers[i] = ((z ^ (z >> 14)) + 0.5) / _WORD
-    return numbers
-
-
-def quantiles(alpha: float, u: np.ndarray) -> np.ndarray:
-    """The λ with P(λ' < λ) = u for λ' ~ Beta(alpha, alpha), elementwise."""
-    from scipy.special import betaincinv
-
-    return np.asarray(betaincinv(alpha, alpha, u))
+        numbers.append(((z ^ (z >> 14)) + 0.5) / _WORD)
+    return torch.tensor(numbers, dtype=torch.float64)
 
 
 def cut_box(lam: float, size: tuple[int, int], row: int, column: int) -> tuple[tuple[int, int, int, int], float]:
-    """CutMix's box (top, left, bottom, right) about a center, clipped to the image, and its true λ.
-
-    Source: Yun et al., "CutMix", ICCV 2019, equations 2 and 3.
-    """
+    """CutMix's box (top, left, bottom, right) about a pixel, clipped to the image, and its true λ."""
     height, width = size
-    half_height, half_width = (int(side * (1 - lam) ** 0.5) // 2 for side in size)
-    top, bottom = max(row - half_height, 0), min(row + half_height, height)
-    left, right = max(column - half_width, 0), min(column + half_width, width)
-    return (top, left, bottom, right), 1 - (bottom - top) * (right - left) / (height * width)
+    center = torch.tensor([(row + 0.5) / height, (column + 0.5) / width], dtype=torch.float64)
+    corners, true_lam = clipped_boxes(torch.tensor(1 - lam, dtype=torch.float64).sqrt(), center, size)
+    top, left, bottom, right = corners.tolist()
+    return (top, left, bottom, right), float(true_lam)

@@ -58,8 +58,8 @@ class Panel(anywidget.AnyWidget):
     _css = styles("shared/panel.css")
     _still = traitlets.Unicode().tag(sync=True)  # the class name of the picture that a living widget hides
 
-    def __init__(self, **state: Any) -> None:
-        super().__init__(_still=f"mixlab-still-{uuid4().hex}", **state)
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(_still=f"mixlab-still-{uuid4().hex}", **traits)
         self._pictured: dict[str, Any] | None = None  # the state in the picture beside the widget, once there is one
         self.observe(lambda _: self._refresh(), names=list(self.state))
 
@@ -119,8 +119,8 @@ class AnsweringPanel(Panel):
     _answer = traitlets.Dict().tag(sync=True)
     _pictures = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, **state: Any) -> None:
-        super().__init__(**state)
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
         self._answered: dict[str, Any] | None = None
         self.observe(lambda change: self._respond(change["new"]), names="_wanted")
         self.observe(lambda _: self._respond(self.state), names=list(self.asks))

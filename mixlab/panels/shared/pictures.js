@@ -7,6 +7,9 @@ export const CHANNELS = 3;
 /** The bytes of a synced trait, which comes as a DataView. */
 export const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 
+/** A color #rrggbb as three bytes. */
+export const bytesOfColor = (hex) => [1, 3, 5].map((place) => parseInt(hex.slice(place, place + 2), 16));
+
 /** A soft label in words: "0.70 cat + 0.30 dog". */
 export function labelWords(lam, [first, second]) {
   const share = Math.round(100 * lam);

@@ -1,6 +1,6 @@
-// What the panels that train share: the seed, and the buttons of a run.
+// What the panels that train share: the seed, the buttons of a run, and the line that says where it stands.
 
-import { make } from "./dom.js";
+import { connect, field, make, write } from "./dom.js";
 
 const LAST_SEED = 2 ** 31 - 1;
 
@@ -11,7 +11,7 @@ export function allowed(phase) {
 }
 
 /** A box for a seed; `settle` takes the new one. */
-export function seedBox(settle) {
+function seedBox(settle) {
   const box = make("input", { type: "number", min: 0, max: LAST_SEED, step: 1, class: "mx-number" });
   box.addEventListener("change", () => {
     settle({ seed: Math.min(Math.max(Math.round(Number(box.value)) || 0, 0), LAST_SEED) });
@@ -20,7 +20,7 @@ export function seedBox(settle) {
 }
 
 /** The buttons of a run, Step only if asked for. They keep the focus when they cannot be used, so that the keyboard is not thrown off the page. */
-export function buttons(send, { stepwise }) {
+function buttons(send, { stepwise }) {
   const titles = {
     start: ["Start", "Train with these settings; a run at work is replaced"],
     pause: ["Pause", "Pause after this batch"],
@@ -48,5 +48,61 @@ export function buttons(send, { stepwise }) {
   return {
     node: make("div", { class: "mx-buttons", role: "group", "aria-label": "Training" }, ...Object.values(nodes)),
     show,
+  };
+}
+
+/**
+ * A panel with a training behind it: rows of controls, the buttons, the line that says where the run stands, and below it
+ * what `build` shows of the run. `build` is given the state, what a slider calls when it moves (`follow(name)`) and at its
+ * release, what a menu calls (`settle`), and the field for the seed. It returns `rows`, lists of nodes, and the nodes
+ * `below`; show() puts the state into its controls, draw(view, theme) what Python says on the page, and sentence() says
+ * what the next start would do.
+ */
+export function showRunPanel({ model, el }, { names, kind, label, stepwise }, build) {
+  const state = Object.fromEntries(names.map((name) => [name, model.get(name)]));
+  const root = make("div", { class: `mixlab-panel mx-training ${kind}`, role: "group", "aria-label": label });
+  const follow = (name) => (value) => {
+    state[name] = value;
+    ask();
+  };
+  const release = () => commit();
+  const settle = (change) => {
+    Object.assign(state, change);
+    commit();
+  };
+  const seed = seedBox(settle);
+  const parts = build({ model, root, state, follow, release, settle, seed: field("Seed", seed) });
+  // The state goes along: a change that is still on its way must not be overtaken by the command.
+  const send = (command) => model.send({ command, state: command === "reset" ? {} : { ...state } });
+  const row = buttons(send, { stepwise });
+  const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
+  const status = make("p", { class: "mx-status" });
+  const alert = make("p", { class: "mx-alert", role: "alert" });
+  root.append(
+    ...parts.rows.map((nodes) => make("div", { class: "mx-controls" }, ...nodes)),
+    make("div", { class: "mx-run" }, row.node, progress),
+    status,
+    alert,
+    ...parts.below,
+  );
+  el.append(root);
+
+  const draw = (theme) => {
+    const view = model.get("_view");
+    row.show(view.phase);
+    progress.value = view.progress;
+    write(status, view.status);
+    write(alert, view.alert);
+    parts.draw(view, theme);
+  };
+  const show = () => {
+    seed.value = state.seed;
+    parts.show();
+  };
+  const { ask, commit, takeDown } = connect(model, root, state, { show, draw, sentence: parts.sentence });
+  model.on("change:_view", ask);
+  return () => {
+    model.off("change:_view", ask);
+    takeDown();
   };
 }

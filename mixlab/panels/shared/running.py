@@ -4,7 +4,8 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Generic, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import traitlets
 from IPython.display import update_display
@@ -14,34 +15,40 @@ from mixlab.panels.shared.course import Course, R, Training
 from mixlab.panels.shared.panel import Panel
 from mixlab.panels.shared.session import Result, Session
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
-S = TypeVar("S")  # what a run is started with
+S = TypeVar("S", bound="DataclassInstance")  # what a run is started with
 
 
 class RunPanel(Panel, Generic[S, R]):
     """A panel with a training behind it. Its traits follow the controls, at release, and move them.
 
-    A subclass says what a run is started with (`_settings`), makes its trainer (`_build`, in the training thread), and
-    gives the browser what it shows (`_say`). One that keeps its runs says how (`_keep`), and which starts are of one
-    run (`_same`).
+    A subclass makes the trainer of a run (`_build`, in the training thread), and gives the browser what it shows
+    (`_say`). One that keeps its runs says how (`_keep`), and which starts are of one run (`_same`).
+
+    Args:
+        settings: what a run is started with, and what the controls stand at first: a field for each control.
+        traits: other synced traits.
     """
 
     _view = traitlets.Dict().tag(sync=True)  # what is shown; sent by Python alone
 
-    def __init__(self, **state: Any) -> None:
+    def __init__(self, settings: S, **traits: Any) -> None:
+        self._initial = settings
         self._session: Session[S, R] = Session(self._build, self._keep, self._same, self._hear)
         self._sending, self._drawing = threading.RLock(), threading.Lock()
         self._stale = False  # whether there is something to send
         self._trouble = ""  # a command that was refused
         self._shown_records: tuple[R, ...] = ()  # those in the still picture
-        super().__init__(**state)
-        self._initial = self.state
+        super().__init__(**vars(settings), **traits)
         self.on_msg(self._obey)
         self._publish()
 
-    @abstractmethod
     def _settings(self) -> S:
         """What the controls stand at."""
+        return replace(self._initial, **self.state)
 
     @abstractmethod
     def _build(self, settings: S) -> Training[R]:
@@ -102,7 +109,7 @@ class RunPanel(Panel, Generic[S, R]):
     def reset(self) -> None:
         """Stop, forget both runs, and put the controls back."""
         self._session.reset()
-        for name, value in self._initial.items():
+        for name, value in vars(self._initial).items():
             setattr(self, name, value)
         self._refresh()
 

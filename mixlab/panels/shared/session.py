@@ -127,7 +127,6 @@ class _Job(Generic[S, R]):
         self._evaluation_seconds = time.perf_counter() - began
         self.result = replace(self.result, records=(untrained,))
         with self._keep(trainer, self._wait) as course:
-            self.trainer = course.trainer
             earlier = tuple((record.epoch, record.train_loss) for record in course.records)
             news = {"records": (untrained, *course.records), "losses": earlier, "origin": course.origin}
             self._say(phase="training", **news, **self._progress(course))

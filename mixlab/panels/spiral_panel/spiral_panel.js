@@ -1,15 +1,16 @@
 // The spiral panel: the plane with its decision field, the bottleneck of two numbers, each class's singular values there.
 
 import { between, ink, text, tickStep, widthOf } from "../shared/diagram.js";
-import { ALPHA_SCALE, PLAIN_SCALE, connect, field, fitCanvas, make, menuOf, slider, write } from "../shared/dom.js";
-import { buttons, seedBox } from "../shared/running.js";
+import { ALPHA_SCALE, PLAIN_SCALE, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
+import { bytesOfColor } from "../shared/pictures.js";
+import { showRunPanel } from "../shared/running.js";
 
-const CONTROLS = ["layer", "alpha", "classes", "epochs", "seed"];
-const CLASS_COLORS = [
-  [0, 114, 178],
-  [213, 94, 0],
-  [0, 158, 115],
-]; // Okabe and Ito; the same in spiral_panel.py
+const PANEL = {
+  names: ["layer", "alpha", "classes", "epochs", "seed"],
+  kind: "mx-spirals",
+  label: "Spirals",
+  stepwise: false, // the pictures follow epochs, so a step would show nothing
+};
 const CLASS_NAMES = ["A", "B", "C"];
 const SIDE = 80; // cells a side of the decision field
 const FAR = 1.2; // the plane is drawn from -FAR to FAR
@@ -44,7 +45,8 @@ export function certainty(field, classes, cell) {
 }
 
 /** The field as a picture of SIDE by SIDE pixels: the color of the likeliest class, the paler the less sure. */
-function fieldPicture({ field }, { classes, measured }, paper) {
+function fieldPicture({ field }, { classes, measured }, theme) {
+  const [paper, colors] = [theme.paper.match(/[\d.]+/g).map(Number), theme.classes.map(bytesOfColor)];
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const context = canvas.getContext("2d");
   const picture = context.createImageData(SIDE, SIDE);
@@ -52,8 +54,7 @@ function fieldPicture({ field }, { classes, measured }, paper) {
     const [best, sure] = measured ? certainty(field, classes, cell) : [0, 0];
     const row = SIDE - 1 - Math.floor(cell / SIDE); // rows count from the bottom
     const place = 4 * (row * SIDE + (cell % SIDE));
-    for (let i = 0; i < 3; i += 1)
-      picture.data[place + i] = paper[i] + TONE * sure * (CLASS_COLORS[best][i] - paper[i]);
+    for (let i = 0; i < 3; i += 1) picture.data[place + i] = paper[i] + TONE * sure * (colors[best][i] - paper[i]);
     picture.data[place + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
@@ -78,7 +79,7 @@ function marks(context, values, labels, atX, atY, size, theme) {
   context.lineWidth = 0.8;
   context.strokeStyle = theme.paper;
   for (let i = 0; i < labels.length; i += 1) {
-    context.fillStyle = `rgb(${CLASS_COLORS[labels[i]]})`;
+    context.fillStyle = theme.classes[labels[i]];
     mark(context, labels[i], atX(values[2 * i]), atY(values[2 * i + 1]), size);
     if (size > 2) context.stroke();
   }
@@ -138,13 +139,7 @@ function axes(canvas, theme, { x, y, half, names, small }) {
 function drawPlane(canvas, parts, run, theme, small) {
   const { context, atX, atY, frame } = axes(canvas, theme, { x: 0, y: 0, half: FAR, names: ["x₁", "x₂"], small });
   context.imageSmoothingEnabled = true;
-  context.drawImage(
-    fieldPicture(parts, run, theme.paperColor),
-    atX(-FAR),
-    atY(FAR),
-    atX(FAR) - atX(-FAR),
-    atY(-FAR) - atY(FAR),
-  );
+  context.drawImage(fieldPicture(parts, run, theme), atX(-FAR), atY(FAR), atX(FAR) - atX(-FAR), atY(-FAR) - atY(FAR));
   marks(context, parts.points, parts.labels, atX, atY, small ? 0.8 : 2.4, theme);
   frame();
 }
@@ -157,7 +152,7 @@ function drawHidden(canvas, parts, run, theme, small) {
 }
 
 /** Bars of this run's singular values, and a tick on each for those of the run before. */
-function drawValues(svg, runs) {
+function drawValues(svg, runs, colors) {
   const [wide, row, gap, left] = [widthOf(svg), 17, 8, 60];
   const [run, earlier] = runs;
   const pairs = run.values ?? Array.from({ length: run.classes }, () => [0, 0]);
@@ -168,7 +163,7 @@ function drawValues(svg, runs) {
   const nodes = pairs.flatMap((pair, label) =>
     pair.flatMap((value, place) => {
       const y = label * (2 * row + gap) + place * row + 3;
-      const fill = `rgb(${CLASS_COLORS[label]})`;
+      const fill = colors[label];
       const before = ghost
         ? [
             ink("line", {
@@ -246,7 +241,7 @@ function pictures() {
     key.replaceChildren(
       ...CLASS_NAMES.slice(0, run.classes).map((letter, label) => {
         const sample = ink("svg", { class: "mx-sample", viewBox: "-8 -6 16 12", "aria-hidden": "true" });
-        const fill = `rgb(${CLASS_COLORS[label]})`;
+        const fill = theme.classes[label];
         sample.append(
           [
             ink("circle", { r: 5, fill }),
@@ -259,7 +254,7 @@ function pictures() {
     );
     drawPlane(plane, parts[0], run, theme, false);
     drawHidden(hidden, parts[0], run, theme, false);
-    drawValues(bars, runs);
+    drawValues(bars, runs, theme.classes);
     const said = `${run.name}, seed ${run.seed}`;
     name.textContent =
       view.phase === "idle" ? "Nothing has been trained yet: these are the points." : `This run: ${said}.`;
@@ -283,17 +278,7 @@ function pictures() {
   return { nodes: [name, reached, key, grid], draw };
 }
 
-function showPanel({ model, el }) {
-  const state = Object.fromEntries(CONTROLS.map((name) => [name, model.get(name)]));
-  const root = make("div", { class: "mixlab-panel mx-training mx-spirals", role: "group", "aria-label": "Spirals" });
-  const follow = (name) => (value) => {
-    state[name] = value;
-    ask();
-  };
-  const settle = (change) => {
-    Object.assign(state, change);
-    commit();
-  };
+function build({ model, root, state, follow, release, settle, seed }) {
   const layer = menuOf(Object.entries(model.get("_layers")), (value) => settle({ layer: value }));
   const classes = menuOf(
     [
@@ -302,45 +287,17 @@ function showPanel({ model, el }) {
     ],
     (value) => settle({ classes: Number(value) }),
   );
-  const alpha = slider("α, log scale", ALPHA_SCALE, follow("alpha"), () => commit());
-  const epochs = slider("Epochs", { ...PLAIN_SCALE, min: 1, max: 400 }, follow("epochs"), () => commit());
-  const seed = seedBox(settle);
-  // No single steps: the pictures follow epochs, so a step would show nothing.
-  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }), {
-    stepwise: false,
-  });
-  const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
-  const status = make("p", { class: "mx-status" });
-  const alert = make("p", { class: "mx-alert", role: "alert" });
+  const alpha = slider("α, log scale", ALPHA_SCALE, follow("alpha"), release);
+  const epochs = slider("Epochs", { ...PLAIN_SCALE, min: 1, max: 400 }, follow("epochs"), release);
   const three = pictures();
-  root.append(
-    make(
-      "div",
-      { class: "mx-controls" },
-      field("Mix", layer),
-      alpha.node,
-      field("Classes", classes),
-      epochs.node,
-      field("Seed", seed),
-    ),
-    make("div", { class: "mx-run" }, row.node, progress),
-    status,
-    alert,
-    ...three.nodes,
-  );
-  el.append(root);
 
-  const look = (theme) => {
-    const view = model.get("_view");
-    row.show(view.phase);
-    progress.value = view.progress;
-    write(status, view.status);
-    write(alert, view.alert);
+  const draw = (view, theme) => {
     const paper = getComputedStyle(root).backgroundColor;
-    three.draw(view, model.get("_pictures"), { ...theme, paper, paperColor: paper.match(/[\d.]+/g).map(Number) });
+    const colors = [theme.first, theme.second, theme.third];
+    three.draw(view, model.get("_pictures"), { ...theme, paper, classes: colors });
   };
   const show = () => {
-    [layer.value, classes.value, seed.value] = [state.layer, state.classes, state.seed];
+    [layer.value, classes.value] = [state.layer, state.classes];
     alpha.show(state.alpha);
     epochs.show(state.epochs);
     alpha.range.disabled = state.layer === "none";
@@ -348,12 +305,8 @@ function showPanel({ model, el }) {
   const sentence = () =>
     `For the next start: mix ${state.layer}, α = ${ALPHA_SCALE.say(state.alpha)}, ` +
     `${state.classes} classes, ${state.epochs} epochs, seed ${state.seed}.`;
-  const { ask, commit, takeDown } = connect(model, root, state, { show, draw: look, sentence });
-  model.on("change:_view", ask);
-  return () => {
-    model.off("change:_view", ask);
-    takeDown();
-  };
+  const rows = [[field("Mix", layer), alpha.node, field("Classes", classes), epochs.node, seed]];
+  return { rows, below: three.nodes, show, draw, sentence };
 }
 
-export default { render: showPanel };
+export default { render: (context) => showRunPanel(context, PANEL, build) };

@@ -14,6 +14,7 @@ from mixlab.panels.shared.panel import Checked, alpha_trait, seed_trait
 from mixlab.panels.shared.running import RunPanel
 from mixlab.panels.shared.session import Result
 from mixlab.panels.training_panel.report import status
+from mixlab.plots.style import SERIES
 from mixlab.training.spiral_trainer import GRID, REACH, SpiralRecord, SpiralTrainer
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ LAYERS = {
     "random": f"drawn anew: {', '.join(RANDOM)}",
 }
 NAMES = "ABC"  # of the classes
-COLORS = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito; the same in spiral_panel.js
 MARKERS = "os^"
 EPOCHS_HIGH = 400
 POINTS, _TESTED = 600, 2000  # points to train and to test on
@@ -69,9 +69,9 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
     epochs = Checked(150, lambda name, value: _check.integer(name, value, 1, EPOCHS_HIGH))
     seed = seed_trait()
 
-    def __init__(self, noise: float, turns: float, **state: Any) -> None:
+    def __init__(self, noise: float, turns: float, settings: SpiralSettings) -> None:
         self._shape = {"noise": noise, "turns": turns}
-        super().__init__(**state)
+        super().__init__(settings)
 
     @property
     def trainer(self) -> SpiralTrainer | None:
@@ -109,9 +109,6 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
             _draw_hidden(hidden, record, y)
             _draw_values(bars, record)
         return figure
-
-    def _settings(self) -> SpiralSettings:
-        return SpiralSettings(**self.state)
 
     def _points(self, settings: SpiralSettings) -> tuple[torch.Tensor, torch.Tensor]:
         """The training points of a run."""
@@ -179,7 +176,7 @@ def _draw_field(ax: "Axes", record: SpiralRecord, x: torch.Tensor, y: torch.Tens
     from matplotlib.colors import to_rgb
 
     p = record.field.permute(1, 2, 0).numpy() / 255
-    colors = np.array([to_rgb(color) for color in COLORS[: p.shape[-1]]])
+    colors = np.array([to_rgb(color) for color in SERIES[: p.shape[-1]]])
     sure = ((p.max(-1) * len(colors) - 1) / (len(colors) - 1)).clip(0, 1)[..., None]
     ax.imshow(1 + 0.6 * sure * (colors[p.argmax(-1)] - 1), origin="lower", extent=(-REACH, REACH, -REACH, REACH))
     _scatter(ax, x, y)
@@ -195,14 +192,14 @@ def _draw_hidden(ax: "Axes", record: SpiralRecord, y: torch.Tensor) -> None:
 def _scatter(ax: "Axes", points: torch.Tensor, y: torch.Tensor) -> None:
     for label in range(int(y.max()) + 1):
         own = points[y == label]
-        ax.scatter(own[:, 0], own[:, 1], 9, color=COLORS[label], marker=MARKERS[label])
+        ax.scatter(own[:, 0], own[:, 1], 9, color=SERIES[label], marker=MARKERS[label])
 
 
 def _draw_values(ax: "Axes", record: SpiralRecord) -> None:
     for label, values in enumerate(record.singular_values.tolist()):
         for place, value in enumerate(values):
             at = 2.6 * label + place
-            ax.barh(at, value, color=COLORS[label], alpha=1 - 0.45 * place)
+            ax.barh(at, value, color=SERIES[label], alpha=1 - 0.45 * place)
             ax.text(value, at, f" {value:.2f}", va="center")
     classes = len(record.singular_values)
     rows = [f"{NAMES[label]}, {order}" for label in range(classes) for order in ("largest", "second")]
@@ -248,4 +245,4 @@ def spiral_panel(
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
     noise, turns = _check.number("noise", noise, 0, 1), _check.number("turns", turns, 0, 4)
-    return SpiralPanel(noise, turns, layer=layer, alpha=alpha, classes=classes, epochs=epochs, seed=seed)
+    return SpiralPanel(noise, turns, SpiralSettings(layer, alpha, classes, epochs, seed))

@@ -122,15 +122,20 @@ def _curves(run: Run) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _diagram(rel: Reliability) -> dict[str, Any]:
+    """What reliability_diagram.js draws, and the words below it."""
     bins = rel.bins()
-    rows = zip(
-        bins.edges[:-1].tolist(), bins.count.tolist(), bins.confidence.tolist(), bins.accuracy.tolist(), strict=True
-    )
+    edges, counts = bins.edges.tolist(), bins.count.tolist()
+    rows = zip(edges, edges[1:], counts, bins.confidence.tolist(), bins.accuracy.tolist(), strict=False)
+    names = ("low", "high", "count", "confidence", "accuracy")
+    confidence, lean = bins.mean_confidence_and_lean()
     return {
+        "bins": [dict(zip(names, row, strict=True)) for row in rows if row[2]],
+        "counts": counts,
+        "confidence": confidence,
+        "accuracy": rel.accuracy(),
+        "lean": lean,
+        "ece": rel.ece(),
         "words": calibration(rel),
-        "count": rel.count,
-        "width": 1 / rel.n_bins,
-        "bins": [row for row in rows if row[1]],  # left edge, count, mean confidence, accuracy
     }
 
 

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
-from torch import nn
-
 from mixlab.panels.shared.course import Course
-from mixlab.runs.run import Training, opened
-from mixlab.runs.store import StoreError
+from mixlab.runs.run import Training, resumed
+from mixlab.runs.store import Store, StoreError
 from mixlab.runs.stored import Run
 from mixlab.training.loop import copies_of, fill
 from mixlab.training.record import Record
@@ -75,47 +73,33 @@ class Kept(Course[Record]):
 
 @contextmanager
 def kept(
-    trainer: Trainer,
-    model: nn.Module | str,
-    root: str | os.PathLike[str] | None,
-    wait: Callable[[str], None],
-    **training: object,
+    trainer: Trainer, name: str, root: str | os.PathLike[str] | None, wait: Callable[[str], None]
 ) -> Iterator[Course[Record]]:
-    """The stored run of the arguments that a trainer was made with; where nothing can be stored, the trainer's own.
+    """The stored run of a trainer, gone to its last finished epoch; where nothing can be stored, the trainer's own.
 
     The model stays as far trained as it is when the block is left.
 
     Args:
         trainer: has taken no step.
-        model: the trainer's, or the name of one like it.
+        name: says which model it is, in the table of runs.
         root: the folder of the store.
         wait: called while another process trains the run.
-        training: holds the trainer's arguments except model, data and mixer.
     """
     unkept = ""
     with ExitStack() as stack:
         try:
-            begun = opened(
-                model,
-                trainer.data,
-                trainer.mixer,
-                root=root,
-                wait=lambda _: wait(_BUSY),
-                **training,  # type: ignore[arg-type]
-            )
-            work = stack.enter_context(begun)
+            training = stack.enter_context(resumed(trainer, name, Store(root), lambda _: wait(_BUSY)))
         except (StoreError, ValueError) as error:  # the latter from a model that no checkpoint holds
             unkept = _why(error)
         if unkept:
             yield Course(trainer, unkept=unkept)
             return
-        net = work.trainer.model
         try:
-            yield Kept(work)
+            yield Kept(training)
         finally:
-            trained = copies_of(net)
+            trained = copies_of(trainer.model)
             stack.close()  # which gives the net of an unfinished run its first weights again
-            fill(net, trained)
+            fill(trainer.model, trained)
 
 
 def _why(error: Exception) -> str:

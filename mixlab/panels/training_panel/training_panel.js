@@ -1,10 +1,17 @@
 // The training panel: controls that stay alive while Python trains, and what Python says of the run, some times a second.
 
-import { curves, ink, reliability } from "../shared/diagram.js";
-import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, connect, field, make, menuOf, slider, write } from "../shared/dom.js";
-import { buttons, seedBox } from "../shared/running.js";
+import { curves, ink, widthOf } from "../shared/diagram.js";
+import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, field, make, menuOf, slider, write } from "../shared/dom.js";
+import { barLegend, reliabilityDiagram } from "../shared/reliability_diagram.js";
+import { showRunPanel } from "../shared/running.js";
 
-const CONTROLS = ["variant", "alpha", "k", "images", "epochs", "seed", "prediction"];
+const PANEL = {
+  names: ["variant", "alpha", "k", "images", "epochs", "seed", "prediction"],
+  kind: "mx-live",
+  label: "Train it live",
+  stepwise: true,
+};
+const TALL = 280; // of a reliability diagram, in pixels
 
 /** The number of images for a place on the log slider: two digits, and both ends exact. */
 export function imagesAt(position, [low, high]) {
@@ -41,8 +48,7 @@ function sliders(limits, follow, release) {
   };
 }
 
-function figure(words, ...below) {
-  const svg = ink("svg", { role: "img", class: "mx-figure" });
+function figure(words, svg = ink("svg", { role: "img", class: "mx-figure" }), ...below) {
   const value = make("span", { class: "mx-reached" });
   const heading = make("div", { class: "mx-chart-name" }, words, value);
   return { svg, value, node: make("div", { class: "mx-chart" }, heading, svg, ...below) };
@@ -54,10 +60,10 @@ function charts() {
   const accuracy = figure("Test accuracy");
   const loss = figure("Training loss in nats");
   const diagrams = RUNS.map((name) => {
-    const note = make("div", { class: "mx-note" });
-    return { note, ...figure(`Reliability: ${name.toLowerCase()}`, note) };
+    const [note, diagram] = [make("div", { class: "mx-note" }), reliabilityDiagram()];
+    return { note, diagram, ...figure(`Reliability: ${name.toLowerCase()}`, diagram.node, note) };
   });
-  const legend = make("p", { class: "mx-legend" });
+  const legend = make("p", { class: "mx-legend mx-runs" });
   const swatches = ["mx-current", "mx-ghost"].map((kind) => {
     const sample = ink("svg", { class: "mx-sample", viewBox: "0 0 34 8", "aria-hidden": "true" });
     sample.append(ink("line", { class: kind, x1: 1, x2: 33, y1: 4, y2: 4 }));
@@ -98,83 +104,36 @@ function charts() {
     }
     for (const [, words] of levels)
       accuracy.svg.setAttribute("aria-label", `${accuracy.svg.getAttribute("aria-label")} A line: ${words}.`);
-    diagrams.forEach(({ svg, note }, i) => {
-      const diagram = runs[i]?.diagram;
-      note.textContent = diagram ? `${runs[i].name}: ${diagram.words}` : `${RUNS[i]} will stand here.`;
-      reliability(svg, diagram ?? { bins: [], width: 1 });
+    diagrams.forEach(({ svg, note, diagram }, i) => {
+      const scores = runs[i]?.diagram;
+      note.textContent = scores ? `${runs[i].name}: ${scores.words}` : `${RUNS[i]} will stand here.`;
+      diagram.draw(scores ? [scores] : [], [widthOf(svg), TALL], ({ ece }) => `ECE ${ece.toFixed(3)}`);
       svg.setAttribute("aria-label", `Reliability diagram of ${RUNS[i].toLowerCase()}: ${note.textContent}`);
     });
   };
-  const key = make(
-    "p",
-    { class: "mx-key-words" },
-    "Bars: the share of right answers among predictions of like confidence; hatched: its distance from the confidence, " +
-      "orange if over-confident, green if under-confident; pale: fewer than ten answers. " +
-      "A calibrated net's bars end on the dashed diagonal.",
-  );
+  const key = make("p", { class: "mx-legend mx-key-words" }, ...barLegend());
   const grid = make("div", { class: "mx-charts" }, ...[accuracy, loss, ...diagrams].map(({ node }) => node));
   return { nodes: [legend, grid, key], draw };
 }
 
-function showPanel({ model, el }) {
-  const state = Object.fromEntries(CONTROLS.map((name) => [name, model.get(name)]));
-  const root = make("div", { class: "mixlab-panel mx-training", role: "group", "aria-label": "Train it live" });
-  const follow = (name) => (value) => {
-    state[name] = value;
-    ask();
-  };
-  const release = () => commit();
-  const settle = (change) => {
-    Object.assign(state, change);
-    commit();
-  };
+function build({ model, state, follow, release, settle, seed }) {
   const bars = sliders(model.get("_limits"), follow, release);
   const variants = Object.entries(model.get("_variants")).map(([name, meaning]) => [name, name, meaning]);
   const menu = menuOf(variants, (variant) => settle({ variant }));
-  const seed = seedBox(settle);
-  // The state goes along: a change that is still on its way must not be overtaken by the command.
-  const row = buttons((command) => model.send({ command, state: command === "reset" ? {} : { ...state } }), {
-    stepwise: true,
-  });
-  const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
-  const status = make("p", { class: "mx-status" });
   const news = make("p", { class: "mx-hidden", role: "status" });
-  const alert = make("p", { class: "mx-alert", role: "alert" });
   const verdict = make("p", { class: "mx-verdict" });
   const picked = make("p", { class: "mx-picked" });
   const four = charts();
-  const controls = (...nodes) => make("div", { class: "mx-controls" }, ...nodes);
-  root.append(
-    controls(field("Variant", menu), bars.alpha.node, bars.k.node),
-    controls(bars.images.node, bars.epochs.node, field("Seed", seed), bars.prediction.node),
-    make("div", { class: "mx-run" }, row.node, progress),
-    status,
-    alert,
-    verdict,
-    ...four.nodes,
-    picked,
-    news,
-  );
-  el.append(root);
 
-  const look = () => {
-    const view = model.get("_view");
-    row.show(view.phase);
-    progress.value = view.progress;
-    for (const [node, words] of [
-      [status, view.status],
-      [verdict, view.verdict],
-      [picked, view.picked],
-      [news, view.news],
-      [alert, view.alert],
-    ])
-      write(node, words);
+  const draw = (view) => {
+    write(verdict, view.verdict);
+    write(picked, view.picked);
+    write(news, view.news);
     four.draw(view, state);
   };
   const show = () => {
     for (const [name, { show: put }] of Object.entries(bars)) put(state[name]);
     menu.value = state.variant;
-    seed.value = state.seed;
     bars.alpha.range.disabled = bars.k.range.disabled = state.variant === "none";
   };
   const mixing = () =>
@@ -182,12 +141,11 @@ function showPanel({ model, el }) {
   const sentence = () =>
     `For the next start: ${mixing()}, ` +
     `${count(state.images)} images, ${state.epochs} epochs, seed ${state.seed}, prediction ${share(state.prediction)}.`;
-  const { ask, commit, takeDown } = connect(model, root, state, { show, draw: look, sentence });
-  model.on("change:_view", ask);
-  return () => {
-    model.off("change:_view", ask);
-    takeDown();
-  };
+  const rows = [
+    [field("Variant", menu), bars.alpha.node, bars.k.node],
+    [bars.images.node, bars.epochs.node, seed, bars.prediction.node],
+  ];
+  return { rows, below: [verdict, ...four.nodes, picked, news], show, draw, sentence };
 }
 
-export default { render: showPanel };
+export default { render: (context) => showRunPanel(context, PANEL, build) };

@@ -55,11 +55,11 @@ class TrainingPanel(RunPanel[Settings, Record]):
         data: Dataset,
         model: str | Callable[..., nn.Module],
         root: str | os.PathLike[str] | None,
-        **state: Any,
+        settings: Settings,
     ) -> None:
         self._data, self._model, self._root = data, model, root
         limits = {"images": [len(data.classes), len(data.train)], "epochs": [1, EPOCHS_HIGH]}
-        super().__init__(_limits=limits, **state)
+        super().__init__(settings, _limits=limits)
 
     @traitlets.validate("images")
     def _within(self, proposal: Any) -> int:
@@ -117,9 +117,6 @@ class TrainingPanel(RunPanel[Settings, Record]):
             plot_reliability(run.records[-1].reliability, figure.add_axes((left, 0.13, 0.4, 0.34)))
         return figure
 
-    def _settings(self) -> Settings:
-        return Settings(**self.state)
-
     def _build(self, settings: Settings) -> Trainer:
         data, count = self._data, len(self._data.classes)
         if settings.images < len(data.train):
@@ -128,22 +125,19 @@ class TrainingPanel(RunPanel[Settings, Record]):
         none = settings.variant == "none"
         mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
         make = self._model if callable(self._model) else getattr(models, self._model)
-        return Trainer(make(count, seed=settings.seed), data, mixer, **_training(settings.epochs, settings.seed))
+        net = make(count, seed=settings.seed)
+        return Trainer(net, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
 
     def _keep(self, trainer: Training[Record], wait: Callable[[str], None]) -> AbstractContextManager[Course[Record]]:
         assert isinstance(trainer, Trainer)
-        model = trainer.model if callable(self._model) else self._model
-        return kept(trainer, model, self._root, wait, **_training(trainer.epochs, trainer.settings["seed"]))
+        name = self._model if isinstance(self._model, str) else type(trainer.model).__qualname__
+        return kept(trainer, name, self._root, wait)
 
     def _same(self, one: Settings, other: Settings) -> bool:
         return replace(one, prediction=None) == replace(other, prediction=None)
 
     def _say(self) -> None:
         self._view = view(self.result, self.previous, self._trouble)
-
-
-def _training(epochs: int, seed: int) -> dict[str, Any]:
-    return {"epochs": epochs, "seed": seed, **TRAINING}
 
 
 def training_panel(
@@ -194,7 +188,6 @@ def training_panel(
         raise TypeError(f"data must be a data set from mixlab.load, got {_check.shown(data)}")
     model = model if callable(model) else _check.choice("model", model, MODELS)
     Store(root)  # which says so if root is no path
-    state: dict[str, Any] = {"variant": variant, "alpha": alpha, "k": k, "epochs": epochs, "seed": seed}
     data = load() if data is None else data
     images = min(2000, len(data.train)) if images is None else images
-    return TrainingPanel(data, model, root, images=images, prediction=prediction, **state)
+    return TrainingPanel(data, model, root, Settings(variant, alpha, k, images, epochs, seed, prediction))

@@ -10,6 +10,7 @@ from mixlab import _check
 from mixlab.calibration.intervals import Interval
 from mixlab.panels.shared.bundle import module
 from mixlab.panels.shared.panel import Checked, Panel
+from mixlab.plots.style import BLUE, GRAY, INK, PALE_BLUE, PAPER, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,17 +50,17 @@ class VariancePanel(Panel):
         """Both laws against K, with what was measured."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7, 3.8), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(7, 3.8), layout="constrained", facecolor=PAPER)
         ax = figure.add_subplot()
         grid = np.linspace(1, K_MOST, 200)
-        ax.axhline(self.floor.value, color="#8C8C8C", linestyle=":", label="the floor, V_pairs")
-        ax.plot(grid, [self.law(k) for k in grid], color="#0072B2", linewidth=2, label="K blends: V_pairs + V_λ/K")
-        ax.plot(grid, 1 / grid, color="#1A1A1A", linestyle="--", linewidth=2, label="K times the pairs: V/K")
+        ax.axhline(self.floor.value, color=GRAY, linestyle=":", label="the floor, V_pairs")
+        ax.plot(grid, [self.law(k) for k in grid], color=BLUE, linewidth=2, label="K blends: V_pairs + V_λ/K")
+        ax.plot(grid, 1 / grid, color=INK, linestyle="--", linewidth=2, label="K times the pairs: V/K")
         for rows, shape in ((self._blends, "o"), (self._pairs, "s")):
             for k, value, low, high in rows:
-                ax.errorbar(k, value, [[value - low], [high - value]], fmt=shape, color="#D55E00", capsize=3)
+                ax.errorbar(k, value, [[value - low], [high - value]], fmt=shape, color=VERMILION, capsize=3)
         parts = [self.floor.value, self.law(self.k) - self.floor.value]
-        ax.bar([self.k] * 2, parts, 0.3, [0, parts[0]], color=["#B9CFE4", "#0072B2"])
+        ax.bar([self.k] * 2, parts, 0.3, [0, parts[0]], color=[PALE_BLUE, BLUE])
         ax.set(xlim=(0.5, K_MOST), ylim=(0, None), xlabel="K", ylabel="variance over that at K = 1")
         ax.legend(loc="upper right", fontsize=9)
         ax.set_label(self.describe())

@@ -1,11 +1,24 @@
-// Reliability diagrams that follow a drag, as SVG: one run as bars with hatched gaps, or two as marked lines.
+// The reliability diagram as SVG, that of mixlab.plots in the browser: one run as bars with hatched gaps, or two as lines.
 
-import { EDGE, FEW, between, frame, hatch, ink, path, text } from "../shared/diagram.js";
-import { HISTOGRAM } from "./numbers.js";
+import { EDGE, between, frame, ink, path, text } from "./diagram.js";
+import { make } from "./dom.js";
 
+export const FEW = 10; // predictions in a bin; the gap of fewer says little
 const NARROW = 2; // pixels: bins of equal mass may be narrower, and would not be seen
 const HATCHED = 40; // bins at most: in narrower ones no hatching is seen, and outlines take long to draw
-export const SIDES = ["one", "two"]; // of two runs overlaid; in classes of calibration.css
+const SIDES = ["one", "two"]; // of two runs overlaid; in classes of charts.css
+
+let hatches = 0;
+
+/** A pattern for gaps of over- or under-confidence: its node, and the fill that refers to it. */
+function hatch(kind) {
+  hatches += 1;
+  const id = `mixlab-hatch-${hatches}`;
+  const turn = kind === "over" ? 45 : -45;
+  const lines = ink("line", { class: `mx-${kind}`, x1: 0, y1: 0, x2: 0, y2: 6 });
+  const pattern = { id, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
+  return [ink("defs", {}, ink("pattern", pattern, lines)), `url(#${id})`];
+}
 
 /** Where numbers stand in a diagram of this size. */
 function places(wide, tall) {
@@ -48,7 +61,7 @@ function bars(bins, { atX, atY, bottom }, fills) {
 }
 
 /** The mark of the first run, a dot, or of the second, a square, as a path. */
-export const markAt = (which) =>
+const markAt = (which) =>
   which === "one"
     ? ([x, y]) => `M${x - 4} ${y}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z`
     : ([x, y]) => `M${x - 4} ${y - 4}h8v8h-8Z`;
@@ -90,27 +103,30 @@ function uprights({ confidence, accuracy }, { atX, foot, top }) {
 
 function histogramBars(counts, most, { atX, foot, top }) {
   const tall = between(0, most, foot, top);
+  const edge = (i) => atX(i / counts.length);
   return ink("path", {
     class: "mx-count",
-    d: counts
-      .map((count, i) =>
-        count ? block(atX(i / HISTOGRAM) + 0.3, atX((i + 1) / HISTOGRAM) - 0.3, tall(count), foot) : "",
-      )
-      .join(""),
+    d: counts.map((count, i) => (count ? block(edge(i) + 0.3, edge(i + 1) - 0.3, tall(count), foot) : "")).join(""),
   });
 }
 
 function histogramOutline(counts, most, which, { atX, foot, top }) {
   const tall = between(0, most, foot, top);
-  const steps = counts.map((count, i) => `V${tall(count).toFixed(1)}H${atX((i + 1) / HISTOGRAM).toFixed(1)}`).join("");
+  const steps = counts
+    .map((count, i) => `V${tall(count).toFixed(1)}H${atX((i + 1) / counts.length).toFixed(1)}`)
+    .join("");
   return ink("path", { class: `mx-outline mx-run-${which}`, d: `M${atX(0)} ${foot}${steps}V${foot}` });
 }
 
-/** A diagram: `node`, and draw(scores of one run or two, size, say), where `say` puts a run's estimate in words. */
-export function calibrationDiagram() {
+/**
+ * A diagram: `node`, and draw(scores of no run, one or two, size, say), where `say` puts a run's estimate in words.
+ * Scores are bins ({ low, high, count, confidence, accuracy }, none of them empty), the mean confidence, the accuracy and
+ * the lean in words, and counts in bins of equal width for the histogram.
+ */
+export function reliabilityDiagram() {
   const svg = ink("svg", { role: "img", class: "mx-figure" });
-  const [overInk, over] = hatch("mx-over", 45);
-  const [underInk, under] = hatch("mx-under", -45);
+  const [overInk, over] = hatch("over");
+  const [underInk, under] = hatch("under");
   const layer = ink("g");
   svg.append(overInk, underInk, layer);
   const fifths = [0, 0.2, 0.4, 0.6, 0.8, 1];
@@ -118,32 +134,73 @@ export function calibrationDiagram() {
   const draw = (shown, [wide, tall], say) => {
     const place = places(wide, tall);
     const { atX, atY, bottom, foot, top } = place;
-    const counts = shown.map((scores) => scores.counts);
-    const most = Math.max(...counts.flat());
+    const overlaid = shown.length > 1;
+    const most = Math.max(0, ...shown.flatMap(({ counts }) => counts));
     const head = (words, row, kind) => text(EDGE.left + 10, EDGE.top + 12 + 21 * row, words, kind, "start");
     const tail = (words, row, kind) => text(wide - EDGE.right - 10, bottom - 33 + 21 * row, words, kind, "end");
+    const lines = (scores, i) => [
+      ...marks(scores.bins, SIDES[i], place),
+      histogramOutline(scores.counts, most, SIDES[i], place),
+      tail(say(scores, i), i, `mx-big mx-word-${SIDES[i]}`),
+    ];
+    const details = (scores) => [
+      histogramBars(scores.counts, most, place),
+      ...uprights(scores, place),
+      head(say(scores, 0), 0, "mx-big"),
+      head(scores.lean, 1, "mx-said"),
+    ];
     svg.setAttribute("viewBox", `0 0 ${wide} ${tall}`);
     layer.replaceChildren(
       ...frame(fifths, fifths, atX, atY, { wide, bottom: foot, name: "confidence" }),
-      text(EDGE.left - 6, top + 5, most.toLocaleString("en"), "mx-tick", "end"),
+      ...(most ? [text(EDGE.left - 6, top + 5, most.toLocaleString("en"), "mx-tick", "end")] : []),
       text(EDGE.left - 6, foot - 6, "count", "mx-tick", "end"),
-      ...(shown.length > 1 ? [] : bars(shown[0].bins, place, { over, under })),
+      ...(overlaid ? [] : shown.flatMap(({ bins }) => bars(bins, place, { over, under }))),
       ink("line", { class: "mx-diagonal", x1: atX(0), y1: atY(0), x2: atX(1), y2: atY(1) }),
-      ...(shown.length > 1
-        ? [
-            ...shown.flatMap(({ bins }, i) => [
-              ...marks(bins, SIDES[i], place),
-              histogramOutline(counts[i], most, SIDES[i], place),
-            ]),
-            ...shown.map((scores, i) => tail(say(scores, i), i, `mx-big mx-word-${SIDES[i]}`)),
-          ]
-        : [
-            histogramBars(counts[0], most, place),
-            ...uprights(shown[0], place),
-            head(say(shown[0], 0), 0, "mx-big"),
-            head(shown[0].lean, 1, "mx-said"),
-          ]),
+      ...shown.flatMap(overlaid ? lines : details),
     );
   };
   return { node: svg, draw };
+}
+
+const item = (words, ...picture) => make("span", {}, ...picture, words);
+
+function sample(...nodes) {
+  const svg = ink("svg", { class: "mx-sample", viewBox: "0 0 34 12", "aria-hidden": "true" });
+  svg.append(...nodes);
+  return svg;
+}
+
+/** What the bars mean, as the entries of a legend. */
+export function barLegend() {
+  const box = { x: 1, y: 1, width: 32, height: 10 };
+  const gap = (kind) => {
+    const [pattern, fill] = hatch(kind);
+    return item(`gap: ${kind}-confident`, sample(pattern, ink("rect", { ...box, class: `mx-gap-${kind}`, fill })));
+  };
+  return [
+    item("share of right answers", sample(ink("rect", { ...box, class: "mx-right" }))),
+    gap("over"),
+    gap("under"),
+    item(
+      `Calibrated bars end on the dashed diagonal, at the mean confidence of the bin; bars of fewer than ${FEW} predictions are pale.`,
+    ),
+  ];
+}
+
+/** What the lines of two runs mean, likewise. */
+export function lineLegend(names) {
+  const line = (name, i) =>
+    item(
+      name,
+      sample(
+        ink("line", { class: `mx-thick mx-run-${SIDES[i]}`, x1: 0, x2: 34, y1: 6, y2: 6 }),
+        ink("path", { class: `mx-mark mx-run-${SIDES[i]}`, d: markAt(SIDES[i])([17, 6]) }),
+      ),
+    );
+  return [
+    ...names.map(line),
+    item(
+      `Share of right answers in each bin of at least ${FEW} predictions: below the diagonal over-confident, above it under-confident.`,
+    ),
+  ];
 }
