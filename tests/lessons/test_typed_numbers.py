@@ -26,7 +26,6 @@ NOT_PROSE = re.compile(f"{CODE_AND_FORMULAS}|{SETTINGS}", re.DOTALL)
 
 NOT_YET = {
     "03_train_it_live.ipynb",
-    "04_multi_mix.ipynb",
 }
 
 
