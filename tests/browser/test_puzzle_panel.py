@@ -1,11 +1,11 @@
-"""The puzzle panel, and the mixing panel's third row, in a real Chromium: Python's pictures, drags, keyboard."""
+"""The puzzle panel in a real Chromium: Python's pictures, drags, keyboard."""
 
 import re
 from typing import Any
 
 import numpy as np
 import pytest
-from browsing import canvas_bytes, choose_theme, drag_to, known, load_module, mount, open_panel, tab_through, violations
+from browsing import canvas_bytes, drag_to, known, load_module, mount, open_panel, violations_in_both_themes
 from matplotlib.colors import LinearSegmentedColormap
 from playwright.sync_api import Page, expect
 
@@ -14,7 +14,7 @@ from mixlab.panels.puzzle_panel import masks
 from mixlab.panels.puzzle_panel.puzzle_panel import SHADES, PuzzlePanel
 from mixlab.panels.shared.pairs import bytes_of
 
-DATA = "import mixlab as mx\ndata = mx.load('shapes', train_size=40)"
+MAKE = "import mixlab as mx\npanel = mx.panels.puzzle_panel(mx.load('shapes', train_size=40), pairs=4)"
 
 
 def puzzle() -> PuzzlePanel:
@@ -37,7 +37,6 @@ def test_what_is_on_the_canvases_is_what_python_solves(page: Page) -> None:
     panel.pair, panel.lam, panel.blocks, panel.cost = 2, 0.37, 8, 0.0
     root = mount(page, panel)
     board, solution = panel._board, panel.solution
-    assert solution.swap is not None
     halves = bytes_of(board.halves(solution.exact))[2]
     exact, swap, cutmix = (
         bytes_of(board.mixes(plan))[2] for plan in (solution.exact.plan, solution.swap.plan, solution.cutmix)
@@ -69,30 +68,21 @@ def test_a_drag_asks_at_each_move_and_tells_at_its_end(page: Page) -> None:
     assert page.evaluate("saved")[-1]["lam"] == asked[-1]["_wanted"]["lam"]
 
 
-def test_every_control_is_reached_by_the_keyboard(page: Page) -> None:
-    assert tab_through(page, mount(page, puzzle())) == 10
-
-
-def test_taken_down_it_stops_listening(page: Page) -> None:
-    mount(page, puzzle())
-    assert page.evaluate("model.count()") == 10
-    page.evaluate("takeDown()")
-    assert page.evaluate("model.count()") == 0
-
-
 def test_without_gco_the_swap_has_no_picture(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "installed", lambda: False)
-    root = mount(page, puzzle())
+    panel = puzzle()
+    assert panel.solution.swap is None
+    root = mount(page, panel)
     expect(root.get_by_role("img", name="α–β swap: not installed")).to_be_hidden()
-    expect(root).to_contain_text("pip install gco-wrapper")
+    expect(root).to_contain_text("pip install gco-wrapper sets the α–β swap of the papers beside it.")
+    assert "pip install gco-wrapper" in panel.still()
 
 
 # In JupyterLab
 
 
 def test_the_puzzle_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
-    root = open_panel(page, jupyterlab, "puzzle.ipynb", f"{DATA}\npanel = mx.panels.puzzle_panel(data, pairs=4)")
-    assert violations(page) == []
+    root = open_panel(page, jupyterlab, "puzzle.ipynb", MAKE)
     result = root.locator(".mx-tile canvas").nth(7)
     before = result.get_attribute("aria-label")
     drag_to(page, root.get_by_label("λ, nominal"), 0.99, release=False)
@@ -104,10 +94,11 @@ def test_the_puzzle_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
     root.get_by_label("b, blocks a side").focus()
     page.keyboard.press("End")
     expect(known(page)).to_contain_text("'blocks': 16")
-    expect(root.locator(".mx-tile canvas").nth(4)).to_have_attribute("aria-label", re_mask(16))
+    mask = root.locator(".mx-tile canvas").nth(4)
+    expect(mask).to_have_attribute("aria-label", re.compile("the mask, 16 by 16 blocks"))
     expect(root.locator(".mx-rivals .mx-heading").first).to_have_text("our mask")  # not proved exact
     page.keyboard.press("Home")
-    expect(root.locator(".mx-tile canvas").nth(4)).to_have_attribute("aria-label", re_mask(2))
+    expect(mask).to_have_attribute("aria-label", re.compile("the mask, 2 by 2 blocks"))
     expect(root.locator(".mx-rivals .mx-heading").first).to_have_text("exact mask")
     root.get_by_label("Move blocks").focus()
     page.keyboard.press("Space")
@@ -117,30 +108,4 @@ def test_the_puzzle_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
     said = root.get_by_role("status").filter(has_text="Energy of the exact mask")
     expect(said).to_contain_text(str(root.locator(".mx-compared").text_content()))
     expect(page.locator("figure[class^=mixlab-still]")).to_be_hidden()
-    choose_theme(page, "JupyterLab Dark")
-    expect(root).to_have_attribute("data-dark", "true")
-    assert violations(page) == []
-
-
-def re_mask(blocks: int) -> Any:
-    return re.compile(f"the mask, {blocks} by {blocks} blocks")
-
-
-def test_the_third_row_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
-    root = open_panel(page, jupyterlab, "third.ipynb", f"{DATA}\npanel = mx.panels.mixing_panel(data, pairs=4)")
-    strip = root.locator("canvas.mx-plot")
-    root.get_by_label("Third row").select_option("resizemix")
-    expect(known(page)).to_contain_text("'variant': 'resizemix'")
-    expect(root.locator(".mx-answer")).to_contain_text("resizemix: the partner's whole image")
-    label = "; by resizemix with λ = "
-    expect(strip).to_have_attribute("aria-label", contains(label))
-    before = str(strip.get_attribute("aria-label")).split(label)[1]
-    root.get_by_label("K, mixes of this pair").focus()
-    page.keyboard.press("End")
-    expect(strip).not_to_have_attribute("aria-label", contains(f"{label}{before}"))
-    expect(strip).to_have_attribute("aria-label", contains("8 mixes in order"))
-    assert violations(page) == []
-
-
-def contains(words: str) -> Any:
-    return re.compile(re.escape(words) + "$" * (words[-1].isdigit()))
+    assert violations_in_both_themes(page) == []

@@ -1,7 +1,6 @@
 """The training panel in a real JupyterLab: training, live sliders, Stop, keyboard, axe."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -59,62 +58,37 @@ def test_it_trains_and_its_sliders_live(root: Locator, notebook: Page) -> None:
     expect(root.get_by_role("progressbar")).not_to_have_js_property("value", 0)
     button(root, "Stop").click()
     status(root, "Stopped at epoch")
-
-
-def test_stop_acts_within_a_second(root: Locator) -> None:
-    button(root, "Start").click()
-    status(root, "images/s")
-    began = time.perf_counter()
-    button(root, "Stop").click()
-    status(root, "Stopped at epoch")
-    assert (
-        time.perf_counter() - began < 2
-    )  # the click, a batch of 50 ms, the answer; a busy machine gets twice the second
     expect(button(root, "Stop")).to_have_attribute("aria-disabled", "true")
 
 
 def test_the_keyboard_does_it_all(root: Locator, notebook: Page) -> None:
-    prediction = root.get_by_label("Predicted accuracy")
+    prediction, press = root.get_by_label("Predicted accuracy"), notebook.keyboard.press
     expect(prediction).to_have_attribute("aria-valuetext", "none yet")
-    root.get_by_label("Epochs").focus()
-    notebook.keyboard.press("Tab")
-    expect(root.get_by_label("Seed")).to_be_focused()
-    notebook.keyboard.type("7")
-    notebook.keyboard.press("Tab")
-    expect(prediction).to_be_focused()
-    notebook.keyboard.press("ArrowRight")
+    root.get_by_label("Seed").fill("7")
+    press("Tab")
+    press("ArrowRight")
     expect(prediction).to_have_attribute("aria-valuetext", "0.51")
-    notebook.keyboard.press("Tab")
-    expect(button(root, "Start")).to_be_focused()
-    notebook.keyboard.press("Enter")
-    status(root, "images/s")
-    notebook.keyboard.press("Tab")
-    expect(button(root, "Pause")).to_be_focused()
-    notebook.keyboard.press("Space")
-    status(root, "Paused after batch")
-    expect(button(root, "Resume")).to_be_focused()
-    notebook.keyboard.press("Tab")
-    batch = round(50 * root.get_by_role("progressbar").evaluate("bar => bar.value"))
-    notebook.keyboard.press("Enter")  # one step
-    status(root, f"Paused after batch {batch + 1} of 50")
-    notebook.keyboard.press("Tab")
-    expect(button(root, "Stop")).to_be_focused()
-    notebook.keyboard.press("Enter")
-    status(root, "Stopped at epoch")
-    expect(button(root, "Stop")).to_be_focused()
+    for name, key, words in (
+        ("Start", "Enter", "images/s"),
+        ("Pause", "Space", "Paused after batch"),
+        ("Step", "Enter", "Paused after batch"),
+        ("Stop", "Enter", "Stopped at epoch"),
+    ):
+        press("Tab")
+        expect(button(root, name)).to_be_focused()
+        press(key)
+        status(root, words)
+        expect(root.locator(":focus")).to_have_count(1)  # a button that is disabled now is not lost to the keyboard
     expect(root.locator(".mx-verdict")).to_contain_text("You said 0.51, it reached 0.")
     expect(root.locator(".mx-runs")).to_contain_text("seed 7")
 
 
 def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
-    root.get_by_label("Variant").select_option("none")
     mixing = [root.get_by_label(label) for label in ("α, log scale", "K, mixes a pair")]
+    root.get_by_label("Epochs").fill("2")
+    root.get_by_label("Variant").select_option("none")
     for slider in mixing:
         expect(slider).to_be_disabled()  # without mixing they do nothing
-    epochs = root.get_by_label("Epochs")
-    epochs.focus()
-    notebook.keyboard.press("Home")
-    notebook.keyboard.press("ArrowRight")
     button(root, "Start").click()
     status(root, "Finished: 2 epochs")
     root.get_by_label("Variant").select_option("mixup")
@@ -124,23 +98,17 @@ def test_two_runs_stand_side_by_side(root: Locator, notebook: Page) -> None:
     expect(root.locator(".mx-runs")).to_contain_text("The run before: no mixing; 20 images", timeout=SECONDS)
     status(root, "Finished: 2 epochs")
     accuracy = root.get_by_role("img", name="Test accuracy by epoch. This run, mixup")
-    expect(accuracy.locator("path.mx-current")).to_have_count(1)
-    expect(accuracy.locator("path.mx-ghost")).to_have_count(1)
-    expect(accuracy.locator(".mx-current-dot")).to_have_count(3)  # epochs 0, 1 and 2
+    for parts, count in (("path.mx-current", 1), ("path.mx-ghost", 1), (".mx-current-dot", 3)):  # epochs 0, 1 and 2
+        expect(accuracy.locator(parts)).to_have_count(count)
     for name in ("this run: mixup", "the run before: no mixing"):
         diagram = root.get_by_role("img", name=f"Reliability diagram of {name}")
-        expect(diagram).to_be_visible()
-        assert diagram.locator(".mx-right").count() > 0
+        expect(diagram.locator(".mx-big")).to_have_text(re.compile(r"^ECE 0\.\d{3}$"))
+        assert "Z" in str(diagram.locator(".mx-right").first.get_attribute("d"))  # a bar at least
     picture = notebook.locator("figure[class^=mixlab-still] img")  # for a page without a kernel; hidden here
     expect(picture).to_have_attribute(
         "alt", re.compile("^Finished: 2 epochs .* The run before: says "), timeout=SECONDS
     )
     expect(picture).to_be_hidden()
-
-
-def test_axe_finds_nothing(root: Locator, notebook: Page) -> None:
-    button(root, "Step").click()
-    status(root, "Paused after batch 1")
     assert violations_in_both_themes(notebook) == []
 
 
@@ -166,7 +134,7 @@ def test_a_run_outlives_its_kernel(browser: Browser, jupyterlab: Lab) -> None:
 
 
 def test_the_image_slider_reaches_both_ends(page: Page) -> None:
-    load_module(page, mx.panels.training_panel(mx.load("shapes", train_size=777)))
+    load_module(page, mx.panels.training_panel(mx.load("shapes", train_size=20)))
     ends = "(position) => panel.imagesAt(position, [10, 777])"
     assert [page.evaluate(ends, position) for position in (1, 2, 2.5, 2.89, 2.8904)] == [10, 100, 320, 777, 777]
     steps = [page.evaluate("most => panel.tickStep(most, 5)", most) for most in (0.5, 1, 2.3, 3, 50)]
@@ -175,15 +143,14 @@ def test_the_image_slider_reaches_both_ends(page: Page) -> None:
 
 def test_predictions_stand_apart_at_the_left_end(page: Page) -> None:
     load_module(page, mx.panels.training_panel(mx.load("shapes", train_size=20)))
-    words = """(values) => {
+    above = """(values) => {
       const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       const levels = values.map((value) => [value, String(value), "mx-level"]);
       panel.curves(svg, [[[0, 0.1]]], { epochs: 2, top: 1, levels, dots: true });
-      const lines = [...svg.querySelectorAll(".mx-level")].map((line) => Number(line.getAttribute("y1")));
-      return [...svg.querySelectorAll(".mx-said")].map((node, i) =>
-        [node.getAttribute("text-anchor"), Number(node.getAttribute("y")) - lines[i]]);
+      const [lines, words] = [".mx-level", ".mx-said"].map((kind) => [...svg.querySelectorAll(kind)]);
+      return words.map((word, i) => Number(word.getAttribute("y")) < Number(lines[i].getAttribute("y1")));
     }"""
-    assert page.evaluate(words, [0.39]) == [["start", -9]]
-    assert page.evaluate(words, [1]) == [["start", 9]]  # no room above
-    assert page.evaluate(words, [0.39, 0.5]) == [["start", 9], ["start", -9]]  # away from each other
-    assert page.evaluate(words, [0.5, 0.39]) == [["start", -9], ["start", 9]]
+    assert page.evaluate(above, [0.39]) == [True]
+    assert page.evaluate(above, [1]) == [False]  # no room
+    assert page.evaluate(above, [0.39, 0.5]) == [False, True]  # away from each other
+    assert page.evaluate(above, [0.5, 0.39]) == [True, False]

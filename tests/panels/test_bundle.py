@@ -63,8 +63,7 @@ def test_panels_take_their_colors_from_the_palette_of_the_plots() -> None:
     assert not [path for path in folder.rglob("*.py") if re.search(r"#[0-9a-fA-F]{6}", path.read_text("utf-8"))]
 
 
-@pytest.mark.parametrize("first", ["mixlab.panels", "mixlab.panels.training_panel.training_panel"])
-def test_a_panel_is_a_function_whatever_was_imported_first(first: str) -> None:
-    code = f"from {first} import training_panel\nimport mixlab.panels.training_panel.report\n"
+def test_a_panel_is_a_function_whatever_was_imported_first() -> None:
+    code = "import mixlab.panels.training_panel.training_panel\nfrom mixlab.panels import training_panel\n"
     code += "import mixlab as mx\nassert callable(training_panel) and mx.panels.training_panel is training_panel"
     subprocess.run([sys.executable, "-c", code], check=True)

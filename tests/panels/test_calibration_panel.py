@@ -108,20 +108,6 @@ def test_what_sets_the_temperature() -> None:
     assert perfect.temperature_of("predictions") == 1  # where no temperature fits
 
 
-def test_what_is_sent_to_the_browser() -> None:
-    logits, probs = drawn(5, 3), HARD["on the edges"]
-    wide = Predictions.from_logits(logits.logits.double(), logits.labels)
-    panel = mx.panels.calibration_panel({"a": logits, "b": probs, "c": wide})
-    assert panel._logits == b"".join(table.numpy().tobytes() for table in (logits.logits, probs.probs, logits.logits))
-    labels = torch.cat([logits.labels, probs.labels, logits.labels])
-    assert panel._labels == labels.numpy().astype("int32").tobytes()
-    assert [(run["name"], run["rows"], run["classes"], run["probs"]) for run in panel._runs] == [
-        ("a", 5, 3, False),
-        ("b", 100, 3, True),
-        ("c", 5, 3, False),
-    ]
-
-
 def test_intervals_are_answered_at_release() -> None:
     panel = mx.panels.calibration_panel({"a": drawn(500), "b": drawn(500, seed=1)}, other="b")
     answers: list[dict[str, Any]] = []

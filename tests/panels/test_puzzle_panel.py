@@ -16,7 +16,8 @@ from mixlab.panels.puzzle_panel import alpha_beta_swap
 from mixlab.panels.puzzle_panel import masks as solving
 from mixlab.panels.puzzle_panel.masks import Setting
 from mixlab.panels.puzzle_panel.puzzle_panel import PuzzlePanel
-from mixlab.panels.shared.pairs import bytes_of, label_words
+from mixlab.panels.shared.pairs import label_words
+from mixlab.training.loop import copies_of
 
 SETTING = Setting(lam=0.4, beta=2.0, gamma=0.7, eta=0.3, blocks=8, levels=3, transport=True, cost=0.1)
 
@@ -104,14 +105,6 @@ def test_blocks_move_only_where_they_may(panel: PuzzlePanel) -> None:
     assert panel.describe().endswith(f": {cut}.")
 
 
-def test_cutmix_keeps_its_place_and_follows_lam(panel: PuzzlePanel) -> None:
-    for panel.lam in (0.0, 0.3, 1.0):
-        plan = panel.solution.cutmix
-        assert plan.nominal[0, :3].tolist() == pytest.approx([panel.lam] * 3)
-        assert (plan.lam >= plan.nominal - 1e-6)[:, :3].all()
-    assert plan.lam[0, :3].tolist() == [1.0] * 3
-
-
 def test_saliency_is_the_package_s(data: Dataset, panel: PuzzlePanel) -> None:
     assert panel.saliency.shape == (3, 2, 32, 32)
     net, pairs = mx.models.quick(len(data.classes)), panel._board.pairs
@@ -120,38 +113,23 @@ def test_saliency_is_the_package_s(data: Dataset, panel: PuzzlePanel) -> None:
     assert panel._seen[: 32 * 32] == (255 * here[0] / here[0].max()).round().byte().numpy().tobytes()
 
 
-@needs_gco
-def test_the_answer_is_what_is_solved(panel: PuzzlePanel) -> None:
+def test_the_answer_is_what_is_solved(panel: PuzzlePanel, monkeypatch: pytest.MonkeyPatch) -> None:
     panel.pair, panel.blocks, panel.levels, panel.lam = 2, 8, 4, 0.3
-    solution, board, answer = panel.solution, panel._board, panel._answer
+    exact, answer = panel.solution.exact, panel._answer
     assert answer["wanted"] == {name: getattr(panel, name) for name in panel.asks}
-    assert answer["mask"] == solution.exact.mask[2].flatten().tolist()
-    assert answer["moved"] == solution.exact.moved[2].tolist()
-    assert answer["lams"] == solution.exact.plan.lam[0, :3].tolist()
-    assert answer["exact"]["energy"] == float(solution.exact.energy[2])
-    pictures = np.frombuffer(panel._pictures, np.uint8).reshape(-1, 32, 32, 3)
-    results = bytes_of(board.mixes(solution.exact.plan))
-    np.testing.assert_array_equal(pictures[:2], bytes_of(board.halves(solution.exact))[2])
-    np.testing.assert_array_equal(pictures[2], bytes_of(board.mixes(solution.cutmix))[2])
-    np.testing.assert_array_equal(pictures[3], bytes_of(board.mixes(solution.swap.plan))[2])
-    np.testing.assert_array_equal(pictures[4:], results)
-
-
-def test_what_is_wanted_during_a_drag_is_answered_and_leaves_the_state(panel: PuzzlePanel) -> None:
+    assert answer["mask"] == exact.mask[2].flatten().tolist()
+    assert answer["moved"] == exact.moved[2].tolist()
+    assert answer["lams"] == exact.plan.lam[0, :3].tolist()
+    assert answer["exact"]["energy"] == float(exact.energy[2])
     before = panel.state
-    panel._wanted = {**{name: before[name] for name in panel.asks}, "lam": 0.9}
+    panel._wanted = answer["wanted"] | {"lam": 0.9}  # under a drag
     assert panel.state == before
-    assert panel._answer["wanted"]["lam"] == 0.9
     assert min(panel._answer["lams"]) > 0.5
     panel.lam = 0.2
     assert panel._answer["wanted"]["lam"] == 0.2
-
-
-def test_another_pair_solves_nothing_anew(panel: PuzzlePanel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solving.Board, "solve", lambda *_: pytest.fail("solved again"))
-    panel.pair = 1
+    panel.pair = 1  # which needs nothing to be solved anew
     assert panel._answer["wanted"]["pair"] == 1
-    panel.describe()
 
 
 @needs_gco
@@ -171,16 +149,13 @@ def test_describe_gives_the_numbers_of_the_moment(panel: PuzzlePanel) -> None:
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize(
-    ("side", "blocks", "movable", "pixels"),
-    [(32, 2, 64, 4), (32, 8, 64, 4), (32, 16, 256, 2), (28, 2, 196, 2), (28, 4, 16, 7)],
-)
-def test_the_blocks_that_move_are_counted(data: Dataset, side: int, blocks: int, movable: int, pixels: int) -> None:
+@pytest.mark.parametrize(("side", "blocks", "pixels"), [(32, 2, 4), (32, 8, 4), (32, 16, 2), (28, 2, 2), (28, 4, 7)])
+def test_the_blocks_that_move_are_counted(data: Dataset, side: int, blocks: int, pixels: int) -> None:
     """Of four pixels where the mask's blocks are made of fours, else of two; a block of 7 pixels moves whole."""
     panel = mx.panels.puzzle_panel(cropped(data, side), pairs=2)
     panel.blocks = blocks
-    moves = panel.solution.exact.plan.moves
-    assert panel._answer["movable"] == moves.shape[-1] == movable == (side // pixels) ** 2
+    movable = (side // pixels) ** 2
+    assert panel._answer["movable"] == panel.solution.exact.plan.moves.shape[-1] == movable
     assert panel.describe().endswith(f". Of each image {movable} blocks of {pixels} × {pixels} pixels can move.")
 
 
@@ -195,6 +170,7 @@ def test_a_clipped_box_is_said(data: Dataset) -> None:
             top, left, bottom, right = plan.box[0, panel.pair].tolist()
             clipped = (bottom - top) * (right - left) < (2 * (side // 2)) ** 2
             assert panel._answer["clipped"] is clipped
+            assert plan.nominal[0, panel.pair] == pytest.approx(panel.lam)
             words = ", its box clipped at the edge" if clipped else ""
             cut = label_words(float(plan.lam[0, panel.pair]), panel.names)
             assert f" CutMix at the same λ{words}: {cut}. Of each image 64 blocks " in panel.describe()
@@ -224,23 +200,12 @@ def test_the_swap_is_compared_in_words(data: Dataset) -> None:
     assert panel._answer["compared"].startswith("Energy of our mask (16 by 16 is not proved exact)")
 
 
-def test_without_gco_it_says_how_to_get_it(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solving, "installed", lambda: False)
-    panel = mx.panels.puzzle_panel(data, pairs=3)
-    assert panel.solution.swap is None
-    assert panel._answer["swap"] is None
-    assert panel._answer["compared"].endswith("; pip install gco-wrapper sets the α–β swap of the papers beside it.")
-    assert len(panel._pictures) == (3 + 3) * 32 * 32 * 3
-    assert "pip install gco-wrapper" in panel.still()
-
-
 def test_your_own_net_is_named_and_left_as_it_was(data: Dataset) -> None:
     net = mx.models.quick(len(data.classes)).train()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    panel = mx.panels.puzzle_panel(data, net, pairs=3)
-    assert "; saliency of your net." in panel.describe()
+    before = copies_of(net)
+    assert "; saliency of your net." in mx.panels.puzzle_panel(data, net, pairs=3).describe()
     assert net.training
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    torch.testing.assert_close(copies_of(net), before, rtol=0, atol=0)
 
 
 def test_other_sizes_offer_the_blocks_that_divide_them(data: Dataset) -> None:

@@ -13,51 +13,17 @@ from mixlab.data.dataset import Dataset, Split
 
 ONE = HARD["one row"]
 NEEDED = {"mixing": {"pairs": 3}, "puzzle": {"pairs": 2}, "calibration": {"runs": {"a": ONE, "b": ONE}}}
-CONTROLS: dict[str, dict[str, tuple[Any, str]]] = {  # panel → control → a wrong value, and words of what is allowed
-    "lambda": {
-        "alpha": (-1, "0.01 to 100"),
-        "k": (9, "1 to 8"),
-        "variant": ("mixip", "'mixup'?"),
-        "seed": (-1, "0 to"),
-    },
-    "mixing": {
-        "pair": (3, "0 to 2"),
-        "row": (32, "0 to 31"),
-        "column": (-1, "at least 0"),
-        "lam": (1.5, "0 to 1"),
-        "variant": ("mixup", "'regmixup'?"),
-    },
-    "puzzle": {
-        "pair": (2, "0 to 1"),
-        "blocks": (5, "2, 4, 8, 16"),
-        "levels": (5, "2 to 4"),
-        "beta": (-1, "0 to 4"),
-        "gamma": (1.5, "0 to 1"),
-        "cost": (1.5, "0 to 1"),
-        "lam": (2, "0 to 1"),
-    },
-    "calibration": {
-        "run": ("c", "'a', 'b'"),
-        "other": (3, "'a', 'b'"),
-        "n_bins": (101, "1 to 100"),
-        "bins": ("mas", "'mass'?"),
-        "estimator": ("eec", "'ece'?"),
-        "scaling": ("alhpa", "'alpha'?"),
-        "temperature": (5, "0.25 to 4"),
-        "alpha": (0, "0.01 to 100"),
-    },
-    "spiral": {
-        "layer": ("block9", "'bottleneck'"),
-        "alpha": (0, "0.01 to 100"),
-        "classes": (4, "2 to 3"),
-        "epochs": (401, "1 to 400"),
-    },
-    "training": {
-        "variant": ("mixip", "'mixup'?"),
-        "images": (9, "10 to 600"),
-        "epochs": (51, "1 to 50"),
-        "prediction": (67, "0 to 1 or None"),
-    },
+CONTROLS = {  # of each panel: a wrong value, and words of what is allowed
+    "lambda": {"alpha": (-1, "0.01 to 100"), "k": (9, "1 to 8"), "variant": ("mixip", "'mixup'?"), "seed": (-1, "0")},
+    "mixing": {"pair": (3, "0 to 2"), "row": (32, "0 to 31"), "column": (-1, "0"), "variant": ("mixup", "'regmixup'?")},
+    "puzzle": {"pair": (2, "0 to 1"), "blocks": (5, "2, 4, 8, 16"), "levels": (5, "2 to 4"), "lam": (2, "0 to 1")}
+    | {"beta": (-1, "0 to 4"), "gamma": (1.5, "0 to 1"), "cost": (1.5, "0 to 1")},
+    "calibration": {"run": ("c", "'a', 'b'"), "other": (3, "'a', 'b'"), "bins": ("mas", "'mass'?")}
+    | {"n_bins": (101, "1 to 100"), "estimator": ("eec", "'ece'?"), "scaling": ("alhpa", "'alpha'?")}
+    | {"temperature": (5, "0.25 to 4"), "alpha": (0, "0.01 to 100")},
+    "spiral": {"layer": ("block9", "'bottleneck'"), "classes": (4, "2 to 3"), "epochs": (401, "1 to 400")},
+    "training": {"variant": ("mixip", "'mixup'?"), "images": (9, "10 to 600"), "epochs": (51, "1 to 50")}
+    | {"prediction": (67, "0 to 1 or None")},
 }
 ROWS = [(panel, name, *row) for panel, controls in CONTROLS.items() for name, row in controls.items()]
 LARGE = Predictions.from_logits(torch.zeros(20_001, 2), torch.zeros(20_001, dtype=torch.int64))
