@@ -9,9 +9,8 @@ from datetime import datetime
 from torch import nn
 
 from mixlab.panels.shared.course import Course
-from mixlab.runs.run import Training, opened
-from mixlab.runs.store import StoreError
-from mixlab.runs.stored import Run
+from mixlab.runs import Run, StoreError, opened
+from mixlab.runs.stored_training import StoredTraining
 from mixlab.training.loop import copies_of, fill
 from mixlab.training.record import Record
 from mixlab.training.trainer import Trainer
@@ -22,7 +21,7 @@ _BUSY = "Another process is training this run: waiting for it."
 class Kept(Course[Record]):
     """A training whose finished epochs are in the run store, those of earlier sittings too."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: StoredTraining) -> None:
         super().__init__(training.trainer)
         self._training, self.records = training, training.records
         run = self._finish() if training.done else None
