@@ -1,5 +1,6 @@
 """Intervals side by side: one row for each name."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def plot_intervals(
     if not intervals:
         raise ValueError(wanted + "none")
     ax, ink = axes_and_ink(ax, (6.4, 0.9 + 0.36 * len(intervals)))
-    numbers = [_numbers(part) for part in intervals.values()]
+    numbers = numbers_of(*intervals.values())
     # The column ends so many points right of the axes that its longest row begins there; characters take 5 on average.
     aside = (6 + 5.4 * max(map(len, numbers)), 0)
     place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": aside, "textcoords": "offset points"}
@@ -51,6 +52,9 @@ def plot_intervals(
     return describe(ax, f"{quantity}: {rows}.")
 
 
-def _numbers(part: Interval) -> str:
-    """The mean and its interval, with the minus sign that the axes have."""
-    return f"{part.value:.2f} [{part.low:.2f}, {part.high:.2f}]".replace("-", "−")
+def numbers_of(*parts: Interval) -> list[str]:
+    """Values and intervals, with the digits (two to four) that the narrowest needs, and with the minus sign of axes."""
+    narrowest = min((part.high - part.low for part in parts if part.high > part.low), default=1.0)
+    digits = min(max(2, 1 - math.floor(math.log10(narrowest))), 4)
+    texts = (f"{part.value:.{digits}f} [{part.low:.{digits}f}, {part.high:.{digits}f}]" for part in parts)
+    return [text.replace("-", "−") for text in texts]

@@ -1,12 +1,15 @@
 """A small table for a notebook: a row for each mapping, a column for each of its keys."""
 
 import html
-import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval
+from mixlab.plots.comparison import numbers_of
+
+_NUMBER = re.compile(r"[−+]?\d")  # how each cell of a column of numbers begins
 
 
 class Table:
@@ -23,10 +26,14 @@ class Table:
         return "\n".join(f"{name}  {line}" for name, line in zip(names, lines, strict=True))
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.head)
+        sides = ["right" if all(map(_NUMBER.match, column)) else "left" for column in zip(*self.rows, strict=True)]
+        styles = [f'style="text-align: {side}"' for side in sides]
+        head = "".join(
+            f'<th scope="col" {style}>{html.escape(cell)}</th>' for cell, style in zip(self.head, styles, strict=True)
+        )
         body = "".join(
-            f'<tr><th scope="row">{html.escape(row[0])}</th>'
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+            f'<tr><th scope="row" {styles[0]}>{html.escape(row[0])}</th>'
+            + "".join(f"<td {style}>{html.escape(cell)}</td>" for cell, style in zip(row[1:], styles[1:], strict=True))
             + "</tr>"
             for row in self.rows
         )
@@ -62,9 +69,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Interval):
-        width = value.high - value.low
-        digits = max(0, 1 - math.floor(math.log10(width))) if 0 < width < math.inf else 2
-        text = f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
-    else:
-        text = f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
-    return text.replace("-", "−")
+        return numbers_of(value)[0]
+    return (f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}").replace("-", "−")

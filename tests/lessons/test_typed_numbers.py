@@ -24,11 +24,6 @@ SETTINGS = (
 )
 NOT_PROSE = re.compile(f"{CODE_AND_FORMULAS}|{SETTINGS}", re.DOTALL)
 
-NOT_YET = {
-    "04_multi_mix.ipynb",
-    "08_at_test_time.ipynb",
-}
-
 
 def typed(text: str) -> Iterator[str]:
     """The decimals and the numbers with a unit in a text, as written, but for formulas, code and settings."""
@@ -71,9 +66,7 @@ def test_what_counts_as_typed(text: str, numbers: list[str]) -> None:
 
 
 @pytest.mark.parametrize("lesson", lessons.lesson_names())
-def test_no_measured_number_is_typed(lesson: str, request: pytest.FixtureRequest) -> None:
-    if lesson in NOT_YET:
-        request.applymarker(pytest.mark.xfail(strict=False))
+def test_no_measured_number_is_typed(lesson: str) -> None:
     figures, numbers = listed(lesson), list(in_prose(lesson))
     typed_in = [f"{cell}: {number}" for cell, number in numbers if number not in figures]
     assert not typed_in, "\n".join(typed_in)

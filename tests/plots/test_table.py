@@ -23,6 +23,7 @@ def test_it_renders_the_same_cells_as_html_and_as_text() -> None:
     shown = mx.table(iter(ROWS))
     root = ET.fromstring(shown._repr_html_())
     assert [[cell.text for cell in row] for row in root.iter("tr")] == CELLS
+    assert [cell.get("style") for cell in next(root.iter("tr"))] == ["text-align: left"] + 3 * ["text-align: right"]
     assert [re.split(r"  +", line.strip()) for line in repr(shown).splitlines()] == CELLS
     assert len({len(line) for line in repr(shown).splitlines()}) == 1
 

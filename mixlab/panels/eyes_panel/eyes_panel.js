@@ -1,5 +1,6 @@
 // The eyes panel: how much of each image do you see in a blend? The answers, against λ, are shown when all are given.
 
+import { drawAxes } from "../shared/axes.js";
 import { PLAIN_SCALE, connect, fitCanvas, make, slider, write } from "../shared/dom.js";
 import { CHANNELS, bytesOf, paint } from "../shared/pictures.js";
 
@@ -14,52 +15,18 @@ export const answered = (answers, percent) => [...answers, percent / 100];
 function plot(canvas, theme, { curve, dots }) {
   const { context: ink, width: wide } = fitCanvas(canvas, HEIGHT);
   const side = Math.min(wide - EDGE.left - EDGE.right, HEIGHT - EDGE.top - EDGE.bottom);
-  const atX = (share) => EDGE.left + share * side;
-  const atY = (share) => EDGE.top + (1 - share) * side;
-  const line = (points, color, width, dash = []) => {
-    ink.beginPath();
-    for (const [x, y] of points) ink.lineTo(atX(x), atY(y));
-    Object.assign(ink, { strokeStyle: color, lineWidth: width });
-    ink.setLineDash(dash);
-    ink.stroke();
-    ink.setLineDash([]);
-  };
-  ink.font = "13px system-ui, sans-serif";
-  ink.textBaseline = "middle";
-  for (const share of TICKS) {
-    line(
-      [
-        [0, share],
-        [1, share],
-      ],
-      theme.grid,
-      1,
-    );
-    ink.fillStyle = theme.faint;
-    ink.textAlign = "right";
-    ink.fillText(String(share), EDGE.left - 6, atY(share));
-    ink.textAlign = "center";
-    ink.fillText(String(share), atX(share), atY(0) + 14);
-  }
-  ink.fillStyle = theme.ink;
-  ink.fillText("λ, the share of x", atX(0.5), atY(0) + 34);
-  ink.save();
-  ink.translate(9, atY(0.5));
-  ink.rotate(-Math.PI / 2);
-  ink.fillText("the share of x you saw", 0, 0);
-  ink.restore();
-  if (curve.length) {
-    ink.beginPath();
-    for (const [lam, low] of curve) ink.lineTo(atX(lam), atY(low));
-    for (const [lam, , , high] of [...curve].reverse()) ink.lineTo(atX(lam), atY(high));
-    ink.fillStyle = theme.bars;
-    ink.fill();
-    line(
-      curve.map(([lam, , middle]) => [lam, middle]),
-      theme.first,
-      2.5,
-    );
-  }
+  const place = { left: EDGE.left, right: EDGE.left + side, top: EDGE.top, bottom: EDGE.top + side };
+  const [x, y] = ["λ, the share of x", "the share of x you saw"].map((name) => ({ ticks: TICKS, name }));
+  const { line, band, mark } = drawAxes(ink, theme, place, x, y);
+  band(
+    curve.map(([lam, low, , high]) => [lam, low, high]),
+    theme.bars,
+  );
+  line(
+    curve.map(([lam, , middle]) => [lam, middle]),
+    theme.first,
+    2.5,
+  );
   line(
     [
       [0, 0],
@@ -69,13 +36,7 @@ function plot(canvas, theme, { curve, dots }) {
     1.2,
     [6, 4],
   );
-  for (const [lam, seen] of dots) {
-    ink.beginPath();
-    ink.arc(atX(lam), atY(seen), 5, 0, 2 * Math.PI);
-    Object.assign(ink, { fillStyle: theme.second, strokeStyle: theme.ink, lineWidth: 1 });
-    ink.fill();
-    ink.stroke();
-  }
+  for (const [lam, seen] of dots) mark(lam, seen, theme.second);
 }
 
 function legendItem(kind, words) {

@@ -16,6 +16,7 @@ from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import SEED_HIGH
 from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs
 from mixlab.panels.shared.panel import Checked, Panel
+from mixlab.plots.style import BLUE, INK, PALE_BLUE, PAPER, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,15 +88,15 @@ class EyesPanel(Panel):
         """The answers against λ, the fitted curve with its interval, and the diagonal."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(5.2, 4.6), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained", facecolor=PAPER)
         ax = figure.add_subplot()
-        ax.plot([0, 1], [0, 1], color="#1A1A1A", linestyle="--", linewidth=1.2, label="what mixup assumes")
+        ax.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1.2, label="what mixup assumes")
         line = self.fit
         if line is not None:
             low, middle, high = line.curve(_GRID.tolist())
-            ax.fill_between(_GRID, low, high, color="#CFE3F1", label="95% interval of the curve")
-            ax.plot(_GRID, middle, color="#0072B2", linewidth=2, label="fitted curve")
-        ax.plot(self.lam[: len(self.answers)], self.answers, "o", color="#D55E00", clip_on=False, label="your answers")
+            ax.fill_between(_GRID, low, high, color=PALE_BLUE, label="95% interval of the curve")
+            ax.plot(_GRID, middle, color=BLUE, linewidth=2, label="fitted curve")
+        ax.plot(self.lam[: len(self.answers)], self.answers, "o", color=VERMILION, clip_on=False, label="your answers")
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="λ, the share of x", ylabel="the share of x you saw")
         ax.legend(loc="upper left", fontsize=9)
         ax.set_label(self.describe())

@@ -1,0 +1,1 @@
+"""What K blends of each pair leave of the gradient's variance."""
