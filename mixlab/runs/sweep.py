@@ -18,7 +18,7 @@ from mixlab.data.dataset import Dataset, Split
 from mixlab.machine import torch_threads
 from mixlab.mixing.mixer import Mixer
 from mixlab.runs.grid import Planned, planned
-from mixlab.runs.run import run as trained
+from mixlab.runs.run import run
 from mixlab.runs.store import BusyError, Store, StoreError
 from mixlab.runs.stored_run import Run
 from mixlab.runs.table import listed
@@ -115,8 +115,8 @@ def _as_they_finish(
                 bar.set_postfix_str(" | ".join([*left.values()][:at_once]))
                 if why:
                     failed.append(f"{label}: {why}")
-                elif (run := listed(store, name)) is not None:
-                    yield run
+                elif (stored := listed(store, name)) is not None:
+                    yield stored
                 else:
                     raise StoreError(f"run {name} is not in {store.root}: root must be a folder that all workers see")
         except StoreError:
@@ -133,9 +133,7 @@ def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
     """Train one run, in whatever process this is; what concerns the store as a whole is raised."""
     with _training:
         try:
-            name = trained(
-                plan.model, data, Mixer(**plan.mixing), root=root, progress=False, **gathered(plan.fitting)
-            ).id
+            name = run(plan.model, data, Mixer(**plan.mixing), root=root, progress=False, **gathered(plan.fitting)).id
         except Exception as error:  # the others go on, whatever it is
             if isinstance(error, StoreError) and not isinstance(error, BusyError):
                 raise

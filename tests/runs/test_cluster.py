@@ -16,7 +16,6 @@ from sweeps import WAIT, at_work, held, trained_epochs, until
 from tiny_runs import raising
 
 import mixlab as mx
-from mixlab.data.dataset import Dataset
 from mixlab.runs import Run, StoreError, SweepError
 from mixlab.runs import cluster as clusters
 from mixlab.runs import sweep as sweeping
@@ -25,13 +24,8 @@ BATCH = {"batch_size": 20, "dtype": torch.float32}
 
 
 def local_cluster(folder: Path, workers: int = 2) -> LocalCluster:
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=":0",
-        local_directory=str(folder),
-    )
+    where = {"dashboard_address": ":0", "local_directory": str(folder)}
+    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **where)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +38,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 def client(cluster: LocalCluster) -> Iterator[Client]:
     with Client(cluster.scheduler_address, set_as_default=False) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", train_size=40, test_size=20)
 
 
 @pytest.fixture(autouse=True)
@@ -103,22 +92,6 @@ def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_ca
     assert len(unfinished.history) == 1
     first = {run.id: run.sessions for run in runs}
     assert {run.id: run.sessions for run in mx.sweep(short, data, root=root, progress=False, **BATCH)} == first
-
-
-def test_what_concerns_the_workers_is_the_same_as_in_one_process(client, cluster, data, tmp_path):
-    """The same runs to the bit, one failure among them, by the cluster's address."""
-    grid = {"learning_rate": [0.1, 1e6], "variant": ["mixup"]}
-    runs, end = in_thread(mx.sweep(grid, data, epochs=2, cluster=cluster.scheduler_address, root=tmp_path, **BATCH))
-    with pytest.raises(SweepError) as there:
-        end.result(WAIT)
-    (run,) = runs
-    assert run.sessions[0]["pid"] != os.getpid()
-    here = mx.sweep(grid, data, epochs=2, root=tmp_path / "here", progress=False, **BATCH)
-    same = next(here)
-    assert (same.id, same.history[-1].test_nll) == (run.id, run.history[-1].test_nll)
-    with pytest.raises(SweepError) as raised:
-        next(here)
-    assert str(there.value) == str(raised.value)
 
 
 def test_leaving_the_loop_takes_back_what_no_worker_has_begun(client, data, tmp_path, monkeypatch):
