@@ -225,21 +225,15 @@ class Fading(Net):
         return super().forward(x) / (1 + self.calls)
 
 
-def fading():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Fading()
-
-
 def test_buffers_that_state_dict_leaves_out_are_stored_filled_and_put_back(tmp_path):
-    wanted, model = contents(tiny_run(tmp_path / "never", model=fading())), fading()
+    model, filled = net(kind=Fading), net(kind=Fading)
+    wanted = contents(tiny_run(tmp_path / "never", model=net(kind=Fading)))
     training = leave_after(tmp_path / "b", 1, model)
     assert float(model.calls) == 0
     run = tiny_run(tmp_path / "b", model=model)
     assert run.id == training.id
     assert contents(run) == wanted
     assert len(run.sessions) == 2
-    filled = fading()
     run = tiny_run(tmp_path / "b", model=filled)
     assert float(filled.calls) == float(run.weights()["calls"]) == 9
     assert torch.equal(run.predictions.logits, mx.predict(filled, dataset().test, dataset().normalization).logits)
@@ -253,21 +247,16 @@ class Noisy(Net):
 
 
 def test_model_that_draws_when_it_is_evaluated_depends_on_the_seed_alone(tmp_path):
-    first = Noisy().state_dict()
-
     def trained(root):
-        model = Noisy()
-        model.load_state_dict(first)
         before = torch.get_rng_state()
-        run = tiny_run(root, model=model)
+        run = tiny_run(root, model=net(kind=Noisy))
         assert torch.equal(torch.get_rng_state(), before)
         return contents(run)
 
     wanted = trained(tmp_path / "a")
+    torch.manual_seed(5)
     assert trained(tmp_path / "b") == wanted
-    model = Noisy()
-    model.load_state_dict(first)
-    assert leave_after(tmp_path / "c", 2, model).id == wanted["id"]
+    assert leave_after(tmp_path / "c", 2, net(kind=Noisy)).id == wanted["id"]
     assert trained(tmp_path / "c") == wanted
 
 
