@@ -257,10 +257,8 @@ def test_full_disk_in_the_middle_of_a_write_leaves_the_earlier_checkpoint_whole(
         real(file)
 
     path = tmp_path / wanted["id"] / CHECKPOINT
-    with (
-        monkeypatch.context() as patch,
-        raising(StoreError, f"{path} cannot", "No space left on device", "MIXLAB_RUNS"),
-    ):
+    full = raising(StoreError, f"{path} cannot be written: No space left on device", "MIXLAB_RUNS")
+    with monkeypatch.context() as patch, full:
         patch.setattr(_files.os, "fsync", fsync)
         tiny_run(tmp_path)
     assert names(path.parent) == [CHECKPOINT]
