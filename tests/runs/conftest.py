@@ -28,3 +28,9 @@ def wanted(root: Path) -> dict[str, Any]:
 def data() -> Dataset:
     """A few images for sweeps."""
     return mx.load("shapes", train_size=40, test_size=20)
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread of torch's for each process, as Dask sets it for its workers."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")

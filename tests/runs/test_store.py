@@ -31,16 +31,6 @@ def refuse(*_, **__):
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-# Layout.
-
-
-def test_a_finished_run_is_three_files_and_a_broken_off_one_a_checkpoint(tmp_path):
-    run = leave_after(tmp_path, 2).id
-    assert names(tmp_path) == [run, f"{run}/{CHECKPOINT}"]
-    assert tiny_run(tmp_path).id == run
-    assert names(tmp_path) == [run, *(f"{run}/{name}" for name in (PREDICTIONS, RUN, WEIGHTS))]
-
-
 def test_modules_that_read_can_run_nothing_that_they_read():
     sweeps = {"sweep.py", "cluster.py"}  # these send what they were given to other processes, and read no file
     readers = {path for path in (PACKAGE / "runs").glob("*.py") if path.name not in sweeps}
@@ -220,6 +210,7 @@ def test_names_are_on_disk_before_anything_is_removed(tmp_path, monkeypatch):
     written = [
         (f"flush .{name}.partial", f"name {name}", f"flush {run}") for name in (CHECKPOINT, WEIGHTS, PREDICTIONS, RUN)
     ]
+    assert names(tmp_path) == ["runs", f"runs/{run}", *(f"runs/{run}/{name}" for name in (PREDICTIONS, RUN, WEIGHTS))]
     assert [step for step in steps if not step.endswith(".lock")] == [
         *("make runs", f"flush {tmp_path.name}", f"make {run}", "flush runs"),
         *(step for file in written for step in file),
