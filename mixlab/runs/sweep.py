@@ -69,7 +69,7 @@ def sweep(
         model: a name of `mixlab.models`, built with the run's seed.
         jobs: how many processes of this machine train at a time; 1 is this process itself.
         cluster: a dask.distributed.Client, or the address of a scheduler, in place of jobs. Its workers must have
-            mixlab and see `root`; each trains one run at a time. A worker that dies costs the epoch it was in.
+            mixlab and see `root`. A worker that dies costs the epoch it was in; if none is left, the sweep breaks off.
         root: the folder of the store, as for `mixlab.run`.
         progress: whether to show a bar of runs on stderr, with what is under way.
         settings: what all runs have, by the same names, where the grid does not say otherwise. Without a variant

@@ -12,6 +12,8 @@ import mixlab as mx
 from mixlab.data.dataset import Dataset
 from mixlab.runs.grid import FITTING, MIXING, NAMES, planned
 
+BOTH, MANIFOLD = [{"variant": ["mixup"]}, {"variant": ["cutmix"]}], {"variant": "manifold"}
+
 
 def labels(grid: Any, data: Dataset, **given: Any) -> list[str]:
     return [run.label for run in planned(grid, data, {"epochs": 1} | given)]
@@ -78,39 +80,19 @@ def test_every_name_means_one_thing():
         (TypeError, ["grid['k'] must be a list", "got an int64 tensor of shape []"], {"k": torch.tensor(1)}, {}),
         (ValueError, ["grid['seed'] must be a list", "at least one", "got []"], {"seed": []}, {}),
         (TypeError, ["epochs must be given"], [{"epochs": [1]}, {}], {"epochs": None}),
-        (
-            ValueError,
-            ["the setting 'alpha', such as 'mixup'", "got 'none'"],
-            {"alpha": [1]},
-            {},
-        ),
-        (
-            ValueError,
-            ["the setting 'blocks', such as 'puzzle'", "got 'mixup', 'cutmix'"],
-            [{"variant": ["mixup"]}, {"variant": ["cutmix"]}],
-            {"blocks": 4},
-        ),
+        (ValueError, ["the setting 'alpha', such as 'mixup'", "got 'none'"], {"alpha": [1]}, {}),
+        (ValueError, ["'blocks', such as 'puzzle'", "got 'mixup', 'cutmix'"], BOTH, {"blocks": 4}),
         (
             ValueError,
             ["alpha must be", "got -1; in the run with variant='mixup', alpha=-1"],
             {"variant": ["none", "mixup"], "alpha": [1, -1]},
             {},
         ),
-        (
-            ValueError,
-            ["alpha must be", "got 0; in the run with seed=1"],
-            {"seed": [1]},
-            {"variant": "mixup", "alpha": 0},
-        ),
+        (ValueError, ["alpha", "got 0; in the run with seed=1"], {"seed": [1]}, {"variant": "mixup", "alpha": 0}),
         (ValueError, ["seed must be", "got -1; in the run with seed=-1"], {"seed": [0, -1]}, {}),
         (ValueError, ["learning_rate must be", "got -2"], {}, {"learning_rate": -2}),
         (ValueError, ["model must be one of", "got 'quik'", "did you mean 'quick'"], {"model": ["quik"]}, {}),
-        (
-            ValueError,
-            ["layer must be", "got 'stage9'", "in the run with layers=['stage9']"],
-            {"layers": [["input"], ["stage9"]]},
-            {"variant": "manifold"},
-        ),
+        (ValueError, ["layer", "got 'stage9'", "with layers=['stage9']"], {"layers": [["stage9"]]}, MANIFOLD),
         (TypeError, ["data must be a mixlab Dataset", "got 'shapes'"], {}, {"data": "shapes"}),
         (ValueError, ["jobs must be", "got 0"], {}, {"jobs": 0}),
         (TypeError, ["progress must be", "got 1"], {}, {"progress": 1}),
