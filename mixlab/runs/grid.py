@@ -90,10 +90,10 @@ def _values(name: Any, values: Any) -> list[Any]:
     if single or not isinstance(values, Iterable):
         shown = _check.shown(values)
         raise TypeError(f"grid[{name!r}] must be a list of values, got {shown}; for one value write [{shown}]")
-    found = [value.item() if getattr(value, "ndim", None) == 0 else value for value in values]
-    if not found:
+    items = [value.item() if getattr(value, "ndim", None) == 0 else value for value in values]
+    if not items:
         raise ValueError(f"grid[{name!r}] must be a list of values, at least one, got {_check.shown(values)}")
-    return found
+    return items
 
 
 def _check_used(mappings: list[dict[str, list[Any]]], given: Settings) -> None:
@@ -142,8 +142,8 @@ def _tried(run: Planned, data: Dataset) -> str:
     """What its trainer calls itself, but for device and dtype, which are picked where it is trained."""
     net, mixer = getattr(models, run.model)(len(data.classes)), Mixer(**run.mixing)
     asked = {name: run.fitting.get(name) for name in ("device", "dtype")}
-    here = {"device": "cpu", "dtype": asked["dtype"] or torch.float32}
-    trainer = Trainer(net, data, mixer, **gathered(run.fitting | here))
+    tried_on = {"device": "cpu", "dtype": asked["dtype"] or torch.float32}
+    trainer = Trainer(net, data, mixer, **gathered(run.fitting | tried_on))
     return _key(run.model, mixer.variant, mixer.settings, trainer.settings, asked)
 
 

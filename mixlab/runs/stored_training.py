@@ -69,8 +69,9 @@ class StoredTraining:
         trainer = self.trainer
         with global_stream(trainer.model, self._seed, trainer.step_count):
             trainer.step()
-            if trainer.step_count % trainer.steps_per_epoch:
-                return None
+        if trainer.step_count % trainer.steps_per_epoch:
+            return None
+        with global_stream(trainer.model, self._seed, -trainer.step_count):  # as `finish` draws
             record = trainer.evaluate() if trainer.due else None
             trainer.check_finite()  # on CUDA only `evaluate` has looked at the loss
         self.epochs += 1
@@ -90,7 +91,7 @@ class StoredTraining:
             trainer = self.trainer
             if not trainer.done:
                 raise RuntimeError(f"finish must be called after epoch {trainer.epochs}, got epoch {self.epochs}")
-            with global_stream(trainer.model, self._seed, trainer.steps):
+            with global_stream(trainer.model, self._seed, -trainer.steps):
                 test = (trainer.tested or trainer.predictions()).cpu()  # the latter if no step was taken since resuming
             table = {"logits": test.logits, "labels": test.labels, RELIABILITY: reliability_table(self.records)}
             files = {WEIGHTS: copies_of(trainer.model), PREDICTIONS: table}

@@ -18,7 +18,7 @@ from mixlab.data.dataset import Dataset, Split
 from mixlab.machine import torch_threads
 from mixlab.mixing.mixer import Mixer
 from mixlab.runs.grid import Planned, planned
-from mixlab.runs.run import run as trained
+from mixlab.runs.run import run
 from mixlab.runs.store import BusyError, Store, StoreError
 from mixlab.runs.stored_run import Run
 from mixlab.runs.table import listed
@@ -69,7 +69,7 @@ def sweep(
         model: a name of `mixlab.models`, built with the run's seed.
         jobs: how many processes of this machine train at a time; 1 is this process itself.
         cluster: a dask.distributed.Client, or the address of a scheduler, in place of jobs. Its workers must have
-            mixlab and see `root`; each trains one run at a time. A worker that dies costs the epoch it was in.
+            mixlab and see `root`. A worker that dies costs the epoch it was in; if none is left, the sweep breaks off.
         root: the folder of the store, as for `mixlab.run`.
         progress: whether to show a bar of runs on stderr, with what is under way.
         settings: what all runs have, by the same names, where the grid does not say otherwise. Without a variant
@@ -115,8 +115,8 @@ def _as_they_finish(
                 bar.set_postfix_str(" | ".join([*left.values()][:at_once]))
                 if why:
                     failed.append(f"{label}: {why}")
-                elif (run := listed(store, name)) is not None:
-                    yield run
+                elif (stored := listed(store, name)) is not None:
+                    yield stored
                 else:
                     raise StoreError(f"run {name} is not in {store.root}: root must be a folder that all workers see")
         except StoreError:
@@ -133,9 +133,7 @@ def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
     """Train one run, in whatever process this is; what concerns the store as a whole is raised."""
     with _training:
         try:
-            name = trained(
-                plan.model, data, Mixer(**plan.mixing), root=root, progress=False, **gathered(plan.fitting)
-            ).id
+            name = run(plan.model, data, Mixer(**plan.mixing), root=root, progress=False, **gathered(plan.fitting)).id
         except Exception as error:  # the others go on, whatever it is
             if isinstance(error, StoreError) and not isinstance(error, BusyError):
                 raise

@@ -24,8 +24,8 @@ def runs(root: str | os.PathLike[str] | None = None) -> "RunTable":
         StoreError: the folder cannot be read.
     """
     store = Store(root)
-    found = [run for name in store.ids() if (run := listed(store, name)) is not None]
-    return RunTable(sorted(found, key=lambda run: run.saved, reverse=True))
+    stored = [run for name in store.ids() if (run := listed(store, name)) is not None]
+    return RunTable(sorted(stored, key=lambda run: run.saved, reverse=True))
 
 
 def listed(store: Store, name: str) -> Run | None:

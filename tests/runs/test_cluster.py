@@ -16,22 +16,17 @@ from sweeps import WAIT, at_work, held, trained_epochs, until
 from tiny_runs import raising
 
 import mixlab as mx
-from mixlab.data.dataset import Dataset
 from mixlab.runs import Run, StoreError, SweepError
 from mixlab.runs import cluster as clusters
 from mixlab.runs import sweep as sweeping
 
 BATCH = {"batch_size": 20, "dtype": torch.float32}
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def local_cluster(folder: Path, workers: int = 2) -> LocalCluster:
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=":0",
-        local_directory=str(folder),
-    )
+    where = {"dashboard_address": ":0", "local_directory": str(folder)}
+    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **where)
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +39,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 def client(cluster: LocalCluster) -> Iterator[Client]:
     with Client(cluster.scheduler_address, set_as_default=False) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", train_size=40, test_size=20)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Dask sets it for its workers
 
 
 def in_thread(sweep: Iterator[Run]) -> tuple[list[Run], Future[None]]:
@@ -75,10 +60,9 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, dat
     for run in runs:
         assert run.finished
         assert trained_epochs(run) == list(range(3))  # every one, none twice
-        assert len({session["pid"] for session in run.sessions}) == len(run.sessions)
         assert os.getpid() not in {session["pid"] for session in run.sessions}
-    assert [run.id for run in runs if len(run.sessions) == 2] == [killed]
-    (run,) = [run for run in runs if run.id == killed]
+    (run,) = [run for run in runs if len(run.sessions) == 2]
+    assert run.id == killed
     assert run.sessions[0]["pid"] == pid
     grid = {"variant": [run.settings["variant"]], "seed": [4]}
     (whole,) = mx.sweep(grid, data, root=tmp_path / "whole", progress=False, **given)
@@ -103,22 +87,6 @@ def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_ca
     assert len(unfinished.history) == 1
     first = {run.id: run.sessions for run in runs}
     assert {run.id: run.sessions for run in mx.sweep(short, data, root=root, progress=False, **BATCH)} == first
-
-
-def test_what_concerns_the_workers_is_the_same_as_in_one_process(client, cluster, data, tmp_path):
-    """The same runs to the bit, one failure among them, by the cluster's address."""
-    grid = {"learning_rate": [0.1, 1e6], "variant": ["mixup"]}
-    runs, end = in_thread(mx.sweep(grid, data, epochs=2, cluster=cluster.scheduler_address, root=tmp_path, **BATCH))
-    with pytest.raises(SweepError) as there:
-        end.result(WAIT)
-    (run,) = runs
-    assert run.sessions[0]["pid"] != os.getpid()
-    here = mx.sweep(grid, data, epochs=2, root=tmp_path / "here", progress=False, **BATCH)
-    same = next(here)
-    assert (same.id, same.history[-1].test_nll) == (run.id, run.history[-1].test_nll)
-    with pytest.raises(SweepError) as raised:
-        next(here)
-    assert str(there.value) == str(raised.value)
 
 
 def test_leaving_the_loop_takes_back_what_no_worker_has_begun(client, data, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import enum
 import functools
 import inspect
 import itertools
+import linecache
 import math
 import os
 import re
@@ -158,19 +159,23 @@ class Mine(nn.Module):
 """
 
 
-def written(folder, monkeypatch, module, **values):
-    """The classes of a module of the user's own."""
-    (folder / f"{module}.py").write_text(MODEL.format(**values))
-    monkeypatch.syspath_prepend(folder)
-    kind = __import__(module).Mine
-    return sources({kind, *(type(part) for part in kind().modules())}, "model")
+cells = itertools.count()
 
 
-def test_source_of_the_users_classes_counts_and_that_of_torch_and_mixlab_does_not(tmp_path, monkeypatch):
-    first = written(tmp_path, monkeypatch, "one_model", inner=1, outer=1)
-    assert first == written(tmp_path, monkeypatch, "same_model", inner=1, outer=1)
-    assert first != written(tmp_path, monkeypatch, "inner_model", inner=2, outer=1)
-    assert first != written(tmp_path, monkeypatch, "outer_model", inner=1, outer=2)
+def cell(**values):
+    """The sources of a notebook's classes: they have no file, and the source of their methods is in linecache."""
+    text, file, scope = MODEL.format(**values), f"<cell {next(cells)}>", {"__name__": "a_notebook"}
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(compile(text, file, "exec"), scope)
+    return sources({scope["Mine"], scope["Inner"]}, "model")
+
+
+def test_source_of_the_users_classes_counts_and_that_of_torch_and_mixlab_does_not():
+    first = cell(inner=1, outer=1)
+    assert [name for name, _ in first] == ["Inner", "Mine"]
+    assert first == cell(inner=1, outer=1)
+    assert first != cell(inner=2, outer=1)
+    assert first != cell(inner=1, outer=2)
     assert sources({type(part) for part in mx.models.quick(10).modules()}, "model") == []
 
 
@@ -188,21 +193,6 @@ def test_class_without_source_is_refused_with_the_way_out():
     exec("class Typed(Net):\n    def forward(self, x): return Net.forward(self, x)\n", scope)
     with raising(ValueError, "model must be made of", "source", "got Typed.forward", "mixlab.fit"):
         name(scope["Typed"]())
-
-
-def test_class_of_a_notebooks_cell_is_described_by_its_methods():
-    """There a class has no file, and the source of its methods is in linecache."""
-    import linecache
-
-    def cell(number, by):
-        text = f"class Cell(Net):\n    def forward(self, x): return Net.forward(self, x) * {by}\n"
-        linecache.cache[f"<cell {number}>"] = (len(text), None, text.splitlines(keepends=True), f"<cell {number}>")
-        scope = {"Net": Net, "__name__": "a_notebook"}
-        exec(compile(text, f"<cell {number}>", "exec"), scope)
-        torch.manual_seed(0)
-        return name(scope["Cell"]())
-
-    assert cell(1, 2) == cell(2, 2) != cell(3, 4)
 
 
 # Attributes.

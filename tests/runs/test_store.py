@@ -31,16 +31,6 @@ def refuse(*_, **__):
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-# Layout.
-
-
-def test_a_finished_run_is_three_files_and_a_broken_off_one_a_checkpoint(tmp_path):
-    run = leave_after(tmp_path, 2).id
-    assert names(tmp_path) == [run, f"{run}/{CHECKPOINT}"]
-    assert tiny_run(tmp_path).id == run
-    assert names(tmp_path) == [run, *(f"{run}/{name}" for name in (PREDICTIONS, RUN, WEIGHTS))]
-
-
 def test_modules_that_read_can_run_nothing_that_they_read():
     sweeps = {"sweep.py", "cluster.py"}  # these send what they were given to other processes, and read no file
     readers = {path for path in (PACKAGE / "runs").glob("*.py") if path.name not in sweeps}
@@ -108,22 +98,14 @@ def test_damaged_tensors_are_set_aside_with_a_message_and_trained_again(name, ho
     assert str(aside) in line
 
 
-def changed(change):
-    """What a careless editor writes: other values under the old digest."""
+def edited(change, seal=True):
+    """What a mistaken program writes, with the right digest; or a careless editor, with the old one."""
 
     def apply(content):
         document = json.loads(content)
-        change(document)
-        return json.dumps(document)
-
-    return apply
-
-
-def resealed(change):
-    """What a mistaken program writes: wrong, and with the right digest."""
-
-    def apply(content):
-        document = json.loads(content)
+        if not seal:
+            change(document)
+            return json.dumps(document)
         document.pop("sha256")
         change(document)
         return json.dumps(_sealed(document))
@@ -139,15 +121,15 @@ def resealed(change):
         lambda _: "[" * 100_000,
         lambda _: "null",
         lambda _: "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
-        changed(lambda document: document.pop("sha256")),
-        changed(lambda document: document["records"][0].update(test_accuracy=0.99)),
-        resealed(lambda document: document.pop("records")),
-        resealed(lambda document: document.pop("files")),
-        resealed(lambda document: document["records"].pop()),
-        resealed(lambda document: document["records"][0].pop("epoch")),
-        resealed(lambda document: document.update(id="0" * 16)),
-        resealed(lambda document: document.update(saved=3)),
-        resealed(lambda document: document.update(identity=[])),
+        edited(lambda document: document.pop("sha256"), seal=False),
+        edited(lambda document: document["records"][0].update(test_accuracy=0.99), seal=False),
+        edited(lambda document: document.pop("records")),
+        edited(lambda document: document.pop("files")),
+        edited(lambda document: document["records"].pop()),
+        edited(lambda document: document["records"][0].pop("epoch")),
+        edited(lambda document: document.update(id="0" * 16)),
+        edited(lambda document: document.update(saved=3)),
+        edited(lambda document: document.update(identity=[])),
     ],
 )
 def test_damaged_json_is_listed_and_then_set_aside(change, tmp_path, capsys, wanted):
@@ -228,6 +210,7 @@ def test_names_are_on_disk_before_anything_is_removed(tmp_path, monkeypatch):
     written = [
         (f"flush .{name}.partial", f"name {name}", f"flush {run}") for name in (CHECKPOINT, WEIGHTS, PREDICTIONS, RUN)
     ]
+    assert names(tmp_path) == ["runs", f"runs/{run}", *(f"runs/{run}/{name}" for name in (PREDICTIONS, RUN, WEIGHTS))]
     assert [step for step in steps if not step.endswith(".lock")] == [
         *("make runs", f"flush {tmp_path.name}", f"make {run}", "flush runs"),
         *(step for file in written for step in file),
@@ -265,10 +248,8 @@ def test_full_disk_in_the_middle_of_a_write_leaves_the_earlier_checkpoint_whole(
         real(file)
 
     path = tmp_path / wanted["id"] / CHECKPOINT
-    with (
-        monkeypatch.context() as patch,
-        raising(StoreError, f"{path} cannot", "No space left on device", "MIXLAB_RUNS"),
-    ):
+    full = raising(StoreError, f"{path} cannot be written: No space left on device", "MIXLAB_RUNS")
+    with monkeypatch.context() as patch, full:
         patch.setattr(_files.os, "fsync", fsync)
         tiny_run(tmp_path)
     assert names(path.parent) == [CHECKPOINT]

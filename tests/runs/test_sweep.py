@@ -34,14 +34,7 @@ list(mx.sweep({"seed": range(3)}, data, epochs=3, batch_size=20, dtype=torch.flo
 """
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", train_size=40, test_size=20)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def sweep(grid: Any, data: Dataset, root: Path, **given: Any) -> Any:

@@ -33,10 +33,10 @@ class Net(nn.Module):
         return self.head(self.body(x).mean((2, 3)))
 
 
-def net(seed: int = 0, **made: Any) -> Net:
+def net(seed: int = 0, kind: type[Net] = Net, **made: Any) -> Net:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Net(**made)
+        return kind(**made)
 
 
 def dataset(seed: int = 0, train: int = 24, test: int = 12) -> Dataset:
