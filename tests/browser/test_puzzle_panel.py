@@ -4,13 +4,11 @@ import re
 from typing import Any
 
 import numpy as np
-import pytest
 from browsing import canvas_bytes, choose_theme, drag_to, known, load_module, mount, open_panel, tab_through, violations
 from matplotlib.colors import LinearSegmentedColormap
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
-from mixlab.panels.puzzle_panel import masks
 from mixlab.panels.puzzle_panel.puzzle_panel import SHADES, PuzzlePanel
 from mixlab.panels.shared.pairs import bytes_of
 
@@ -37,7 +35,6 @@ def test_what_is_on_the_canvases_is_what_python_solves(page: Page) -> None:
     panel.pair, panel.lam, panel.blocks, panel.cost = 2, 0.37, 8, 0.0
     root = mount(page, panel)
     board, solution = panel._board, panel.solution
-    assert solution.swap is not None
     halves = bytes_of(board.halves(solution.exact))[2]
     exact, swap, cutmix = (
         bytes_of(board.mixes(plan))[2] for plan in (solution.exact.plan, solution.swap.plan, solution.cutmix)
@@ -78,13 +75,6 @@ def test_taken_down_it_stops_listening(page: Page) -> None:
     assert page.evaluate("model.count()") == 10
     page.evaluate("takeDown()")
     assert page.evaluate("model.count()") == 0
-
-
-def test_without_gco_the_swap_has_no_picture(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masks, "installed", lambda: False)
-    root = mount(page, puzzle())
-    expect(root.get_by_role("img", name="α–β swap: not installed")).to_be_hidden()
-    expect(root).to_contain_text("pip install gco-wrapper")
 
 
 # In JupyterLab
