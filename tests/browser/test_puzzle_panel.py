@@ -4,13 +4,11 @@ import re
 from typing import Any
 
 import numpy as np
-import pytest
 from browsing import canvas_bytes, drag_to, known, load_module, mount, open_panel, violations_in_both_themes
 from matplotlib.colors import LinearSegmentedColormap
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
-from mixlab.panels.puzzle_panel import masks
 from mixlab.panels.puzzle_panel.puzzle_panel import SHADES, PuzzlePanel
 from mixlab.panels.shared.pairs import bytes_of
 
@@ -66,16 +64,6 @@ def test_a_drag_asks_at_each_move_and_tells_at_its_end(page: Page) -> None:
     assert asked[-1]["_wanted"]["lam"] > 0.8
     page.mouse.up()
     assert page.evaluate("saved")[-1]["lam"] == asked[-1]["_wanted"]["lam"]
-
-
-def test_without_gco_the_swap_has_no_picture(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masks, "installed", lambda: False)
-    panel = puzzle()
-    assert panel.solution.swap is None
-    root = mount(page, panel)
-    expect(root.get_by_role("img", name="α–β swap: not installed")).to_be_hidden()
-    expect(root).to_contain_text("pip install gco-wrapper sets the α–β swap of the papers beside it.")
-    assert "pip install gco-wrapper" in panel.still()
 
 
 # In JupyterLab

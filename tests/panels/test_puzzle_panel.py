@@ -1,5 +1,7 @@
 """The puzzle panel without a browser: its plans are the variant's, its energies independent ones, its words true."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import puzzles
@@ -12,17 +14,14 @@ from mixlab.data.dataset import Dataset, Split
 from mixlab.mixing.variants import Request
 from mixlab.mixing.variants.puzzle.mincut import least_energy
 from mixlab.mixing.variants.puzzle.puzzle_mix import Puzzle
-from mixlab.panels.puzzle_panel import alpha_beta_swap
 from mixlab.panels.puzzle_panel import masks as solving
+from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, swap_labels
 from mixlab.panels.puzzle_panel.masks import Setting
 from mixlab.panels.puzzle_panel.puzzle_panel import PuzzlePanel
 from mixlab.panels.shared.pairs import label_words
 from mixlab.training.loop import copies_of
 
 SETTING = Setting(lam=0.4, beta=2.0, gamma=0.7, eta=0.3, blocks=8, levels=3, transport=True, cost=0.1)
-
-
-needs_gco = pytest.mark.skipif(not alpha_beta_swap.installed(), reason="gco-wrapper has no wheel for this Python")
 
 
 @pytest.fixture
@@ -58,7 +57,6 @@ def test_its_plans_are_those_of_the_variant(data: Dataset, blocks: int, transpor
     assert (ours.moves is None) == (theirs.moves is None) == (not transport)
 
 
-@needs_gco
 def test_energies_are_those_of_an_independent_sum(panel: PuzzlePanel) -> None:
     board = panel._board
     problem = board.problem(SETTING)
@@ -69,18 +67,33 @@ def test_energies_are_those_of_an_independent_sum(panel: PuzzlePanel) -> None:
         np.testing.assert_allclose(masks.energy, by_hand, rtol=1e-12)
 
 
-@needs_gco
 @pytest.mark.parametrize("levels", [2, 3, 4])
-def test_the_swap_is_gco_s_and_never_below_the_exact_one(levels: int) -> None:
+def test_no_exchange_of_two_labels_is_better_than_the_swap(levels: int) -> None:
+    """Against every exchange on 3 by 3 blocks; and it is not always the best mask, nor ever better."""
+    rng = np.random.default_rng(levels)
+    batch = [puzzles.problem(3, levels, rng) for _ in range(8)]
+    found = swap_labels(*(torch.from_numpy(np.stack(parts)) for parts in zip(*batch, strict=True)))
+    for one, labels in zip(batch, found.numpy(), strict=True):
+        energy = puzzles.energy(*one, labels)
+        for pair in itertools.combinations(range(levels), 2):
+            free = np.isin(labels, pair)
+            for values in itertools.product(pair, repeat=int(free.sum())):
+                exchanged = labels.copy()
+                exchanged[free] = values
+                assert puzzles.energy(*one, exchanged) >= energy - 1e-9
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_the_swap_is_as_good_as_gco_s_and_never_below_the_exact_one(levels: int) -> None:
+    pytest.importorskip("gco", reason="gco-wrapper has no wheel for this Python")
     rng = np.random.default_rng(levels)
     batch = [puzzles.problem(8, levels, rng) for _ in range(40)]
     problem = [torch.from_numpy(np.stack(parts)) for parts in zip(*batch, strict=True)]
-    swapped = alpha_beta_swap.energy_of(alpha_beta_swap.swap_labels(*problem), *problem)
-    exact = alpha_beta_swap.energy_of(least_energy(*problem), *problem)
-    theirs = [puzzles.energy(*one, puzzles.swap(*one)) for one in batch]
-    np.testing.assert_allclose(swapped, theirs, rtol=2e-3)
+    swapped, exact = (energy_of(solve(*problem), *problem) for solve in (swap_labels, least_energy))
+    theirs = torch.tensor([puzzles.energy(*one, puzzles.swap(*one)) for one in batch])
     assert (swapped >= exact - 1e-9).all()
     assert ((swapped > exact + 1e-6).any()) == (levels > 2)
+    assert float((swapped / exact - theirs / exact).abs().mean()) < 2e-3
 
 
 def test_the_halves_add_up_to_the_mix(panel: PuzzlePanel) -> None:
@@ -132,7 +145,6 @@ def test_the_answer_is_what_is_solved(panel: PuzzlePanel, monkeypatch: pytest.Mo
     assert panel._answer["wanted"]["pair"] == 1
 
 
-@needs_gco
 def test_describe_gives_the_numbers_of_the_moment(panel: PuzzlePanel) -> None:
     panel.lam, panel.blocks = 0.7, 8
     solution = panel.solution
@@ -180,7 +192,6 @@ def test_a_clipped_box_is_said(data: Dataset) -> None:
     assert panel._answer["clipped"] is False
 
 
-@needs_gco
 def test_the_swap_is_compared_in_words(data: Dataset) -> None:
     panel = mx.panels.puzzle_panel(data, pairs=20)
     panel.levels, panel.blocks = 4, 8

@@ -28,3 +28,12 @@ def test_their_numbers_stand_in_one_column_beside_the_axes() -> None:
     boxes = [text.get_window_extent() for text in ax.texts]
     assert boxes[0].x1 == pytest.approx(boxes[1].x1)
     assert min(box.x0 for box in boxes) > ax.get_window_extent().x1
+
+
+@pytest.mark.parametrize(("reach", "word"), [(2.0, "0.01"), (0.02, "0.012"), (0.002, "0.0123"), (2e-7, "0.0123")])
+def test_narrow_intervals_are_written_with_more_digits(reach: float, word: str) -> None:
+    wide, narrow = Interval(5.0, 0.0, 10.0, 3, 0.95), Interval(0.01234, 0.01234 - reach, 0.01234 + reach, 3, 0.95)
+    ax = plot_intervals({"wide": wide, "narrow": narrow}, quantity="points")
+    first, second = (text.get_text().split(" ")[0] for text in ax.texts)
+    assert second == word
+    assert len(first) == len(second)

@@ -1,45 +1,54 @@
-"""The α–β swap of the reference code, where gco-wrapper is installed: a local minimum, beside the exact one."""
+"""The α–β swap, the kind of solver that the reference code uses: a local minimum, beside the exact one."""
 
-from importlib import import_module
-from importlib.util import find_spec
+from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-INSTALL = "pip install gco-wrapper"
-_FINEST = 1e6  # the largest cost, in whole numbers; gco refuses more than 1e7
-
-
-def installed() -> bool:
-    """Whether gco can be imported."""
-    return find_spec("gco") is not None
+from mixlab.mixing.variants.puzzle.mincut import least_energy
 
 
 def swap_labels(unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Labels by α–β swap until no swap helps, int64 [N, height, width]; arguments as of `gridcut.least_energy`.
+    """Labels by α–β swap until no swap helps, int64 [N, height, width]; arguments as of `mincut.least_energy`.
 
-    Costs are rounded to a millionth of the largest. (The official code of Puzzle Mix rounds them more coarsely.)
+    It begins with label 0 everywhere. Each swap exchanges two labels among the cells that have one of them, the best
+    way there is: a binary problem, which `least_energy` solves for the whole batch.
 
-    Source: Boykov, Veksler and Zabih, "Fast approximate energy minimization via graph cuts", 2001; gco-wrapper.
+    Source: Boykov, Veksler and Zabih, "Fast approximate energy minimization via graph cuts", 2001.
     """
-    gco = import_module("gco")  # which gives numpy its old names back: int, float and bool
-    levels = unary.shape[1]
-    label = np.arange(levels)
-    apart = (label[:, None] - label) ** 2
-    found = []
-    for problem in zip(unary, down / (levels - 1) ** 2, right / (levels - 1) ** 2, strict=True):
-        largest = max(float(part.abs().max()) for part in problem if part.numel())
-        cell, below, beside = (
-            (part.double() * (_FINEST / max(largest, 1e-30))).round().int().numpy() for part in problem
-        )
-        labels = gco.cut_grid_graph(cell.transpose(1, 2, 0).copy(), apart, below, beside, algorithm="swap")
-        found.append(torch.from_numpy(labels).long().view(unary.shape[2:]))
-    return torch.stack(found)
+    steps = unary.shape[1] - 1
+    labels = torch.zeros_like(unary[:, 0], dtype=torch.int64)
+    energy, helped = energy_of(labels, unary, down, right), True
+    while helped:
+        helped = False
+        for low, high in combinations(range(steps + 1), 2):
+            free = (labels == low) | (labels == high)
+            cost = torch.stack([_beside_fixed(labels, ~free, level, unary, down, right) for level in (low, high)], 1)
+            apart = ((high - low) / steps) ** 2
+            below, beside = free[:, :-1] & free[:, 1:], free[:, :, :-1] & free[:, :, 1:]
+            raised = least_energy(cost, apart * below * down, apart * beside * right)
+            swapped = torch.where(free, low + (high - low) * raised, labels)
+            lowered = energy_of(swapped, unary, down, right)
+            better = lowered < energy - 1e-9 * energy.abs()  # rounding alone is no gain
+            labels = torch.where(better[:, None, None], swapped, labels)
+            energy = torch.where(better, lowered, energy)
+            helped |= bool(better.any())
+    return labels
+
+
+def _beside_fixed(labels: Tensor, fixed: Tensor, level: int, unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """What each cell costs at `level`, with its borders to fixed cells."""
+    cost = unary[:, level].clone()
+    gap = fixed * ((level - labels) / (unary.shape[1] - 1)).square()
+    cost[:, :-1] += down * gap[:, 1:]
+    cost[:, 1:] += down * gap[:, :-1]
+    cost[:, :, :-1] += right * gap[:, :, 1:]
+    cost[:, :, 1:] += right * gap[:, :, :-1]
+    return cost
 
 
 def energy_of(labels: Tensor, unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """The energy of labels [N, height, width] in float64, [N]; the rest as of `gridcut.least_energy`."""
+    """The energy of labels [N, height, width] in float64, [N]; the rest as of `mincut.least_energy`."""
     share = labels.double() / (unary.shape[1] - 1)
     total = unary.double().gather(1, labels[:, None]).sum((1, 2, 3))
     total = total + (down * share.diff(dim=1).square()).sum((1, 2))

@@ -13,7 +13,7 @@ from mixlab.mixing.variants.puzzle.energy import Seams, block_saliency, divisor,
 from mixlab.mixing.variants.puzzle.mincut import least_energy
 from mixlab.mixing.variants.puzzle.transport import moves_of
 from mixlab.mixing.ways import Boxes, Mask
-from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, installed, swap_labels
+from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, swap_labels
 from mixlab.panels.shared.law import uniforms
 from mixlab.panels.shared.pairs import Pairs
 
@@ -53,10 +53,10 @@ class Masks:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """All pairs under one setting: the exact masks, those of the α–β swap where gco is installed, and CutMix."""
+    """All pairs under one setting: the exact masks, those of the α–β swap, and CutMix."""
 
     exact: Masks
-    swap: Masks | None
+    swap: Masks
     cutmix: MixPlan
 
 
@@ -90,7 +90,7 @@ class Board:
         problem = self.problem(setting)
         # Solved in float32, as the variant does: half the time on 16 by 16 blocks.
         exact = self._masks(least_energy(*(part.float() for part in problem)), problem, setting)
-        swap = self._masks(swap_labels(*problem), problem, setting) if installed() else None
+        swap = self._masks(swap_labels(*problem), problem, setting)
         return Solution(exact, swap, self._cutmix(setting.lam))
 
     def mixes(self, plan: MixPlan) -> Tensor:

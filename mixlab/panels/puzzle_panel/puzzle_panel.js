@@ -118,9 +118,8 @@ function rivals(size) {
     each[0].title.textContent = proved ? "exact mask" : "our mask";
     each.forEach(({ canvas, title, words }, i) => {
       const { bytes, lam, note } = shown[i];
-      canvas.parentElement.classList.toggle("mx-missing", bytes === null);
-      if (bytes) paint(canvas, bytes);
-      words.textContent = bytes ? `${labelWords(lam, names)}${note}` : "not installed";
+      paint(canvas, bytes);
+      words.textContent = `${labelWords(lam, names)}${note}`;
       canvas.setAttribute("aria-label", `${title.textContent}: ${words.textContent}`);
     });
     write(compared, said);
@@ -210,7 +209,7 @@ function showPanel({ model, el }) {
       proved: answer.proved,
       shown: [
         { bytes: mixes[pair], lam, note: energy(answer.exact) },
-        answer.swap ? { bytes: pictures[3], lam: answer.swap.lam, note: energy(answer.swap) } : { bytes: null },
+        { bytes: pictures[3], lam: answer.swap.lam, note: energy(answer.swap) },
         { bytes: pictures[2], lam: answer.cutmix, note: answer.clipped ? "; box clipped at the edge" : "" },
       ],
     });

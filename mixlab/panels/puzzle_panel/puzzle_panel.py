@@ -4,14 +4,12 @@ import time
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import traitlets
 from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.variants.puzzle.mincut import WIDEST
-from mixlab.panels.puzzle_panel.alpha_beta_swap import INSTALL
 from mixlab.panels.puzzle_panel.masks import Board, Masks, Setting, Solution
 from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import SEED_HIGH, cut_box
@@ -103,7 +101,7 @@ class PuzzlePanel(AnsweringPanel):
 
     @property
     def solution(self) -> Solution:
-        """What is solved at this moment, for all pairs: `.exact`, `.swap` (None without gco) and `.cutmix`."""
+        """What is solved at this moment, for all pairs: `.exact`, `.swap` and `.cutmix`."""
         return self._solve(self.state)
 
     def answer(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -112,9 +110,8 @@ class PuzzlePanel(AnsweringPanel):
         solution, pair = self._solve(wanted), wanted["pair"]
         milliseconds = 1000 * (time.perf_counter() - began)
         results = bytes_of(self._board.mixes(solution.exact.plan))
-        three = [bytes_of(self._board.halves(solution.exact)[pair]), bytes_of(self._board.mixes(solution.cutmix)[pair])]
-        if solution.swap:
-            three.append(bytes_of(self._board.mixes(solution.swap.plan)[pair]))
+        halves = bytes_of(self._board.halves(solution.exact)[pair])
+        cutmix, swap = (bytes_of(self._board.mixes(plan)[pair]) for plan in (solution.cutmix, solution.swap.plan))
         words = {
             "mask": solution.exact.mask[pair].flatten().tolist(),
             "moved": solution.exact.moved[pair].tolist(),
@@ -124,11 +121,11 @@ class PuzzlePanel(AnsweringPanel):
             "clipped": self._clipped(solution, pair, wanted["lam"]),
             "exact": _verdict(solution.exact, pair),
             "proved": _proved(solution.exact),
-            "swap": _verdict(solution.swap, pair) if solution.swap else None,
+            "swap": _verdict(solution.swap, pair),
             "compared": _compared(solution, pair),
             "milliseconds": milliseconds,
         }
-        return words, b"".join(part.tobytes() for part in (*three, results))
+        return words, b"".join(part.tobytes() for part in (halves, cutmix, swap, results))
 
     def describe(self) -> str:
         """The pair, the settings, the label, and how the masks compare, in words."""
@@ -155,7 +152,9 @@ class PuzzlePanel(AnsweringPanel):
         axes = figure.subplots(3, 4)
         images, halves = self._board.pairs.pixels[pair], bytes_of(board.halves(solution.exact)[pair])
         lam, cut = (float(plan.lam[0, pair]) for plan in (solution.exact.plan, solution.cutmix))
-        result, cutmix = (bytes_of(board.mixes(plan))[pair] for plan in (solution.exact.plan, solution.cutmix))
+        result, swapped, cutmix = (
+            bytes_of(board.mixes(plan))[pair] for plan in (solution.exact.plan, solution.swap.plan, solution.cutmix)
+        )
         ours = "exact" if _proved(solution.exact) else "our"
         tiles: list[tuple[str, Any]] = [
             (f"x: {self.names[0]}", images[0]),
@@ -167,12 +166,9 @@ class PuzzlePanel(AnsweringPanel):
             ("what x′ gives", halves[1]),
             (f"result: {label_words(lam, self.names)}", result),
             (f"{ours} mask: energy {float(solution.exact.energy[pair]):.4f}", result),
-            ("α–β swap: not installed", np.full_like(result, 255)),
+            (f"α–β swap: energy {float(solution.swap.energy[pair]):.4f}", swapped),
             (f"CutMix: {label_words(cut, self.names)}", cutmix),
         ]
-        if solution.swap:
-            swapped = bytes_of(board.mixes(solution.swap.plan))[pair]
-            tiles[9] = (f"α–β swap: energy {float(solution.swap.energy[pair]):.4f}", swapped)
         for ax, (title, picture) in zip(axes.flat, tiles, strict=False):
             if picture is not None:
                 ax.imshow(picture, cmap="viridis")
@@ -226,8 +222,6 @@ def _compared(solution: Solution, pair: int) -> str:
     exact, swap = solution.exact, solution.swap
     ours = "the exact mask" if _proved(exact) else "our mask (16 by 16 is not proved exact)"
     said = f"Energy of {ours} {float(exact.energy[pair]):.4f}"
-    if swap is None:
-        return f"{said}; {INSTALL} sets the α–β swap of the papers beside it."
     different = int((exact.mask[pair] != swap.mask[pair]).sum())
     gap = float(swap.energy[pair] - exact.energy[pair])
     if not different:
