@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import button, canvas_bytes, known, mount, open_panel, tab_through, violations_in_both_themes
+from browsing import button, canvas_bytes, known, mount, open_panel, violations_in_both_themes
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
@@ -66,10 +66,6 @@ def test_three_answers_can_be_looked_at_early(page: Page) -> None:
     expect(root.locator(".mx-words")).to_contain_text("No answers were given")  # no Python here to hear of them
     button(root, "Hide my answers").click()
     expect(root.locator(".mx-words")).to_contain_text("after 1 more")
-
-
-def test_every_control_is_reached_by_the_keyboard(page: Page) -> None:
-    assert tab_through(page, mount(page, eyes())) == 5
 
 
 def test_in_jupyterlab_python_fits_the_answers(page: Page, jupyterlab: Any) -> None:
