@@ -37,9 +37,9 @@ from .plots.style import picture as picture
 from .plots.table import table as table
 from .plots.training import plot_history as plot_history
 from .runs.run import run as run
-from .runs.run import runs as runs
-from .runs.stored import RunTable as RunTable
 from .runs.sweep import sweep as sweep
+from .runs.table import RunTable as RunTable
+from .runs.table import runs as runs
 from .training.at_test_time import rescaled as rescaled
 from .training.batchnorm import refreshed_batchnorm as refreshed_batchnorm
 from .training.gradient_variance import gradient_variance as gradient_variance

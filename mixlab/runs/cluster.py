@@ -1,12 +1,13 @@
-"""Tasks on a Dask cluster, through joblib: a cluster that goes away is an error, and no wait for ever.
+"""Tasks on a Dask cluster, through joblib. A cluster that goes away is an error.
 
-joblib's own backend waits for ever for a task that Dask has given up, and where no workers are left.
+joblib's own backend waits forever for a task that Dask has given up, and where no workers are left.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client
@@ -15,55 +16,53 @@ from joblib._dask import DaskDistributedBackend
 from mixlab._check import shown
 from mixlab._files import first_line
 
-PATIENCE = 60.0
-"""Seconds that a cluster may be without any worker: enough for one that is started anew."""
-
-ANSWER = 10.0
-"""Seconds that a scheduler has for its answer."""
-
-_PULSE = 1.0
-
-Callback = Callable[[Any], Any]
+PATIENCE = 60.0  # seconds that a cluster may be without any worker: enough for one that is started anew
+ANSWER = 10.0  # seconds that a scheduler has for its answer
 
 
 class ClusterLostError(ConnectionError):
     """The cluster went away, or has no workers: the message says which."""
 
 
-def connected(cluster: Any) -> tuple[Client, bool]:
-    """The Client of a cluster, and whether it was made here from an address, to be closed afterwards.
+@contextmanager
+def connected(cluster: Any) -> Iterator[Client]:
+    """The Client of a cluster; one that is made from an address is closed at the end of the block.
 
     Raises TypeError for what is neither Client nor address, and ClusterLostError if no scheduler answers.
     """
     wanted = "cluster must be a dask.distributed.Client or the address of a scheduler, got "
     if isinstance(cluster, str):
         try:
-            return Client(cluster, set_as_default=False, timeout=ANSWER), True  # type: ignore[no-untyped-call]
+            client = Client(cluster, set_as_default=False, timeout=ANSWER)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise ClusterLostError(f"{wanted}{shown(cluster)}, where none answers ({first_line(error)})") from None
+        with client:
+            yield client
+        return
     if not isinstance(cluster, Client):
         raise TypeError(wanted + shown(cluster))
-    if cluster.asynchronous:
-        raise TypeError(f"{wanted}a Client with asynchronous=True")
     if cluster.status != "running":
         raise ClusterLostError(f"{wanted}a Client that is {cluster.status}")
-    return cluster, False
+    yield cluster
 
 
 class WatchedCluster(DaskDistributedBackend):  # type: ignore[misc]  # joblib has no types
-    """joblib's Dask backend, whose tasks end in an error when no cluster is left to end them."""
+    """joblib's Dask backend, whose tasks end in an error when no cluster is left to end them.
 
-    def __init__(self, client: Client) -> None:
-        super().__init__(client=client, wait_for_workers_timeout=0)  # they are waited for below
-        self._waiting: dict[Future[Any], Callback] = {}
+    Each worker gets a copy of `data`, once there is a worker.
+    """
+
+    def __init__(self, client: Client, data: Any) -> None:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        super().__init__(client=client, scatter=[data], wait_for_workers_timeout=0)  # they are waited for below
         self._stopped = threading.Event()
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """The cluster's threads; two at least, since joblib would run a lone job in the process that asks for it."""
+        """The cluster's threads; at least two, since joblib would run a lone job in the process that asks for it."""
         return max(2, int(super().effective_n_jobs(n_jobs)))
 
     def start_call(self) -> None:
-        """Begin to collect results, and to look after the cluster."""
+        """Begin to collect results, and to watch the cluster."""
         super().start_call()
         threading.Thread(target=self._watch, name="mixlab-cluster", daemon=True).start()
 
@@ -72,17 +71,16 @@ class WatchedCluster(DaskDistributedBackend):  # type: ignore[misc]  # joblib ha
         self._stopped.set()
         super().stop_call()
 
-    def submit(self, func: Callable[[], Any], callback: Callback) -> Future[Any]:
-        """Hand a task to the cluster; `callback` hears of its end, also where Dask gives it up."""
+    def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any]) -> Future[Any]:
+        """Hand a task to the cluster; `callback` gets its result, or the error if Dask gives it up."""
         future: Future[Any] = super().submit(func, callback)
-        self._waiting[future] = callback
-        future.add_done_callback(self._ended)
+        future.add_done_callback(lambda ended: callback(ended.exception()) if ended.exception() else None)
         return future
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """What the task returned; raises what it raised, or what became of it."""
         if isinstance(out, CancelledError):
-            raise ClusterLostError("its scheduler was closed, or dropped what it was given")
+            raise ClusterLostError("the cluster's scheduler was closed, or dropped what it was given")
         return super().retrieve_result_callback(out)
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
@@ -91,26 +89,11 @@ class WatchedCluster(DaskDistributedBackend):  # type: ignore[misc]  # joblib ha
             future.release()
         super().abort_everything(ensure_ready)
 
-    def _ended(self, future: Future[Any]) -> None:
-        callback = self._waiting.pop(future)
-        if (error := future.exception()) is not None:
-            callback(error)
-
     def _watch(self) -> None:
-        """End all tasks in an error once the scheduler does not answer, or has had no workers for too long."""
-        seen, reason = time.monotonic(), ""
-        while not reason and not self._stopped.wait(_PULSE):
-            if self._has_workers():
-                seen = time.monotonic()
-            elif self.client.status != "running":
-                reason = "its scheduler does not answer"
-            elif time.monotonic() - seen > PATIENCE:
-                reason = f"it has had no workers for {PATIENCE:g} s"
-        for callback in list(self._waiting.values()) if reason else []:
-            callback(ClusterLostError(reason))
-
-    def _has_workers(self) -> bool:
-        try:
-            return bool(self.client.ncores())
-        except Exception:  # noqa: BLE001  # of many kinds, an AttributeError of a closed client among them
-            return False
+        """End all tasks in an error once there have been no workers, or no scheduler that tells of them, for long."""
+        seen = time.monotonic()
+        while not self._stopped.wait(1) and time.monotonic() - seen < PATIENCE:
+            with suppress(Exception):  # of many kinds, an AttributeError of a closed client among them
+                seen = time.monotonic() if self.client.ncores() else seen
+        for future in [] if self._stopped.is_set() else list(self._results.values()):
+            future.set_exception(ClusterLostError(f"the cluster has had no workers for {PATIENCE:g} s"))

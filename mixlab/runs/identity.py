@@ -1,7 +1,7 @@
 """What names a run: everything that determines its numbers, as JSON, and sixteen digits of its digest."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -10,23 +10,18 @@ from mixlab.mixing.mixer import setting_matters
 from mixlab.runs.attributes import attributes, described
 from mixlab.runs.digest import canonical, sha256, tensors_digest
 from mixlab.runs.source import sources
+from mixlab.runs.store import FORMAT
 from mixlab.training.loop import tensors_of
-
-if TYPE_CHECKING:
-    from mixlab.training.trainer import Trainer
-
-DIGITS = 16
-FORMAT = 2  # 1 named runs by their bytecode, and is told by having no number
+from mixlab.training.trainer import Trainer
 
 
-def identity(trainer: "Trainer") -> dict[str, Any]:
+def identity(trainer: Trainer) -> dict[str, Any]:
     """What determines the run of a Trainer that has not begun, as values for JSON.
 
-    The version of mixlab stands for its code. A model of the user's own is told by the source of its classes, by its
-    modules' plain attributes and by its initial weights; functions and data that the classes look up elsewhere are not.
+    The version of mixlab stands for its code. A model of the user's own is described by the source of its classes, its
+    modules' plain attributes and its initial weights, and not by functions and data that the classes look up elsewhere.
 
-    Raises:
-        ValueError: the model has no source, or keeps state where no checkpoint finds it.
+    Raises ValueError if the model has no source, or keeps state that no checkpoint holds.
     """
     mixer, data, model = trainer.mixer, trainer.data, trainer.model
     settings = {name: value for name, value in mixer.settings.items() if setting_matters(name, mixer.kind)}
@@ -49,13 +44,8 @@ def identity(trainer: "Trainer") -> dict[str, Any]:
 
 
 def name_of(identity: dict[str, Any]) -> str:
-    """The id of a run: the first hexadecimal digits of the sha256 of its identity."""
-    return sha256(canonical(identity))[:DIGITS]
-
-
-def settings_of(identity: dict[str, Any]) -> dict[str, Any]:
-    """An identity as one flat table: variant, alpha, k, ..., epochs, seed, batch_size, ..."""
-    return {"variant": identity["mixer"]["variant"], **identity["mixer"], **identity["training"]}
+    """The id of a run: the first sixteen hexadecimal digits of the sha256 of its identity."""
+    return sha256(canonical(identity))[:16]
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -20,28 +20,21 @@ def sources(kinds: Iterable[type], argument: str) -> list[list[str]]:
     Raises ValueError, naming the argument, where there is no source.
     """
     own = {base for kind in kinds for base in kind.__mro__ if is_own(base)}
-    return sorted([kind.__qualname__, _class_source(kind, argument)] for kind in own)
+    return sorted([kind.__qualname__, source(kind, argument)] for kind in own)
 
 
 def source(thing: Any, argument: str) -> str:
-    """The source of a class or function.
+    """The source of a class or function; of a notebook's class, which has no file, that of its methods.
 
     Raises ValueError, naming the argument, where there is none.
     """
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):
+        methods = [value for _, value in sorted(vars(thing).items()) if isinstance(value, FunctionType)]
+        if isinstance(thing, type) and methods:
+            return "\n".join(source(method, argument) for method in methods)
         raise ValueError(
-            f"{argument} must be made of classes and functions whose source is in a file or a notebook's cell, for a "
-            f"run that is named by it, got {thing.__qualname__}; define it there, or train with mixlab.fit, which "
-            "stores nothing"
+            f"{argument} must be made of classes and functions whose source is in a file or a notebook's cell, as it "
+            f"names the run, got {thing.__qualname__}; define it there, or train with mixlab.fit, which stores nothing"
         ) from None
-
-
-def _class_source(kind: type, argument: str) -> str:
-    """A class of a notebook's cell has no file, but its methods have source."""
-    methods = [value for _, value in sorted(vars(kind).items()) if isinstance(value, FunctionType)]
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        return "\n".join(source(method, argument) for method in methods) if methods else source(kind, argument)

@@ -33,6 +33,7 @@ def mixing() -> MixingPanel:
     return mx.panels.mixing_panel(mx.load("shapes", train_size=40), pairs=4)
 
 
+INTERVAL = mx.Interval(0.65, 0.6, 0.72, 24, 0.95)
 PANELS = {  # each with the number of its controls, and of its synced traits that the browser listens to
     "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
     "variance": (lambda: mx.panels.variance_panel({8: mx.Interval(0.7, 0.6, 0.8, 9, 0.95)}), 1, 1),
@@ -40,8 +41,10 @@ PANELS = {  # each with the number of its controls, and of its synced traits tha
     "mixing": (mixing, 9, 9),
     "puzzle": (lambda: mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4), 10, 10),
     "calibration": (lambda: mx.panels.calibration_panel({"a": drawn(50), "b": drawn(50)}, other="b"), 10, 10),
+    "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
     "spiral": (mx.panels.spiral_panel, 9, 6),
     "training": (lambda: mx.panels.training_panel(mx.load("shapes", train_size=40)), 12, 8),
+    "variance": (lambda: mx.panels.variance_panel({8: INTERVAL}, {5: INTERVAL}), 1, 1),
 }
 
 

@@ -1,6 +1,5 @@
 """The training panel and the run store: at once what is stored, from the last epoch what was broken off."""
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -129,7 +128,6 @@ def test_what_another_process_trains_is_waited_for(make: Make, run_store: Path) 
 
 SPOILED = {  # how a store takes no run, and what the panel says of it
     "runs cannot be written: ": lambda store, _: store.write_text("a file"),
-    "update mixlab": lambda store, _: (store.mkdir(), (store / "store.json").write_text(json.dumps({"format": 99}))),
     ".lock cannot be written: ": lambda store, run: (store / f"{run}.lock").mkdir(parents=True),
 }
 

@@ -6,15 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_runs import raising
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset
 from mixlab.runs.grid import FITTING, MIXING, NAMES, planned
-
-KNOWN = ", ".join(map(repr, NAMES))
-GRID = "grid must be a mapping from names to values, or a list of such mappings, got "
-ALPHA = 'alpha must be a number from 1e-06 to 1e+06 (for no mixing use Mixer("none")), got '
-LACKING = "variant must be one that has the setting {!r}, such as {!r}, in some run at least, got {}"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +19,7 @@ def data() -> Dataset:
 
 
 def labels(grid: Any, data: Dataset, **given: Any) -> list[str]:
-    return [run.label for run in planned(grid, data, {"epochs": 1} | given, elsewhere=False)]
+    return [run.label for run in planned(grid, data, {"epochs": 1} | given)]
 
 
 def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist(data):
@@ -33,7 +29,7 @@ def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist
         "blocks": [4, (2, 4)],
         "seed": range(2),
     }
-    runs = planned(grid, data, {"epochs": 1}, elsewhere=False)
+    runs = planned(grid, data, {"epochs": 1})
     found = [
         (run.mixing["variant"], run.mixing.get("alpha"), run.mixing.get("blocks"), run.fitting["seed"]) for run in runs
     ]
@@ -85,105 +81,71 @@ def test_every_name_means_one_thing():
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "grid", "given"),
+    ("error", "words", "grid", "given"),
     [
-        (TypeError, f"{GRID}3", 3, {}),
-        (TypeError, f"{GRID}'alpha'", "alpha", {}),
-        (ValueError, f"{GRID}none", [], {}),
-        (TypeError, f"{GRID}'alpha' in the list", ["alpha"], {}),
-        (ValueError, f"a name in grid must be one of {KNOWN}, got 'alhpa'; did you mean 'alpha'?", {"alhpa": [1]}, {}),
-        (ValueError, f"a name in grid must be one of {KNOWN}, got 3", {3: [1]}, {}),
+        (TypeError, ["grid must be a mapping", "got 3"], 3, {}),
+        (TypeError, ["grid must be a mapping", "got 'alpha'"], "alpha", {}),
+        (TypeError, ["grid must be a mapping", "got []"], [], {}),
+        (TypeError, ["grid must be a mapping", "got ['alpha']"], ["alpha"], {}),
+        (ValueError, ["a name in grid", "got 'alhpa'", "did you mean 'alpha'"], {"alhpa": [1]}, {}),
+        (ValueError, ["a name in grid", "got 3"], {3: [1]}, {}),
+        (ValueError, ["a keyword of sweep", "got 'epoch'", "did you mean 'epochs'"], {}, {"epoch": 3}),
+        (TypeError, ["grid['alpha'] must be a list of values", "got 0.4", "[0.4]"], {"alpha": 0.4}, {}),
+        (TypeError, ["grid['variant'] must be a list", "got 'mixup'", "['mixup']"], {"variant": "mixup"}, {}),
+        (TypeError, ["grid['k'] must be a list", "got an int64 tensor of shape []"], {"k": torch.tensor(1)}, {}),
+        (ValueError, ["grid['seed'] must be a list", "at least one", "got []"], {"seed": []}, {}),
+        (TypeError, ["epochs must be given"], [{"epochs": [1]}, {}], {"epochs": None}),
         (
             ValueError,
-            f"a keyword of sweep must be one of {KNOWN}, got 'epoch'; did you mean 'epochs'?",
-            {},
-            {"epoch": 3},
-        ),
-        (TypeError, "grid['alpha'] must be a list of values, got 0.4; for one value write [0.4]", {"alpha": 0.4}, {}),
-        (
-            TypeError,
-            "grid['variant'] must be a list of values, got 'mixup'; for one value write ['mixup']",
-            {"variant": "mixup"},
-            {},
-        ),
-        (TypeError, "grid['k'] must be a list of values, got an int64 tensor of shape []", {"k": torch.tensor(1)}, {}),
-        (ValueError, "grid['seed'] must be a list of values, at least one, got []", {"seed": []}, {}),
-        (
-            ValueError,
-            "grid['seed'] must be a list of values, at most 10,000, got count(10001)",
-            {"seed": itertools.count()},
-            {},
-        ),
-        (
-            ValueError,
-            "grid must stand for at most 10,000 runs, got 20,000",
-            {"seed": range(10_000), "variant": ["none", "mixup"]},
-            {},
-        ),
-        (TypeError, "epochs must be given, in grid or as a keyword", [{"epochs": [1]}, {}], {"epochs": None}),
-        (
-            ValueError,
-            LACKING.format("alpha", "mixup", "'none'"),
+            ["the setting 'alpha', such as 'mixup'", "got 'none'"],
             {"alpha": [1]},
             {},
         ),
         (
             ValueError,
-            LACKING.format("blocks", "puzzle", "'mixup', 'cutmix'"),
+            ["the setting 'blocks', such as 'puzzle'", "got 'mixup', 'cutmix'"],
             [{"variant": ["mixup"]}, {"variant": ["cutmix"]}],
             {"blocks": 4},
         ),
         (
             ValueError,
-            f"{ALPHA}-1; in the run with variant='mixup', alpha=-1",
+            ["alpha must be", "got -1; in the run with variant='mixup', alpha=-1"],
             {"variant": ["none", "mixup"], "alpha": [1, -1]},
             {},
         ),
-        (ValueError, f"{ALPHA}0; in the run with seed=1", {"seed": [1]}, {"variant": "mixup", "alpha": 0}),
         (
             ValueError,
-            f"seed must be an integer from 0 to {2**63 - 1}, got -1; in the run with seed=-1",
-            {"seed": [0, -1]},
-            {},
+            ["alpha must be", "got 0; in the run with seed=1"],
+            {"seed": [1]},
+            {"variant": "mixup", "alpha": 0},
         ),
-        (ValueError, "learning_rate must be a number from 0 to 1e+06, got -2", {}, {"learning_rate": -2}),
+        (ValueError, ["seed must be", "got -1; in the run with seed=-1"], {"seed": [0, -1]}, {}),
+        (ValueError, ["learning_rate must be", "got -2"], {}, {"learning_rate": -2}),
+        (ValueError, ["model must be one of", "got 'quik'", "did you mean 'quick'"], {"model": ["quik"]}, {}),
         (
             ValueError,
-            "learning_rate must be a number from 0 to 1e+06, got -1; in the run with learning_rate=-1",
-            {"learning_rate": [0.1, -1]},
-            {},
+            ["layer must be", "got 'stage9'", "in the run with layers=['stage9']"],
+            {"layers": [["input"], ["stage9"]]},
+            {"variant": "manifold"},
         ),
-        (TypeError, "data must be a mixlab Dataset, as mx.load gives it, got 'shapes'", {}, {"data": "shapes"}),
-        (ValueError, "jobs must be an integer of at least 1, got 0", {}, {"jobs": 0}),
-        (TypeError, "progress must be True or False, got 1", {}, {"progress": 1}),
-        (TypeError, "root must be a path, got 3", {}, {"root": 3}),
+        (TypeError, ["data must be a mixlab Dataset", "got 'shapes'"], {}, {"data": "shapes"}),
+        (ValueError, ["jobs must be", "got 0"], {}, {"jobs": 0}),
+        (TypeError, ["progress must be", "got 1"], {}, {"progress": 1}),
+        (TypeError, ["root must be a path", "got 3"], {}, {"root": 3}),
     ],
 )
-def test_what_is_wrong_is_said_at_the_call_before_anything_is_written(data, tmp_path, error, message, grid, given):
+def test_what_is_wrong_is_said_at_the_call_before_anything_is_written(data, tmp_path, error, words, grid, given):
     given = {"data": data, "epochs": 1, "root": tmp_path / "runs"} | given
     if given["epochs"] is None:
         del given["epochs"]
-    with pytest.raises(error) as raised:
+    with raising(error, *words):
         mx.sweep(grid, **given)
-    assert str(raised.value) == message
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_unknown_model_is_named_with_the_nearest(data):
-    with pytest.raises(ValueError, match=r"^model must be one of .*'quick'.*, got 'quik'; did you mean 'quick'\?; in"):
-        mx.sweep({"model": ["quik"]}, data, epochs=1)
-
-
-def test_a_layer_that_the_model_does_not_have_is_an_error_of_its_run(data):
-    with pytest.raises(ValueError, match=r"^layer must be .*, got 'stage9'.*; in the run with layers=\['stage9'\]$"):
-        mx.sweep({"layers": [["input"], ["stage9"]]}, data, variant="manifold", epochs=1)
-
-
-def test_elsewhere_device_and_arithmetic_are_left_to_the_workers_that_may_have_others(data):
+def test_device_and_arithmetic_are_left_to_the_workers_that_may_have_others(data):
     grid = {"device": [None, "cuda"], "dtype": [None, torch.float32]}
-    runs = planned(grid, data, {"epochs": 1}, elsewhere=True)
+    runs = planned(grid, data, {"epochs": 1})
     assert [(run.fitting["device"], run.fitting["dtype"]) for run in runs] == list(itertools.product(*grid.values()))
-    (run,) = planned({"seed": [0]}, data, {"epochs": 1}, elsewhere=True)
+    (run,) = planned({"seed": [0]}, data, {"epochs": 1})
     assert not run.fitting.keys() & {"device", "dtype"}
-    (run,) = planned({"seed": [0]}, data, {"epochs": 1, "device": "cpu"}, elsewhere=False)
-    assert run.fitting["dtype"] in (torch.float32, torch.bfloat16)

@@ -1,12 +1,12 @@
 """What tests of sweeps watch, and how they hold a worker at a place where it can be killed."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mixlab.runs.stored import Run
+import mixlab as mx
+from mixlab.runs import Run
 
 T = TypeVar("T")
 WAIT = 60.0  # seconds after which something hangs
@@ -22,16 +22,8 @@ def until(look: Callable[[], T]) -> T:
 
 
 def at_work(root: Path) -> list[tuple[str, int]]:
-    """Runs of which an epoch is stored, and the process that trains each."""
-    found = []
-    for owner in root.glob("*.owner"):
-        try:
-            pid = json.loads(owner.read_text())["pid"]
-        except (OSError, ValueError):  # gone, or being written
-            continue
-        if (root / owner.stem / "checkpoint.safetensors").exists():
-            found.append((owner.stem, pid))
-    return found
+    """Unfinished runs of which an epoch is stored, and the process that trained it."""
+    return [(run.id, run.sessions[-1]["pid"]) for run in mx.runs(root) if not run.finished]
 
 
 def trained_epochs(run: Run) -> list[int]:

@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 from mixlab.panels.shared.course import Course
-from mixlab.runs.run import Training, resumed
-from mixlab.runs.store import Store, StoreError
-from mixlab.runs.stored import Run
+from mixlab.runs import Run, StoreError
+from mixlab.runs.run import resumed
+from mixlab.runs.store import Store
+from mixlab.runs.stored_training import StoredTraining
 from mixlab.training.loop import copies_of, fill
 from mixlab.training.record import Record
 from mixlab.training.trainer import Trainer
@@ -20,7 +21,7 @@ _BUSY = "Another process is training this run: waiting for it."
 class Kept(Course[Record]):
     """A training whose finished epochs are in the run store, those of earlier sittings too."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: StoredTraining) -> None:
         super().__init__(training.trainer)
         self._training, self.records = training, training.records
         run = self._finish() if training.done else None
