@@ -1,18 +1,15 @@
 """Bias and spread of calibration estimators, against the number of predictions and of bins."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from mixlab import _check
-from mixlab.calibration.calibration_error import calibration_error, classwise_error
+from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.calibration.ks import ks_error
-from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.simulated import N_MOST, check_dials, draw_warped, true_errors
-from mixlab.calibration.smooth import smooth_error
 
 
 @dataclass(frozen=True)
@@ -68,19 +65,7 @@ def _cells(row: BiasRow) -> tuple[str, ...]:
     return row.estimator, f"{row.n:,}", bins, estimate, f"{row.truth:.4f}", bias, f"{row.sd:.4f}"
 
 
-# name -> the estimator, given predictions and a number of bins, and the error that it estimates
-_BINNED: dict[str, tuple[Callable[[Predictions, int], float], str]] = {
-    "ece": (lambda p, b: calibration_error(p, n_bins=b), "l1"),
-    "ece_mass": (lambda p, b: calibration_error(p, bins="mass", n_bins=b), "l1"),
-    "ece_l2": (lambda p, b: calibration_error(p, norm="l2", n_bins=b), "l2"),
-    "debiased": (lambda p, b: calibration_error(p, norm="l2", n_bins=b, debiased=True), "l2"),
-    "debiased_l1": (lambda p, b: calibration_error(p, n_bins=b, debiased=True), "l1"),
-    "classwise": (lambda p, b: classwise_error(p, n_bins=b), "l1"),
-}
-_BINLESS: dict[str, tuple[Callable[[Predictions], float], str]] = {
-    "smooth": (smooth_error, "l1"),
-    "ks": (ks_error, "l1"),
-}
+ALLOWED = tuple(name for name, estimator in ESTIMATORS.items() if estimator.norm)
 
 
 def bias_table(
@@ -99,7 +84,8 @@ def bias_table(
     definition not 0 however large n is, since smoothing takes part of the error away.
 
     Args:
-        names: lists estimators: "ece", "ece_mass", "ece_l2", "debiased", "debiased_l1", "classwise", "smooth", "ks".
+        names: lists estimators of the true error: "ece", "ece_mass", "ece_l2", "debiased", "debiased_l1", "classwise",
+            "smooth", "ks".
         n_values: sizes of the sets.
         bins_values: numbers of bins.
         factor: is that of `warped`, at its spread 2.
@@ -115,25 +101,27 @@ def bias_table(
             raise TypeError(allowed)
         if not values:
             raise ValueError(allowed)
-    names = [_check.choice("names", name, (*_BINNED, *_BINLESS)) for name in names]
+    names = [_check.choice("names", name, ALLOWED) for name in names]
     n_values = [_check.integer("n_values", n, 1, N_MOST) for n in n_values]
     bins_values = [_check.integer("bins_values", bins, 1, 10_000) for bins in bins_values]
     factor, spread = check_dials(factor, 2.0)
     repeats = _check.integer("repeats", repeats, 2, 100_000)
     seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-    settings = [(name, bins) for name in names for bins in (bins_values if name in _BINNED else (None,))]
-    found: dict[tuple[str, int | None, int], list[float]] = {}
+    settings = [(name, bins) for name in names for bins in (bins_values if ESTIMATORS[name].bins else (None,))]
+    estimates: dict[tuple[str, int | None, int], list[float]] = {}
     for n in n_values:
         generator = torch.Generator().manual_seed(seed)
         for _ in range(repeats):
             p, _ = draw_warped(n, factor, spread, generator)
             for name, bins in settings:
-                value = _BINLESS[name][0](p) if bins is None else _BINNED[name][0](p, bins)
-                found.setdefault((name, bins, n), []).append(value)
+                estimates.setdefault((name, bins, n), []).append(ESTIMATORS[name].value(p, bins or 0))
     true = dict(zip(("l1", "l2"), true_errors(factor, spread), strict=True))
-    truths = {name: true[(_BINNED | _BINLESS)[name][1]] for name in names}
     return BiasTable(
-        tuple(_bias_row(name, n, bins, found[name, bins, n], truths[name]) for name, bins in settings for n in n_values)
+        tuple(
+            _bias_row(name, n, bins, estimates[name, bins, n], true[ESTIMATORS[name].norm])
+            for name, bins in settings
+            for n in n_values
+        )
     )
 
 

@@ -118,7 +118,7 @@ def binned_intervals(
     sampler = Resampler(cells, n, generator)
     seen = sampler.answers(sampler.share)
     still: tuple[Tensor, Tensor, Tensor] | None = None  # the world without gaps, in which "gap" and "cut" begin
-    found = {}
+    intervals: dict[str, tuple[float, float]] = {}
     for family in sorted({METRICS[metric][2] for metric in metrics}):
         names = [metric for metric in sorted(metrics) if METRICS[metric][2] == family]
         shares = sampler.worlds(family)
@@ -137,12 +137,12 @@ def binned_intervals(
         for name in names:
             truth = sampler.truth(METRICS[name][1], shares)
             low, high = invert(read_cells(name, cells), truth, torch.stack(draws[name]), tails)
-            found[name] = low, max(high, 0.0)
+            intervals[name] = low, max(high, 0.0)
     for root, square in ROOTS.items():
-        if square in found:
-            low, high = found[square]
-            found[root] = max(low, 0.0) ** 0.5, high**0.5
-    return {metric: found[metric] for metric in wanted}
+        if square in intervals:
+            low, high = intervals[square]
+            intervals[root] = max(low, 0.0) ** 0.5, high**0.5
+    return {metric: intervals[metric] for metric in wanted}
 
 
 def _quantile(draws: Tensor, share: float) -> Tensor:

@@ -24,8 +24,8 @@ def calibration_error(
     Noise in a bin counts as error whatever its sign, so that a calibrated model has an error above 0. `debiased`
     takes the noise off: for "l2" acc_b (1 - acc_b) / (n_b - 1) is taken from each gap_b^2, bins of one prediction count
     0, and a negative sum counts 0 (Kumar et al. 2019, "Verified Uncertainty Calibration", after Broecker 2012); for
-    "l1" the result is 2 gap_b - E|N(gap_b, acc_b (1 - acc_b) / n_b)|, summed, and 0 if negative. The expectation is the
-    closed form of the folded normal's mean, where the library uncertainty-calibration draws samples.
+    "l1" the result is 2 gap_b - E|N(gap_b, acc_b (1 - acc_b) / n_b)|, summed, and 0 if negative: `normal_debiased_ce`
+    in the code of Kumar et al., with the folded normal's mean in closed form where they draw samples.
 
     Args:
         predictions: predictions.

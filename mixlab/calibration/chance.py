@@ -39,11 +39,7 @@ def chance_bins(predictions: Predictions, bins: str, n_bins: int, generator: tor
     """Bins of equal width ("width") or equal counts ("mass") with their band, for predictions on the CPU."""
     confidence = predictions.confidence
     inner = width_edges(n_bins, predictions.given_dtype) if bins == "width" else mass_edges(confidence, n_bins)
-    cells = fill_cells(confidence, predictions.correct, inner)
-    count = cells[..., 0].sum(1)
-    edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
-    seen = ReliabilityBins(edges, count.long(), cells[..., 1].sum(1) / count, cells[:, 1, 0] / count)
-
+    seen = ReliabilityBins.from_cells(inner, fill_cells(confidence, predictions.correct, inner))
     fine = (confidence * FINE).round().long().clamp(max=FINE) + (FINE + 1) * torch.bucketize(confidence, inner)
     key, group = torch.unique(fine, return_inverse=True)
     size = torch.bincount(group).double()
@@ -62,9 +58,12 @@ def _with_band(
     """The band from groups of answers: how many, how confident, in which bin."""
     shape = (DRAWS, len(size))
     drawn = torch.binomial(size.expand(shape), confidence.clamp(max=1).expand(shape), generator=generator)
-    right = torch.zeros(DRAWS, len(bins.count), dtype=torch.float64).index_add_(1, place, drawn)
-    low, high = right.quantile(0.025, 0, interpolation="lower"), right.quantile(0.975, 0, interpolation="higher")
-    return ChanceBins(bins, low / bins.count, high / bins.count)
+    filled, column = torch.unique(place, return_inverse=True)
+    right = torch.zeros(DRAWS, len(filled), dtype=torch.float64).index_add_(1, column, drawn)
+    low, high = torch.full((2, len(bins.count)), torch.nan, dtype=torch.float64)
+    low[filled] = right.quantile(0.025, 0, interpolation="lower") / bins.count[filled]
+    high[filled] = right.quantile(0.975, 0, interpolation="higher") / bins.count[filled]
+    return ChanceBins(bins, low, high)
 
 
 def smooth_band(

@@ -1,7 +1,7 @@
 """Binned gaps of every class, and the interval of their mean error.
 
-All N rows count for each class, so that these are the largest sums of the house: they are taken for some classes at a
-time, with one bincount.
+All N rows count for each class, so that these are the largest sums of the package: they are taken for some classes
+at a time, with one bincount.
 """
 
 import torch
@@ -21,8 +21,7 @@ def class_gaps(
     """Sums of (p_k - [label = k]) for each class and bin, [blocks, C, n_bins] float64, and others `beside` them.
 
     Those beside are "count": how many p_k; "variance": sums of p_k (1 - p_k), which a calibrated model has; "": zeros.
-    Row i is in block i mod blocks. Some classes at a time, so that what it takes
-    beside the probabilities stays small.
+    Row i is in block i mod blocks. Classes are taken some at a time, to save memory.
     """
     rows, classes = probs.shape
     device = probs.device
@@ -33,20 +32,20 @@ def class_gaps(
     step = max(1, CHUNK // rows)
     for first in range(0, classes, step):
         part = probs[:, first : first + step].T.contiguous().double()
-        here = len(part)
+        taken = len(part)
         if bins == "mass":
             edges = torch.stack([mass_edges(column, n_bins) for column in part])
         where = torch.bucketize(part, edges) if edges.ndim == 1 else torch.searchsorted(edges, part)
-        where += n_bins * torch.arange(here, device=device)[:, None] + here * n_bins * block
-        size = blocks * here * n_bins
-        shape = (blocks, here, n_bins)
-        gap[:, first : first + here] = torch.bincount(where.view(-1), part.view(-1), size).view(shape)
+        where += n_bins * torch.arange(taken, device=device)[:, None] + taken * n_bins * block
+        size = blocks * taken * n_bins
+        shape = (blocks, taken, n_bins)
+        gap[:, first : first + taken] = torch.bincount(where.view(-1), part.view(-1), size).view(shape)
         if beside:
             weights = None if beside == "count" else (part * (1 - part)).view(-1)
-            other[:, first : first + here] = torch.bincount(where.view(-1), weights, size).view(shape)
-        mine = ((labels >= first) & (labels < first + here)).nonzero()[:, 0]
+            other[:, first : first + taken] = torch.bincount(where.view(-1), weights, size).view(shape)
+        mine = ((labels >= first) & (labels < first + taken)).nonzero()[:, 0]
         hits = where[labels[mine] - first, mine]
-        gap[:, first : first + here] -= torch.bincount(hits, minlength=size).view(shape)
+        gap[:, first : first + taken] -= torch.bincount(hits, minlength=size).view(shape)
     return gap, other
 
 
@@ -73,10 +72,10 @@ def block_interval(
     draws = []
     step = max(1, CHUNK // max(1, len(gap)))
     for first in range(0, n, step):
-        here = min(step, n - first)
-        picked = torch.randint(blocks, (here, blocks), generator=generator) + blocks * torch.arange(here)[:, None]
-        noise = torch.bincount(picked.view(-1), minlength=here * blocks).view(here, blocks).double() @ parts - gap
+        count = min(step, n - first)
+        picked = torch.randint(blocks, (count, blocks), generator=generator) + blocks * torch.arange(count)[:, None]
+        noise = torch.bincount(picked.view(-1), minlength=count * blocks).view(count, blocks).double() @ parts - gap
         seen = (noise + gap).abs().sum(1)
-        noise[:, sparse] = spread * torch.randn(here, len(spread), dtype=torch.float64, generator=generator)
+        noise[:, sparse] = spread * torch.randn(count, len(spread), dtype=torch.float64, generator=generator)
         draws.append(torch.stack([*((noise + world * gap).abs().sum(1) for world in scale[:-1]), seen]))
     return invert(value, scale * value, torch.cat(draws, 1), tails)

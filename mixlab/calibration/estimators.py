@@ -5,10 +5,11 @@ every class. Binned ones are functions of the cells in `mixlab.calibration.bins`
 """
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from mixlab import _check
 from mixlab.calibration.bins import read_cells
@@ -16,41 +17,148 @@ from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.calibration_error import BINS, MAX_BINS, cells_of, classwise_error
 from mixlab.calibration.classwise import block_interval
 from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
+from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.scores import brier_rows, nll_rows
+from mixlab.calibration.rejection import aurc, aurc_interval
+from mixlab.calibration.scores import brier, brier_rows, nll, nll_rows
+from mixlab.calibration.smooth import smooth_error, smooth_interval
 
-ESTIMATORS = {
-    "accuracy": "share of right answers",
-    "ece": "mean |accuracy - confidence| over bins of equal width (Guo et al. 2017)",
-    "ece_mass": "the same over bins of equal counts (Nixon et al. 2019)",
-    "ece_l2": "root of the mean squared gap over bins of equal width (Kumar et al. 2019)",
-    "mce": "largest gap of a bin (Guo et al. 2017)",
-    "debiased": "the L2 error without the noise of the bins (Kumar et al. 2019)",
-    "debiased_l1": "the L1 error without the noise of the bins (Roelofs et al. 2022, in closed form)",
-    "classwise": "mean over classes of the binned |frequency - probability| (static error, Nixon et al. 2019)",
-    "smooth": "kernel in place of bins, as wide as the error itself (Blasiok and Nakkiran 2024)",
-    "ks": "largest gap of the cumulative sums, without bins (Gupta et al. 2021)",
-    "overconfidence": "confidence-weighted gap where confidence is above accuracy (Thulasidasan et al. 2019)",
-    "underconfidence": "its mirror, where confidence is below accuracy",
-    "nll": "mean negative log likelihood, in nats",
-    "brier": "mean squared distance of the probabilities from the label, summed over classes (Brier 1950)",
-    "reliability": "Murphy's: mean squared gap of accuracy and confidence over bins (Murphy 1973)",
-    "resolution": "Murphy's: how much the accuracies of the bins differ, more is better (Murphy 1973)",
-    "aurc": "area under risk against coverage (Geifman and El-Yaniv 2017)",
-}
 
-# name -> (bins, metric of the cells)
-_BINNED = {
-    "ece": ("width", "l1"),
-    "ece_mass": ("mass", "l1"),
-    "ece_l2": ("width", "l2"),
-    "mce": ("width", "max"),
-    "debiased": ("width", "l2 debiased"),
-    "debiased_l1": ("width", "l1 debiased"),
-    "overconfidence": ("width", "overconfidence"),
-    "underconfidence": ("width", "underconfidence"),
-    "reliability": ("width", "reliability"),
-    "resolution": ("width", "resolution"),
+@dataclass(frozen=True)
+class Estimator:
+    """A row of the table of estimators.
+
+    Attributes:
+        label: is its name in menus and on axes.
+        about: says in a line what it measures, and after whom.
+        value: gives the estimate from predictions and a number of bins.
+        interval: gives it as an Interval from predictions, n_bins, n, level and generator; None for a binned error of
+            the top-1 answer, as such errors share their resamples.
+        bins: are "width" for bins of equal width, "mass" for equal counts, "" for an estimator without bins.
+        metric: is the metric of `mixlab.calibration.bins` that a binned error of the top-1 answer is, "" for others.
+        norm: is "l1" or "l2" for an estimator of the true error in that norm, "" for others.
+    """
+
+    label: str
+    about: str
+    value: Callable[[Predictions, int], float] = field(repr=False)
+    interval: Callable[[Predictions, int, int, float, torch.Generator], Interval] | None = field(
+        default=None, repr=False
+    )
+    bins: str = ""
+    metric: str = ""
+    norm: str = ""
+
+
+def _binned(label: str, about: str, metric: str, bins: str = "width", norm: str = "") -> Estimator:
+    """A metric of the cells of the top-1 answer."""
+
+    def value(p: Predictions, n_bins: int) -> float:
+        return read_cells(metric, cells_of(p, bins, n_bins))
+
+    return Estimator(label, about, value, bins=bins, metric=metric, norm=norm)
+
+
+def _binless(
+    label: str,
+    about: str,
+    value: Callable[[Predictions], float],
+    interval: Callable[[Predictions, int, float, torch.Generator], Interval],
+    norm: str = "",
+) -> Estimator:
+    return Estimator(label, about, lambda p, _: value(p), lambda p, _, *rest: interval(p, *rest), norm=norm)
+
+
+def _accuracy(p: Predictions) -> float:
+    return float(p.correct.double().mean())
+
+
+def _accuracy_interval(p: Predictions, _n: int, level: float, _generator: torch.Generator) -> Interval:
+    share, count = (torch.tensor(number, dtype=torch.float64) for number in (_accuracy(p), len(p)))
+    low, high = wilson(share, count, level)
+    return Interval(float(share), float(low), float(high), len(p), level)
+
+
+def _mean_interval(rows: Tensor, level: float) -> Interval:
+    """The mean of rows [N] with its normal interval."""
+    count = torch.tensor(float(len(rows)), dtype=torch.float64)
+    ends = normal_interval(count, rows.sum().cpu(), rows.square().sum().cpu(), tails_of(level))
+    return Interval(float(rows.mean()), *ends, len(rows), level)
+
+
+def _classwise_interval(p: Predictions, n_bins: int, n: int, level: float, generator: torch.Generator) -> Interval:
+    value = classwise_error(p, n_bins=n_bins)
+    ends = block_interval(value, p.probs, p.labels, n_bins, n, tails_of(level), generator)
+    return Interval(value, *ends, len(p), level)
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "accuracy": _binless("Accuracy", "share of right answers", _accuracy, _accuracy_interval),
+    "ece": _binned("ECE", "mean |accuracy - confidence| over bins of equal width (Guo et al. 2017)", "l1", norm="l1"),
+    "ece_mass": _binned(
+        "ECE, equal counts", "the same over bins of equal counts (Nixon et al. 2019)", "l1", bins="mass", norm="l1"
+    ),
+    "ece_l2": _binned(
+        "ECE L2", "root of the mean squared gap over bins of equal width (Kumar et al. 2019)", "l2", norm="l2"
+    ),
+    "mce": _binned("MCE, the largest gap", "largest gap of a bin (Guo et al. 2017)", "max"),
+    "debiased": _binned(
+        "ECE L2, debiased", "the L2 error without the noise of the bins (Kumar et al. 2019)", "l2 debiased", norm="l2"
+    ),
+    "debiased_l1": _binned(
+        "ECE, debiased",
+        "the L1 error without the noise of the bins (the code of Kumar et al. 2019, in closed form)",
+        "l1 debiased",
+        norm="l1",
+    ),
+    "classwise": Estimator(
+        "Classwise ECE",
+        "mean over classes of the binned |frequency - probability| (static error, Nixon et al. 2019)",
+        lambda p, n_bins: classwise_error(p, n_bins=n_bins),
+        _classwise_interval,
+        bins="width",
+        norm="l1",
+    ),
+    "smooth": _binless(
+        "Smooth ECE",
+        "kernel in place of bins, as wide as the error itself (Blasiok and Nakkiran 2024)",
+        smooth_error,
+        smooth_interval,
+        norm="l1",
+    ),
+    "ks": _binless(
+        "KS error",
+        "largest gap of the cumulative sums, without bins (Gupta et al. 2021)",
+        ks_error,
+        ks_interval,
+        norm="l1",
+    ),
+    "overconfidence": _binned(
+        "Over-confidence",
+        "confidence-weighted gap where confidence is above accuracy (Thulasidasan et al. 2019)",
+        "overconfidence",
+    ),
+    "underconfidence": _binned("Under-confidence", "its mirror, where confidence is below accuracy", "underconfidence"),
+    "nll": _binless(
+        "NLL", "mean negative log likelihood, in nats", nll, lambda p, _, level, __: _mean_interval(nll_rows(p), level)
+    ),
+    "brier": _binless(
+        "Brier score",
+        "mean squared distance of the probabilities from the label, summed over classes (Brier 1950)",
+        brier,
+        lambda p, _, level, __: _mean_interval(brier_rows(p), level),
+    ),
+    "reliability": _binned(
+        "Murphy's reliability",
+        "Murphy's: mean squared gap of accuracy and confidence over bins (Murphy 1973)",
+        "reliability",
+    ),
+    "resolution": _binned(
+        "Murphy's resolution",
+        "Murphy's: how much the accuracies of the bins differ, more is better (Murphy 1973)",
+        "resolution",
+    ),
+    "aurc": _binless("AURC", "area under risk against coverage (Geifman and El-Yaniv 2017)", aurc, aurc_interval),
 }
 
 
@@ -75,7 +183,7 @@ class Estimates(Mapping[str, Interval]):
 
     def __repr__(self) -> str:
         wide = max(map(len, self))
-        lines = [f"{name:{wide}}  {_number(e.value)}  {_span(e)}  {ESTIMATORS[name]}" for name, e in self.items()]
+        lines = [f"{name:{wide}}  {_number(e.value)}  {_span(e)}  {ESTIMATORS[name].about}" for name, e in self.items()]
         return "\n".join([self._title(), *lines])
 
     def _repr_html_(self) -> str:
@@ -83,7 +191,7 @@ class Estimates(Mapping[str, Interval]):
         left, right = 'style="text-align:left"', 'style="text-align:right"'
         rows = "".join(
             f'<tr><th scope="row" {left}>{html.escape(name)}</th><td {right}>{_number(e.value)}</td>'
-            f"<td {right}>{_span(e)}</td><td {left}>{html.escape(ESTIMATORS[name])}</td></tr>"
+            f"<td {right}>{_span(e)}</td><td {left}>{html.escape(ESTIMATORS[name].about)}</td></tr>"
             for name, e in self.items()
         )
         return f"<table><caption>{self._title()}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -166,45 +274,25 @@ def estimates(
     def stream() -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
-    found: dict[str, Interval] = {}
+    intervals: dict[str, Interval] = {}
     for bins in BINS:
-        metrics = {name: _BINNED[name][1] for name in names if _BINNED.get(name, ("",))[0] == bins}
+        metrics = {name: ESTIMATORS[name].metric for name in names if ESTIMATORS[name].bins == bins}
+        metrics = {name: metric for name, metric in metrics.items() if metric}
         if metrics:
             cells = cells_of(predictions, bins, n_bins)
             ends = binned_intervals(cells, metrics.values(), n, tails_of(level), stream())
             for name, metric in metrics.items():
-                found[name] = Interval(read_cells(metric, cells), *ends[metric], len(predictions), level)
+                intervals[name] = Interval(read_cells(metric, cells), *ends[metric], len(predictions), level)
     for name in names:
-        if name not in found:
-            found[name] = _unbinned(predictions, name, n_bins, n, level, stream())
-    return Estimates({name: found[name] for name in names})
-
-
-def _unbinned(p: Predictions, name: str, n_bins: int, n: int, level: float, generator: torch.Generator) -> Interval:
-    from mixlab.calibration import smooth
-    from mixlab.calibration.ks import ks_interval
-    from mixlab.calibration.rejection import aurc_interval
-
-    given = {"smooth": smooth.interval, "ks": ks_interval, "aurc": aurc_interval}
-    if name in given:
-        return given[name](p, n, level, generator)
-    if name == "accuracy":
-        share, count = p.correct.double().mean().cpu(), torch.tensor(float(len(p)), dtype=torch.float64)
-        low, high = wilson(share, count, level)
-        return Interval(float(share), float(low), float(high), len(p), level)
-    if name == "classwise":
-        value = classwise_error(p, n_bins=n_bins)
-        ends = block_interval(value, p.probs, p.labels, n_bins, n, tails_of(level), generator)
-        return Interval(value, *ends, len(p), level)
-    rows = nll_rows(p) if name == "nll" else brier_rows(p)
-    count = torch.tensor(float(len(p)), dtype=torch.float64)
-    ends = normal_interval(count, rows.sum().cpu(), rows.square().sum().cpu(), tails_of(level))
-    return Interval(float(rows.mean()), *ends, len(p), level)
+        interval = ESTIMATORS[name].interval
+        if interval is not None:
+            intervals[name] = interval(predictions, n_bins, n, level, stream())
+    return Estimates({name: intervals[name] for name in names})
 
 
 def _number(value: float) -> str:
     return f"{value:.4f}"
 
 
-def _span(found: Interval) -> str:
-    return f"[{_number(found.low)}, {_number(found.high)}]"
+def _span(interval: Interval) -> str:
+    return f"[{_number(interval.low)}, {_number(interval.high)}]"

@@ -89,8 +89,8 @@ class HumanVotes:
         mask = indices.dtype == torch.bool
         low, high = (0, len(indices)) if mask or len(indices) == 0 else (int(indices.min()), int(indices.max()) + 1)
         if low < 0 or (high != len(self) if mask else high > len(self)):
-            came = f"a mask of {high}" if mask else f"indices from {low} to {high - 1}"
-            raise ValueError(f"indices must be {wanted}, got {came}")
+            given = f"a mask of {high}" if mask else f"indices from {low} to {high - 1}"
+            raise ValueError(f"indices must be {wanted}, got {given}")
         return HumanVotes(self.counts[indices.cpu()])
 
 
@@ -126,9 +126,9 @@ def load_human(
         raise DataError(f"{place} is not there. {ORIGIN}: put the file there, or give its path") from None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{place} cannot be read ({first_line(error)}). {ORIGIN}") from None
-    came = f"{table.dtype} {list(table.shape)}" if isinstance(table, np.ndarray) else type(table).__name__
+    given = f"{table.dtype} {list(table.shape)}" if isinstance(table, np.ndarray) else type(table).__name__
     if not isinstance(table, np.ndarray) or table.shape != (images, classes) or table.dtype.kind not in "iuf":
-        raise DataError(f"{place} must hold counts [{images}, {classes}], got {came}. {ORIGIN}")
+        raise DataError(f"{place} must hold counts [{images}, {classes}], got {given}. {ORIGIN}")
     if not np.array_equal(table, np.round(table)):  # as shares or NaN would not be
         raise DataError(f"{place} must hold whole counts, got fractions. {ORIGIN}")
     try:

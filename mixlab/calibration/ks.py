@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bootstrap import invert
-from mixlab.calibration.intervals import Interval, tails_of
+from mixlab.calibration.intervals import Interval
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.smooth import draw_worlds, variances
+from mixlab.calibration.residuals import residual_interval, residuals
 
 PLACES = 512  # of the cumulative sum at which the noise of the KS error is drawn
 
@@ -72,10 +71,16 @@ def ks_interval(
         spread = total.diff(prepend=total.new_zeros(1)).clamp(min=0).sqrt().float()
         return (torch.randn(n, len(spread), generator=generator) * spread).cumsum(1)
 
-    calibrated, seen = variances(predictions)
-    draws = draw_worlds(sums.cpu().float(), noise(calibrated), noise(seen), lambda walks: walks.abs().amax(-1))
-    truth = torch.linspace(0, value, len(draws), dtype=torch.float64)
-    return Interval(value, *invert(value, truth, draws, tails_of(level)), len(predictions), level)
+    ends = residual_interval(
+        predictions,
+        value,
+        level,
+        field=sums.cpu().float(),
+        noise=noise,
+        norm=lambda walks: walks.abs().amax(-1),
+        truth=lambda fraction: fraction * value,
+    )
+    return Interval(value, *ends, len(predictions), level)
 
 
 def _ascending(p: Predictions) -> tuple[Tensor, Tensor]:
@@ -92,4 +97,4 @@ def runs_of_equals(ordered: Tensor) -> Tensor:
 
 def _residual_sums(p: Predictions, order: Tensor, last: Tensor) -> Tensor:
     """(1/n) sum of correct - conf over all confidences up to each distinct one: [m]."""
-    return (p.correct.double() - p.confidence)[order].cumsum(0)[last] / len(p)
+    return residuals(p)[order].cumsum(0)[last] / len(p)

@@ -174,10 +174,10 @@ def raise_on_rows(faults: Tensor) -> None:
     counts = [int(count) for count in faults.tolist()]
     if any(counts):
         kinds = ("with NaN or infinity", "with a negative number", "with another sum")
-        found = ", ".join(f"{count:,} {what}" for count, what in zip(counts, kinds, strict=True) if count)
+        listed = ", ".join(f"{count:,} {what}" for count, what in zip(counts, kinds, strict=True) if count)
         raise ValueError(
             "probs must hold probabilities, in rows that sum to 1; for logits call .softmax(-1) first; "
-            f"got {sum(counts):,} wrong rows: {found}"
+            f"got {sum(counts):,} wrong rows: {listed}"
         )
 
 

@@ -13,12 +13,13 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.calibration.bins import fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
+from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
 from mixlab.calibration.predictions import BINARY, count_faults, is_right, raise_on_rows, square_sums
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
 PROBS = "a floating-point tensor of probabilities with shape [batch, classes]"
-BINNED = {"accuracy": "accuracy", "ece": "l1", "mce": "max"} | {side: side for side in METRICS[3:5]}
+BINNED = {"accuracy": "accuracy"} | {name: ESTIMATORS[name].metric for name in METRICS if ESTIMATORS[name].metric}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class ReliabilityBins:
     count: Tensor  # [n_bins] int64
     confidence: Tensor  # [n_bins] mean confidence
     accuracy: Tensor  # [n_bins] share of right answers
+
+    @classmethod
+    def from_cells(cls, inner: Tensor, cells: Tensor) -> "ReliabilityBins":
+        """The bins of filled cells [n_bins, 2, 3], between inner edges [n_bins - 1]."""
+        edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
+        count, confidence = cells[..., 0].sum(1), cells[..., 1].sum(1)
+        return cls(edges, count.long(), confidence / count, cells[:, 1, 0] / count)
 
     def mean_confidence_and_lean(self) -> tuple[float, str]:
         """Mean confidence, and "over-confident" or "under-confident" if it is off the accuracy by more than chance.
@@ -162,10 +170,7 @@ class Reliability:
 
     def bins(self) -> ReliabilityBins:
         """The diagram as numbers; see `ReliabilityBins`."""
-        cells, _ = self._read()
-        count, conf, correct = cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]
-        edges = torch.arange(self.n_bins + 1, dtype=torch.float64) / self.n_bins
-        return ReliabilityBins(edges, count.long(), conf / count, correct / count)
+        return ReliabilityBins.from_cells(width_edges(self.n_bins, torch.float64), self._read()[0])
 
     def interval(
         self, metric: str, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None

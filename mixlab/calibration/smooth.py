@@ -6,22 +6,20 @@ transformed once, and any bandwidth is one inverse transform away.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bootstrap import WORLDS, invert
-from mixlab.calibration.intervals import Interval, tails_of
+from mixlab.calibration.intervals import Interval
 from mixlab.calibration.predictions import Predictions, check_predictions
+from mixlab.calibration.residuals import residual_interval, residuals
 
 GRID = 4096  # steps from 0 to 1
 NARROWEST = 0.001  # bandwidth: four steps of the grid
-BLANK = (
-    1e-3  # where all examples together weigh less than this, a curve says nothing; one example at its place weighs 1
-)
+# Where all examples together weigh less than this, a curve says nothing; one example at its place weighs 1.
+BLANK = 1e-3
 COARSE = (64, 1024)  # steps of the grid on which the interval's noise is drawn
 
 
@@ -73,7 +71,7 @@ def smooth_error(predictions: Predictions, *, bandwidth: float | None = None) ->
     """
     check_predictions(predictions, "predictions")
     bandwidth = _check_bandwidth(bandwidth)
-    waves = _waves(_on_grid(predictions, _residual(predictions)))
+    waves = _residual_waves(predictions)
     return _fixed_point(waves) if bandwidth is None else _size(waves, bandwidth)
 
 
@@ -96,8 +94,8 @@ def smooth_curve(predictions: Predictions, *, bandwidth: float | None = None, po
     check_predictions(predictions, "predictions")
     bandwidth = _check_bandwidth(bandwidth)
     points = _check.integer("points", points, 2, 10_000)
-    residual = _waves(_on_grid(predictions, _residual(predictions)))
-    width = max(_fixed_point(residual), NARROWEST) if bandwidth is None else bandwidth
+    waves = _residual_waves(predictions)
+    width = max(_fixed_point(waves), NARROWEST) if bandwidth is None else bandwidth
     at = torch.linspace(0, 1, points, dtype=torch.float64)
     order = torch.arange(min(GRID, math.ceil(3 / width)), dtype=torch.float64)  # those beyond are damped below 1e-19
     basis = 2 * torch.cos(math.pi * at[:, None] * order) * _damping(order, width)
@@ -108,10 +106,10 @@ def smooth_curve(predictions: Predictions, *, bandwidth: float | None = None, po
     )
     weight = density * len(predictions) * width * (2 * math.pi) ** 0.5
     accuracy = torch.where(weight > BLANK, (right / density).clamp(0, 1), math.nan)
-    return SmoothCurve(at, accuracy, density.clamp(min=0), width, _size(residual, width))
+    return SmoothCurve(at, accuracy, density.clamp(min=0), width, _size(waves, width))
 
 
-def interval(
+def smooth_interval(
     predictions: Predictions, n: int = 1000, level: float = 0.95, generator: torch.Generator | None = None
 ) -> Interval:
     """Smooth calibration error with a confidence interval, from `n` normal resamples of the smoothed residuals.
@@ -132,23 +130,13 @@ def interval(
         2,000     0.97 (0.00)   0.96 (0.62)    0.96*         0.94*
         10,000    0.98 (0.00)   0.94 (0.90)    0.95          0.93
 
-    Args:
-        predictions: predictions.
-        n: resamples, 100 to 1,000,000.
-        level: is the level of confidence, 0.5 to 0.999.
-        generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
-
-    Returns:
-        Interval: n is the number of predictions.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong kind or range.
+    Arguments, and what is raised, are those of `ks_interval`.
 
     Source: Hansen, "The grid bootstrap and the autoregressive model", Review of Economics and Statistics 1999.
     """
     check_predictions(predictions, "predictions")
     n, level, generator = _check.resampling(n, level, generator)
-    waves = _waves(_on_grid(predictions, _residual(predictions)))
+    waves = _residual_waves(predictions)
     value = _fixed_point(waves)
     width = max(value, NARROWEST)
     least, most = COARSE
@@ -158,42 +146,25 @@ def interval(
         spread = _on_grid(predictions, variance, steps).sqrt().float()
         return _field(_waves(torch.randn(n, steps + 1, generator=generator) * spread), width)
 
-    calibrated, seen = variances(predictions)
-    field = _field(waves[: steps + 1], width).float()
-    draws = draw_worlds(field, noise(calibrated), noise(seen), lambda fields: fields.abs().mean(-1))
-    truth = torch.tensor([_fixed_point(scale * waves) for scale in _scales()], dtype=torch.float64)
-    low, high = invert(value, truth, draws, tails_of(level))
+    low, high = residual_interval(
+        predictions,
+        value,
+        level,
+        field=_field(waves[: steps + 1], width).float(),
+        noise=noise,
+        norm=lambda fields: fields.abs().mean(-1),
+        truth=lambda fraction: _fixed_point(fraction * waves),
+    )
     slope = (_size(waves, 1.01 * width) - _size(waves, 0.99 * width)) / (0.02 * width)
     return Interval(value, low, min(value + (high - value) / (1 - slope), 1.0), len(predictions), level)
-
-
-def variances(predictions: Predictions) -> tuple[Tensor, Tensor]:
-    """What each example [N] adds to the variance of the mean residual: were its confidence true, and as seen."""
-    conf = predictions.confidence
-    return conf * (1 - conf) / len(predictions) ** 2, _residual(predictions).square()
-
-
-def draw_worlds(field: Tensor, calibrated: Tensor, seen: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
-    """Norms [WORLDS, n] in worlds from a calibrated one to the one seen: a fraction of the field [T], and noise [n, T].
-
-    With right answers at the share conf + fraction (correct - conf), a residual's second moment is the mix, at that
-    fraction, of conf (1 - conf) and of its square seen; and so is the noise a mix of two independent ones.
-    """
-    worlds = [norm(s * field + (1 - s) ** 0.5 * calibrated + s**0.5 * seen) for s in _scales()]
-    return torch.stack(worlds).double()
-
-
-def _scales() -> list[float]:
-    return [world / (WORLDS - 1) for world in range(WORLDS)]
 
 
 def _check_bandwidth(bandwidth: float | None) -> float | None:
     return None if bandwidth is None else _check.number("bandwidth", bandwidth, NARROWEST, 1, note=", or None")
 
 
-def _residual(p: Predictions) -> Tensor:
-    """Each example's share [N] of the mean residual."""
-    return (p.correct.double() - p.confidence) / len(p)
+def _residual_waves(p: Predictions) -> Tensor:
+    return _waves(_on_grid(p, residuals(p) / len(p)))
 
 
 def _on_grid(p: Predictions, mass: Tensor, steps: int = GRID) -> Tensor:

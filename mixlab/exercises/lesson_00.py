@@ -31,7 +31,7 @@ def _confidence_gap(answer: Any) -> str | None:
     truth = 0.89 - 0.7
     slips = {
         "the mean over bins; weigh each bin by its count": ((0.95 - 5 / 8) + (0.65 - 1)) / 2,
-        "accuracy minus confidence; turn it round": -truth,
+        "accuracy minus confidence; swap the two": -truth,
         "the ECE: it drops the signs, and here errors of both directions must cancel": rel.ece(),
     }
     return near(given, truth, within=1e-6, slips=slips)

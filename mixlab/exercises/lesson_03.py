@@ -37,7 +37,7 @@ def _slower(answer: Any) -> str | None:
         return STILL_OPEN
     slips = {
         "the loss of speed; the growth of time is wanted": 20.0,
-        "turned round: slower is positive": -20.0,
+        "the wrong way around: slower is positive": -20.0,
         "a share; give percent": 0.25,
         "a ratio of times; subtract 1 and give percent": 1.25,
     }

@@ -37,7 +37,7 @@ def _blends(answer: Any) -> str | None:
         ),
     }
     fits = [words for words, right in forms.items() if torch.allclose(value.float(), right, atol=1e-5)]
-    return fits[0] if fits else "yours is something else than λ_k · x + (1 − λ_k) · x[partner]."
+    return fits[0] if fits else "yours is something other than λ_k · x + (1 − λ_k) · x[partner]."
 
 
 def _plateau(answer: Any) -> str | None:
@@ -53,7 +53,7 @@ def _plateau(answer: Any) -> str | None:
 def _budget(answer: Any) -> str | None:
     """V(K = 5, 32 pairs) over V(K = 1, 160 pairs), at V_pairs = 0.75 and V_λ = 0.25 for 32 pairs."""
     slips = {
-        "turned round; the larger batch has the lower variance": 0.25,
+        "the wrong way around; the larger batch has the lower variance": 0.25,
         "five blends over one on the same pairs; here the other one has five times the pairs": 0.8,
         "as if five blends took nothing away": 5.0,
         "V(160 pairs, K = 1) alone; divide V(32 pairs, K = 5) by it": 0.2,

@@ -35,7 +35,7 @@ def _mix(answer: Any) -> str | None:
         mixes = [(words, each * hidden + (1 - each) * hidden[partner]) for words, own in slips.items() for each in own]
         fits = [words for words, right in mixes if torch.allclose(value.float(), right, atol=1e-5)]
         if not fits:
-            return f"{of} yours is something else than λ · hidden + (1 − λ) · hidden[partner]."
+            return f"{of} yours is something other than λ · hidden + (1 − λ) · hidden[partner]."
         if fits[0] is not None:
             return fits[0]
     return None
@@ -55,7 +55,7 @@ def _directions(answer: Any) -> str | None:
 def _rate(answer: Any) -> str | None:
     """The learning rate of cross entropy that equals 0.2 of a loss whose gradient is 2/d of its own, at d = 10."""
     slips = {
-        "turned round: gradients of cross entropy are larger, so its learning rate must be smaller": 1.0,
+        "the wrong way around: gradients of cross entropy are larger, so its learning rate must be smaller": 1.0,
         "the same; but gradients of cross entropy are d/2 times as large": 0.2,
         "0.2 / d; the gradients differ by 2/d": 0.02,
         "0.2 / (d − 1), right at the start; with two classes left the gradients differ by 2/d": 0.2 / 9,

@@ -54,7 +54,7 @@ def _smoothness(answer: Any) -> str | None:
 def _equal_seconds(answer: Any) -> str | None:
     """Epochs of 34 s in the time of 300 epochs of 50 s, exact or rounded down."""
     slips = {
-        "turned round: the plain epoch is the shorter one, so more of them fit": 300 * 34 / 50,
+        "the wrong way around: the plain epoch is the shorter one, so more of them fit": 300 * 34 / 50,
         "at equal epochs; the time is to be equal": 300.0,
         "rounded up, and the last epoch would end too late; give 300 · 50 / 34, exact or rounded down": 442.0,
         "how many more; give all of them": 300 * 50 / 34 - 300,

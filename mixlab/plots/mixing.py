@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.mixing.beta import lambda_moments, lambda_pdf
 from mixlab.mixing.mixer import Mixed
-from mixlab.plots.style import BLUE, axes_and_ink, describe
+from mixlab.plots.style import BLUE, PALE_BLUE, axes_and_ink, describe
 
 
 def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
@@ -32,7 +32,7 @@ def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
     ax.fill_between(
         grid[visible].numpy(),
         density[visible].numpy(),
-        facecolor="#CFE3F1",
+        facecolor=PALE_BLUE,
         edgecolor=BLUE,
         hatch="//",
         linewidth=0,

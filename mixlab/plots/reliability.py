@@ -14,7 +14,7 @@ from mixlab.calibration.estimators import estimate
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.reliability import Reliability, ReliabilityBins
-from mixlab.plots.style import BLUE, GRAY, OVER, PAPER, UNDER, axes_and_ink, legend, paint, titled
+from mixlab.plots.style import GRAY, OVER, PALE_BLUE, PAPER, UNDER, axes_and_ink, legend, paint, titled
 
 
 def plot_reliability(
@@ -94,7 +94,7 @@ def draw_bins(ax: Axes, bins: ReliabilityBins, ink: Any) -> None:
     confidence, accuracy, count = (part[filled].numpy() for part in (bins.confidence, bins.accuracy, bins.count))
     for rows, strength in ((count >= FEW, 1.0), (count < FEW, 0.2)):
         named = rows.any() and strength == 1  # only what is drawn at full strength enters the legend
-        style: dict[str, Any] = {"align": "edge", "color": BLUE, "alpha": 0.35 * strength, "zorder": 0.8}
+        style: dict[str, Any] = {"align": "edge", "color": PALE_BLUE, "alpha": strength, "zorder": 0.8}
         ax.bar(left[rows], accuracy[rows], width[rows], label="accuracy in the bin" if named else "_", **style)
         for color, hatch, side, name in (
             (OVER, "////", rows & (confidence > accuracy), "gap: over-confident"),

@@ -52,7 +52,7 @@ def oracle(run: Run) -> np.ndarray:
         for n_bins in BINS:
             for kind in KINDS:
                 cells, _ = run.bins(temperature, kind, n_bins)
-                rows += [[*same, read_cells(metric, cells)] for _, metric in ESTIMATORS.values()]
+                rows += [[*same, read_cells(one.metric, cells)] for one in ESTIMATORS.values()]
     return np.array(rows)
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from refusals import refuses
 from scipy import stats
 
 from mixlab.calibration import human
@@ -16,10 +17,6 @@ from mixlab.data import load as mixlab_data
 from mixlab.data.cache import DataError
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import balanced
-
-COUNTS = "an integer tensor of votes with shape [images, classes]"
-PREDICTIONS = "Predictions, as mx.predict or Predictions.from_logits gives them"
-SAME_IMAGES = "of the images that p is of, in the same order"
 
 
 def made_up(images=10_000, seed=0):
@@ -60,59 +57,37 @@ def test_a_subset_is_taken_by_indices_or_by_a_mask():
     assert votes.subset(torch.tensor([True, False, False, True])).counts.tolist() == [[1, 2], [7, 8]]
 
 
-@pytest.mark.parametrize(
-    ("counts", "error", "message"),
-    [
-        (
-            [[1, 2]],
-            TypeError,
-            f"counts must be {COUNTS}, got [[1, 2]]",
-        ),
-        (
-            torch.ones(2, 2),
-            TypeError,
-            f"counts must be {COUNTS}, got a float32 tensor of shape [2, 2]",
-        ),
-        (
-            torch.ones(2, dtype=torch.int64),
-            TypeError,
-            f"counts must be {COUNTS}, got an int64 tensor of shape [2]",
-        ),
-        (
-            torch.ones(2, 1, dtype=torch.int64),
-            ValueError,
-            "counts must hold at least 1 image and 2 classes, got an int64 tensor of shape [2, 1]",
-        ),
-        (torch.tensor([[1, -1]]), ValueError, "counts must be at least 0, got 1 images with a negative count"),
-        (torch.tensor([[1, 1], [0, 0]]), ValueError, "counts must have a vote for every image, got 1 images without"),
-    ],
-)
-def test_what_are_no_votes_is_refused(counts, error, message):
-    with pytest.raises(error) as caught:
-        HumanVotes(counts)
-    assert str(caught.value) == message
+def cast(counts):
+    return HumanVotes(torch.tensor(counts))
+
+
+FOUR = cast([[1, 1]] * 4)
 
 
 @pytest.mark.parametrize(
-    ("indices", "error", "got"),
+    "refusal",
     [
-        (slice(2), TypeError, "slice(None, 2, None)"),
-        (torch.tensor([0.0]), TypeError, "a float32 tensor of shape [1]"),
-        (torch.tensor([0, 4]), ValueError, "indices from 0 to 4"),
-        (torch.tensor([-1, 2]), ValueError, "indices from -1 to 2"),
-        (torch.tensor([True]), ValueError, "a mask of 1"),
+        (lambda: HumanVotes([[1, 2]]), TypeError, "counts", "[images, classes]", "[[1, 2]]"),
+        (lambda: cast([[1.0, 1.0]]), TypeError, "counts", "integer", "float32"),
+        (lambda: cast([1, 1]), TypeError, "counts", "[images, classes]", "shape [2]"),
+        (lambda: cast([[1], [1]]), ValueError, "counts", "2 classes", "[2, 1]"),
+        (lambda: cast([[1, -1]]), ValueError, "counts", "at least 0", "1 images"),
+        (lambda: cast([[1, 1], [0, 0]]), ValueError, "counts", "every image", "1 images without"),
+        (lambda: FOUR.subset(slice(2)), TypeError, "indices", "0 to 3", "mask of 4", "slice(None, 2, None)"),
+        (lambda: FOUR.subset(torch.tensor([0.0])), TypeError, "indices", "0 to 3", "float32"),
+        (lambda: FOUR.subset(torch.tensor([0, 4])), ValueError, "indices", "0 to 3", "from 0 to 4"),
+        (lambda: FOUR.subset(torch.tensor([-1, 2])), ValueError, "indices", "0 to 3", "from -1 to 2"),
+        (lambda: FOUR.subset(torch.tensor([True])), ValueError, "indices", "mask of 4", "a mask of 1"),
     ],
 )
-def test_a_wrong_subset_is_refused(indices, error, got):
-    with pytest.raises(error) as caught:
-        HumanVotes(torch.ones(4, 2, dtype=torch.int64)).subset(indices)
-    assert str(caught.value) == f"indices must be a tensor of indices from 0 to 3, or a mask of 4 images, got {got}"
+def test_what_are_no_votes_is_refused(refusal):
+    refuses(*refusal)
 
 
 # the file
 
 
-@pytest.mark.parametrize("kind", ["int64", "uint8", "float64"])
+@pytest.mark.parametrize("kind", ["uint8", "float64"])
 def test_the_file_is_read_from_a_path_or_from_the_folder_of_the_caches(tmp_path, monkeypatch, kind):
     counts, _ = made_up()
     np.save(tmp_path / "cifar10h-counts.npy", counts.astype(kind))
@@ -137,49 +112,27 @@ def test_test_size_takes_the_votes_on_the_images_that_load_takes(tmp_path, monke
 
 
 def test_a_file_that_is_not_there_or_not_right_says_where_the_votes_are(tmp_path):
-    origin = (
-        "The votes are data/cifar10h-counts.npy of https://github.com/jcpeterson/cifar-10h; their license, "
-        "CC BY-NC-SA 4.0, is why they are not shipped"
-    )
     path = tmp_path / "cifar10h-counts.npy"
 
-    def refusal():
-        with pytest.raises(DataError) as caught:
-            load_human(root=tmp_path)
-        return str(caught.value)
+    def refused(*words):
+        origin = "https://github.com/jcpeterson/cifar-10h", "CC BY-NC-SA 4.0"
+        refuses(lambda: load_human(root=tmp_path), DataError, str(path), *words, *origin)
 
-    assert refusal() == f"{path} is not there. {origin}: put the file there, or give its path"
-    np.save(path, np.ones((5, 10), dtype=np.int64))
-    assert refusal() == f"{path} must hold counts [10000, 10], got int64 [5, 10]. {origin}"
-    np.save(path, np.full((10_000, 10), 0.1))
-    assert refusal() == f"{path} must hold whole counts, got fractions. {origin}"
-    np.save(path, np.full((10_000, 10), np.nan))
-    assert refusal() == f"{path} must hold whole counts, got fractions. {origin}"
-    np.save(path, np.zeros((10_000, 10), dtype=np.int8))
-    assert refusal() == (
-        f"{path} is damaged: counts must have a vote for every image, got 10,000 images without. {origin}"
-    )
-    np.save(path, np.array([{}], dtype=object), allow_pickle=True)
-    assert refusal() == f"{path} cannot be read (Object arrays cannot be loaded when allow_pickle=False). {origin}"
+    refused("is not there", "give its path")
+    for table, words in (
+        (np.ones((5, 10), dtype=np.int64), ("counts [10000, 10]", "int64 [5, 10]")),
+        (np.full((10_000, 10), 0.1), ("whole counts", "fractions")),
+        (np.full((10_000, 10), np.nan), ("whole counts", "fractions")),
+        (np.zeros((10_000, 10), dtype=np.int8), ("damaged", "10,000 images without")),
+        (np.array([{}], dtype=object), ("cannot be read", "allow_pickle=False")),
+    ):
+        np.save(path, table)
+        refused(*words)
     path.write_bytes(b"")
-    assert refusal().startswith(f"{path} cannot be read (")
+    refused("cannot be read (")
     with path.open("wb") as file:
         np.savez(file, counts=np.ones(3))
-    assert refusal() == f"{path} must hold counts [10000, 10], got NpzFile. {origin}"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"path": 5}, TypeError, "path must be the path of cifar10h-counts.npy, got 5"),
-        ({"test_size": 9}, ValueError, "test_size must be an integer from 10 to 10000, got 9"),
-        ({"root": 5}, TypeError, "root must be a path, got 5"),
-    ],
-)
-def test_wrong_arguments_of_load_human_are_named(arguments, error, message):
-    with pytest.raises(error) as caught:
-        load_human(**arguments)
-    assert str(caught.value) == message
+    refused("counts [10000, 10]", "NpzFile")
 
 
 # calibration against votes
@@ -193,20 +146,20 @@ def test_human_error_by_loops(n_bins):
         confidence, answer = float(p.confidence[row]), int(p.answer[row])
         share = float(votes.counts[row, answer]) / 51
         gaps[max(0, math.ceil(confidence * n_bins) - 1)] += share - confidence
-    found = human_error(p, votes, n_bins=n_bins)
-    assert found.value == pytest.approx(sum(map(abs, gaps)) / 300, abs=1e-12)
-    assert found.low <= found.value <= found.high
-    assert (found.n, found.level) == (300, 0.95)
+    interval = human_error(p, votes, n_bins=n_bins)
+    assert interval.value == pytest.approx(sum(map(abs, gaps)) / 300, abs=1e-12)
+    assert interval.low <= interval.value <= interval.high
+    assert (interval.n, interval.level) == (300, 0.95)
 
 
 def test_unanimous_votes_are_labels():
     p, _ = sample(400, seed=1)
     votes = HumanVotes(51 * torch.nn.functional.one_hot(p.labels, 4))
     assert human_error(p, votes, n_bins=10).value == pytest.approx(calibration_error(p, n_bins=10), abs=1e-12)
-    found = human_nll(p, votes)
-    assert found.nll.value == pytest.approx(nll(p), abs=1e-12)
-    assert found.entropy == 0
-    assert found.excess == found.nll
+    score = human_nll(p, votes)
+    assert score.nll.value == pytest.approx(nll(p), abs=1e-12)
+    assert score.entropy == 0
+    assert score.excess == score.nll
 
 
 def test_intervals_repeat_and_follow_their_generator_and_level():
@@ -219,8 +172,9 @@ def test_intervals_repeat_and_follow_their_generator_and_level():
     assert human_nll(p, votes, level=0.5).nll.high < human_nll(p, votes).nll.high
 
 
-def covered(lean, n, repeats):
-    """Share of intervals that hold the population's error, where the mean share is confidence less a lean."""
+@pytest.mark.parametrize(("lean", "n"), [(0.0, 500), (0.02, 2000), (0.3, 500)])
+def test_intervals_cover_the_population(lean, n):
+    """At least 0.95 less 4 standard errors of 60 sets (0.028 each); the mean share is confidence less a lean."""
     generator = torch.Generator().manual_seed(n)
 
     def draw(size):
@@ -233,20 +187,14 @@ def covered(lean, n, repeats):
     where = torch.bucketize(conf, torch.arange(1, 15) / 15)
     truth = float(torch.bincount(where, conf - share, minlength=15).abs().sum()) / len(conf)
     held = 0
-    for _ in range(repeats):
+    for _ in range(60):
         conf, share = draw(n)
         named = torch.binomial(torch.full_like(share, 51.0), share, generator=generator)
         votes = HumanVotes(torch.stack([named, 51 - named], 1).long())
         p = Predictions.from_probs(torch.stack([conf, 1 - conf], 1), torch.zeros(n, dtype=torch.int64))
-        found = human_error(p, votes, n=200)
-        held += found.low - 1e-9 <= truth <= found.high + 1e-9
-    return held / repeats
-
-
-@pytest.mark.parametrize(("lean", "n"), [(0.0, 500), (0.02, 2000), (0.3, 500)])
-def test_intervals_cover_the_population(lean, n):
-    """At least 0.95 less 4 standard errors of 120 repeats (0.02 each)."""
-    assert covered(lean, n, 120) >= 0.95 - 4 * 0.02
+        interval = human_error(p, votes, n=200)
+        held += interval.low - 1e-9 <= truth <= interval.high + 1e-9
+    assert held / 60 >= 0.95 - 4 * 0.028
 
 
 def test_extreme_sets_have_intervals():
@@ -264,18 +212,18 @@ def test_human_nll_is_cross_entropy_and_its_excess_the_divergence():
         [-sum(a * math.log(b) for a, b in zip(*rows, strict=True) if a) for rows in zip(q, prob, strict=True)]
     )
     divergence = stats.entropy(q, prob, axis=1)
-    found = human_nll(p, votes)
-    for interval, values in ((found.nll, cross), (found.excess, divergence)):
+    score = human_nll(p, votes)
+    for interval, values in ((score.nll, cross), (score.excess, divergence)):
         low, high = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
         assert (interval.value, interval.low, interval.high) == pytest.approx((values.mean(), low, high))
-    assert found.entropy == pytest.approx(np.mean(stats.entropy(q, axis=1)))
-    assert found.excess.value == pytest.approx(found.nll.value - found.entropy)
+    assert score.entropy == pytest.approx(np.mean(stats.entropy(q, axis=1)))
+    assert score.excess.value == pytest.approx(score.nll.value - score.entropy)
 
 
 def test_a_class_that_is_voted_for_and_held_impossible_costs_infinitely_much():
     p = Predictions.from_probs(torch.eye(2), torch.tensor([0, 1]))
-    found = human_nll(p, HumanVotes(torch.tensor([[9, 1], [0, 9]])))
-    assert (found.nll.value, found.nll.low, found.nll.high, found.excess.value) == (math.inf,) * 4
+    score = human_nll(p, HumanVotes(torch.tensor([[9, 1], [0, 9]])))
+    assert (score.nll.value, score.nll.low, score.nll.high, score.excess.value) == (math.inf,) * 4
     assert human_nll(p, HumanVotes(torch.tensor([[9, 0], [0, 9]]))).nll.value == 0
     steep = Predictions.from_logits(torch.tensor([[200.0, 0], [0, 200.0]]), torch.tensor([0, 1]))
     assert human_nll(steep, HumanVotes(torch.tensor([[9, 1], [0, 9]]))).nll.value == pytest.approx(10)
@@ -284,50 +232,21 @@ def test_a_class_that_is_voted_for_and_held_impossible_costs_infinitely_much():
 @pytest.mark.parametrize("measure", [human_error, human_nll])
 def test_votes_of_other_images_are_refused(measure):
     p, votes = sample(200)
-    cases = [
-        (
-            (votes, votes),
-            TypeError,
-            f"predictions must be {PREDICTIONS}, got {votes!r}",
-        ),
-        (
-            (p, votes.counts),
-            TypeError,
-            "votes must be HumanVotes, as load_human gives them, got an int64 tensor of shape [200, 4]",
-        ),
-        (
-            (p[:150], votes),
-            ValueError,
-            "votes must be of 150 images and 4 classes like p, got 200 images and 4 classes",
-        ),
-        (
-            (p, HumanVotes(51 * torch.nn.functional.one_hot((p.labels + (torch.arange(200) >= 60)) % 4, 4))),
-            ValueError,
-            f"votes must be {SAME_IMAGES}, got votes whose majority is the label of 30% of them",
-        ),
-    ]
-    for arguments, error, message in cases:
-        with pytest.raises(error) as caught:
-            measure(*arguments)
-        assert str(caught.value) == message
+    others = HumanVotes(51 * torch.nn.functional.one_hot((p.labels + (torch.arange(200) >= 60)) % 4, 4))
+    refuses(lambda: measure(votes, votes), TypeError, "predictions", "Predictions", repr(votes))
+    refuses(lambda: measure(p, votes.counts), TypeError, "votes", "HumanVotes", "[200, 4]")
+    refuses(lambda: measure(p[:150], votes), ValueError, "votes", "150 images", "200 images")
+    refuses(lambda: measure(p, others), ValueError, "votes", "same order", "30%")
+    refuses(lambda: measure(p, votes, level=0.4), ValueError, "level", "0.5 to 0.999", "0.4")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"n_bins": 0}, "n_bins must be an integer from 1 to 10000, got 0"),
-        ({"n": 99}, "n must be an integer from 100 to 1000000, got 99"),
-        ({"level": 0.4}, "level must be a number from 0.5 to 0.999, got 0.4"),
-        ({"generator": 3}, "generator must be a torch.Generator or None, got 3"),
-    ],
-)
-def test_wrong_arguments_of_human_error_are_named(arguments, message):
-    with pytest.raises((TypeError, ValueError)) as caught:
-        human_error(*sample(20), **arguments)
-    assert str(caught.value) == message
-
-
-def test_human_nll_needs_two_predictions():
-    p, votes = sample(5)
-    with pytest.raises(ValueError, match=r"^predictions must hold at least 2 predictions, got 1$"):
-        human_nll(p[:1], votes.subset(torch.tensor([0])))
+def test_wrong_arguments_are_named():
+    p, votes = sample(20)
+    refuses(lambda: human_error(p, votes, n_bins=0), ValueError, "n_bins", "1 to 10000", "got 0")
+    refuses(lambda: human_error(p, votes, n=99), ValueError, "n", "100 to 1000000", "99")
+    refuses(lambda: human_error(p, votes, generator=3), TypeError, "generator", "torch.Generator", "got 3")
+    one = votes.subset(torch.tensor([0]))
+    refuses(lambda: human_nll(p[:1], one), ValueError, "predictions", "at least 2", "got 1")
+    refuses(lambda: load_human(5), TypeError, "path", "cifar10h-counts.npy", "got 5")
+    refuses(lambda: load_human(test_size=9), ValueError, "test_size", "10 to 10000", "got 9")
+    refuses(lambda: load_human(root=5), TypeError, "root", "path", "got 5")

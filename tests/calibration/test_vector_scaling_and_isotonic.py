@@ -21,24 +21,24 @@ def test_vector_scaling_is_the_minimum_that_scipy_finds():
         return 400 * mean_nll(logits * scale + shift, labels) + float(prior)
 
     brute = minimize(total, np.concatenate([np.ones(4), np.zeros(4)]), method="BFGS", options={"gtol": 1e-7})
-    found = fit_vector_scaling(p)
-    assert found.scale.numpy() == pytest.approx(brute.x[:4], abs=1e-5)
-    assert found.shift.numpy() == pytest.approx(brute.x[4:] - brute.x[4:].mean(), abs=1e-5)
-    assert float(found.shift.sum()) == pytest.approx(0, abs=1e-12)
-    assert found.nll_after == pytest.approx(mean_nll(found(p).logits.numpy(), labels), rel=1e-12)
+    fitted = fit_vector_scaling(p)
+    assert fitted.scale.numpy() == pytest.approx(brute.x[:4], abs=1e-5)
+    assert fitted.shift.numpy() == pytest.approx(brute.x[4:] - brute.x[4:].mean(), abs=1e-5)
+    assert float(fitted.shift.sum()) == pytest.approx(0, abs=1e-12)
+    assert fitted.nll_after == pytest.approx(mean_nll(fitted(p).logits.numpy(), labels), rel=1e-12)
 
 
 def test_vector_scaling_undoes_what_was_done_to_each_class():
     p = drawn_at(100_000, classes=3, true=1.0)
     scale, shift = torch.tensor([0.5, 1.0, 2.0]), torch.tensor([1.0, -1.0, 0.0])
     bent = Predictions.from_logits((p.logits - shift) / scale, p.labels, ["a", "b", "c"])
-    found = fit_vector_scaling(bent)
-    torch.testing.assert_close(found.scale, scale.double(), atol=0.03, rtol=0.03)
-    torch.testing.assert_close(found.shift, shift.double(), atol=0.05, rtol=0)
-    assert found(bent).classes == bent.classes
-    assert repr(found).startswith("VectorScaling(3 classes, scales 0.")
+    fitted = fit_vector_scaling(bent)
+    torch.testing.assert_close(fitted.scale, scale.double(), atol=0.03, rtol=0.03)
+    torch.testing.assert_close(fitted.shift, shift.double(), atol=0.05, rtol=0)
+    assert fitted(bent).classes == bent.classes
+    assert repr(fitted).startswith("VectorScaling(3 classes, scales 0.")
     tiny = fit_vector_scaling(Predictions.from_logits(1e-6 * bent.logits, p.labels))
-    torch.testing.assert_close(tiny.scale, 1e6 * found.scale, rtol=1e-6, atol=0)
+    torch.testing.assert_close(tiny.scale, 1e6 * fitted.scale, rtol=1e-6, atol=0)
 
 
 def test_vector_scaling_reaches_a_point_without_slope_from_any_logits():
@@ -48,9 +48,9 @@ def test_vector_scaling_reaches_a_point_without_slope_from_any_logits():
         logits = torch.randn(40, 5, generator=stream, dtype=torch.float64)
         logits *= torch.exp(5 * torch.randn(40, 1, generator=stream, dtype=torch.float64))
         labels = logits.argmax(1) if seed % 2 == 0 else torch.randint(5, (40,), generator=stream)
-        found = fit_vector_scaling(Predictions.from_logits(logits, labels))
+        fitted = fit_vector_scaling(Predictions.from_logits(logits, labels))
         size = logits.square().mean().sqrt()
-        theta = torch.stack([found.scale * size, found.shift]).requires_grad_()
+        theta = torch.stack([fitted.scale * size, fitted.shift]).requires_grad_()
         likelihood = (logits / size * theta[0] + theta[1]).log_softmax(1).gather(1, labels[:, None]).sum()
         (theta.square().sum() / 200 - likelihood).backward()
         assert float(theta.grad.abs().max()) < 1e-4
@@ -71,8 +71,8 @@ def test_vector_scaling_stays_finite_where_a_class_is_absent_or_all_is_right():
 
 def test_isotonic_is_scipys_least_squares_and_keeps_the_answers():
     p = drawn_at(2000, spread=2.0)
-    found = fit_isotonic(p)
-    calibrated = found(p)
+    fitted = fit_isotonic(p)
+    calibrated = fitted(p)
     order = p.confidence.argsort()
     wanted = isotonic_regression(p.correct[order].double().numpy()).x.clip(1 / 2002, 1 - 1 / 2002)
     rest = p.probs.scatter(1, p.answer[:, None], 0)
@@ -80,11 +80,11 @@ def test_isotonic_is_scipys_least_squares_and_keeps_the_answers():
     wanted = np.maximum(wanted, runner_up / (1 + runner_up))
     assert calibrated.confidence[order].numpy() == pytest.approx(wanted, abs=1e-8)
     assert torch.equal(calibrated.answer, p.answer)
-    assert found.nll_after == pytest.approx(-float(calibrated.logits.gather(1, p.labels[:, None]).mean()))
+    assert fitted.nll_after == pytest.approx(-float(calibrated.logits.gather(1, p.labels[:, None]).mean()))
     # the other classes keep their proportions
     others = calibrated.probs.scatter(1, p.answer[:, None], 0)
     torch.testing.assert_close(others / others.sum(1, keepdim=True), rest / rest.sum(1, keepdim=True))
-    assert repr(found).startswith(f"Isotonic({len(found.confidence)} corners, n = 2,000, NLL ")
+    assert repr(fitted).startswith(f"Isotonic({len(fitted.confidence)} corners, n = 2,000, NLL ")
 
 
 def test_isotonic_maps_other_predictions_as_scikit_learn_does():

@@ -37,7 +37,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (0.7, "0.7 is too small"),
     ],
     "multimix/budget": [
-        (0.25, "0.25 is turned round"),
+        (0.25, "0.25 is the wrong way around"),
         (0.8, "0.8 is five blends over one on the same pairs"),
         (5, "5 is as if five blends took nothing away"),
         (0.2, "0.2 is V(160 pairs, K = 1) alone"),

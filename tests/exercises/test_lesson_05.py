@@ -45,7 +45,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (50, "50 is too small"),
     ],
     "manifold/rate": [
-        (1.0, "1 is turned round"),
+        (1.0, "1 is the wrong way around"),
         (0.2, "0.2 is the same"),
         (0.02, "0.02 is 0.2 / d"),
         (0.2 / 9, "0.0222222 is 0.2 / (d − 1)"),

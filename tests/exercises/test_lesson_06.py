@@ -58,7 +58,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda m, _: by_hand(m, 1.0), "0.109375 is right with β = 1"),
     ],
     "puzzle/equal_seconds": [
-        (204, "204 is turned round"),
+        (204, "204 is the wrong way around"),
         (300, "300 is at equal epochs"),
         (442, "442 is rounded up"),
         (141.2, "141.2 is how many more"),

@@ -78,7 +78,8 @@ def test_given_axes_are_drawn_in_and_returned(draw):
 
 
 @each_plot
-def test_settings_of_matplotlib_are_left_alone_and_do_not_hide_text(draw):
+def test_settings_of_matplotlib_are_left_alone_and_do_not_hide_text(draw, monkeypatch):
+    monkeypatch.setattr("mixlab.plots.style.DPI", 50)
     before, random = dict(mpl.rcParams), torch.get_rng_state()
     plain = picture(draw()).png()
     assert dict(mpl.rcParams) == before

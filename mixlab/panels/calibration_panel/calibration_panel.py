@@ -10,25 +10,22 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from mixlab import _check
-from mixlab.calibration.bins import FEW
 from mixlab.calibration.calibration_error import BINS
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.recalibration import fit_temperature
-from mixlab.calibration.reliability import ReliabilityBins
 from mixlab.mixing.beta import lambda_moments
 from mixlab.panels.calibration_panel.numbers import ESTIMATORS, Numbers, Run
 from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.panel import AnsweringPanel, Checked, alpha_trait
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 RUNS_HIGH = 6
 ROWS_HIGH = 20_000
 NUMBERS_HIGH = 4_000_000  # logits of all runs together: 16 MB
 SCALINGS = ("temperature", "fit", "alpha")
-WORDS = {name: words for name, (words, _) in ESTIMATORS.items()}
+WORDS = {name: estimator.label for name, estimator in ESTIMATORS.items()}
 
 
 @dataclass(frozen=True)
@@ -108,13 +105,17 @@ class CalibrationPanel(AnsweringPanel):
         """The reliability diagrams: before and after, a row for each run on show."""
         from matplotlib.figure import Figure
 
+        from mixlab.plots.reliability import draw_bins
+        from mixlab.plots.style import INK
+
         numbers = self.numbers()
         figure = Figure(figsize=(8.5, 0.4 + 3.7 * len(numbers)), layout="constrained")
         axes = figure.subplots(len(numbers), 2, squeeze=False)
         for row, (name, pair) in zip(axes, numbers.items(), strict=True):
             for place, when, one in zip(row, ("before", "after"), pair, strict=True):
                 _, bins = self._tables[name].bins(one.temperature, self.bins, self.n_bins)
-                _draw(place, bins)
+                draw_bins(place, bins, INK)
+                place.set_xlabel("confidence")
                 words = f"{name}, {when}: T = {one.temperature:.2f}\n{WORDS[self.estimator]} {one.estimate.value:.3f}"
                 place.set_title(words, loc="left", fontsize=10)
         return figure
@@ -140,25 +141,6 @@ class CalibrationPanel(AnsweringPanel):
             f"at T = {after.temperature:.2f} it says {after.confidence:.2f} ({after.lean}). "
             f"{WORDS[self.estimator]}: {before.estimate.value:.3f} → {after.estimate.value:.3f}."
         )
-
-
-def _draw(axes: "Axes", bins: ReliabilityBins) -> None:
-    """Share of right answers in each bin, its gap to the confidence hatched."""
-    from mixlab.plots.style import OVER, PALE_BLUE, UNDER
-
-    filled = bins.count > 0
-    left, right = (edges[filled].numpy() for edges in (bins.edges[:-1], bins.edges[1:]))
-    accuracy, confidence = bins.accuracy[filled].numpy(), bins.confidence[filled].numpy()
-    width = (right - left).clip(0.004)  # bins of equal mass may be too narrow to see
-    gaps, many = confidence - accuracy, (bins.count[filled] >= FEW).numpy()
-    for kind, alpha in ((many, 1.0), (~many, 0.3)):  # the gap of a few predictions says little
-        axes.bar(left[kind], accuracy[kind], width[kind], align="edge", color=PALE_BLUE, alpha=alpha)
-        for side, color, hatch in ((gaps > 0, OVER, "////"), (gaps <= 0, UNDER, "\\\\\\\\")):
-            here = side & kind
-            where = {"bottom": accuracy[here], "align": "edge", "fill": False, "alpha": alpha}
-            axes.bar(left[here], gaps[here], width[here], edgecolor=color, hatch=hatch, **where)
-    axes.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
 
 
 def _prepare(name: str, predictions: Predictions) -> Run:

@@ -9,21 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixlab.calibration import estimators
 from mixlab.calibration.bins import fill_cells, mass_edges, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.intervals import Interval, tails_of
 from mixlab.calibration.reliability import ReliabilityBins
 
-# name -> its words on the page, the metric of mixlab.calibration.bins
+# Errors of the top-1 answer in bins, of either kind: the panel's own choice of bins takes the place of the table's.
 ESTIMATORS = {
-    "ece": ("ECE", "l1"),
-    "ece_l2": ("ECE L2", "l2"),
-    "mce": ("MCE, the largest gap", "max"),
-    "debiased": ("ECE L2, debiased", "l2 debiased"),
-    "debiased_l1": ("ECE, debiased", "l1 debiased"),
-    "overconfidence": ("Over-confidence", "overconfidence"),
-    "underconfidence": ("Under-confidence", "underconfidence"),
-    "reliability": ("Murphy's reliability", "reliability"),
+    name: estimator
+    for name, estimator in estimators.ESTIMATORS.items()
+    if estimator.metric and estimator.bins == "width" and name != "resolution"
 }
 _RESAMPLES = 1000
 _LEVEL = 0.95
@@ -61,9 +57,7 @@ class Run:
         confidence = self._log_probs(temperature).amax(1).exp().float().double()
         inner = mass_edges(confidence, n_bins) if kind == "mass" else width_edges(n_bins, torch.float32)
         cells = fill_cells(confidence, self.table.argmax(1) == self.labels, inner)
-        count = cells[..., 0].sum(1)
-        edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
-        return cells, ReliabilityBins(edges, count.long(), cells[..., 1].sum(1) / count, cells[:, 1, 0] / count)
+        return cells, ReliabilityBins.from_cells(inner, cells)
 
     def measure(self, temperature: float, kind: str, n_bins: int, estimator: str) -> Numbers:
         """All numbers of the panel at a temperature, in bins of equal "width" or "mass"."""
@@ -72,7 +66,7 @@ class Run:
         brier = probs.square().sum(1) - 2 * probs.gather(1, truth)[:, 0] + 1
         cells, bins = self.bins(temperature, kind, n_bins)
         confidence, lean = bins.mean_confidence_and_lean()
-        metric = ESTIMATORS[estimator][1]
+        metric = ESTIMATORS[estimator].metric
         generator = torch.Generator().manual_seed(0)
         low, high = binned_intervals(cells, [metric], _RESAMPLES, tails_of(_LEVEL), generator)[metric]
         return Numbers(
