@@ -35,8 +35,6 @@ def mixing() -> MixingPanel:
 
 INTERVAL = mx.Interval(0.65, 0.6, 0.72, 24, 0.95)
 PANELS = {  # each with the number of its controls, and of its synced traits that the browser listens to
-    "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
-    "variance": (lambda: mx.panels.variance_panel({8: mx.Interval(0.7, 0.6, 0.8, 9, 0.95)}), 1, 1),
     "lambda": (mx.panels.lambda_panel, 4, 4),
     "mixing": (mixing, 9, 9),
     "puzzle": (lambda: mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4), 10, 10),
