@@ -86,3 +86,15 @@ def test_every_one_digit_alpha_has_a_stop_on_the_slider(law: Page) -> None:
     assert (stops[0], stops[-1]) == (0.01, 100)
     assert all(low < high for low, high in pairwise(stops))
     assert {float(f"{digit}e{power}") for power in (-2, -1, 0, 1) for digit in range(1, 10)} <= set(stops)
+
+
+@pytest.mark.parametrize("variant", ["none", "mixup", "cutmix"])
+def test_the_images_below_the_dots_are_pythons(law: Page, variant: str) -> None:
+    panel = mx.panels.lambda_panel(0.8, 6, variant, seed=4, data=mx.load("shapes", train_size=20))
+    assert panel.images is not None
+    here = law.evaluate(
+        """([state, a, b]) => panel.pairMixes(state, panel.drawings(state.seed)).map((mix) =>
+          Array.from(panel.imageOf([Uint8Array.from(a), Uint8Array.from(b)], mix)))""",
+        [panel.state, *panel.images.reshape(2, -1).tolist()],
+    )
+    assert here == panel.mixes.reshape(6, -1).tolist()

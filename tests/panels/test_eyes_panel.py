@@ -18,11 +18,6 @@ LAM = DRAW.uniform(0.02, 0.98, 12)
 SEEN = 1 / (1 + np.exp(-(0.3 + 1.4 * stats.logistic.ppf(LAM) + DRAW.normal(0, 0.5, 12))))
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", train_size=60)
-
-
 def test_the_line_is_that_of_linear_regression_on_log_odds() -> None:
     line = fit_log_odds(LAM.tolist(), SEEN.tolist())
     theirs = stats.linregress(stats.logistic.ppf(LAM), stats.logistic.ppf(SEEN))

@@ -25,6 +25,23 @@ def test_the_drawn_lambdas_are_scipys_quantiles_of_the_seeds_numbers(alpha: floa
     np.testing.assert_allclose(mx.panels.lambda_panel(alpha=alpha, seed=3).drawn, expected, rtol=2e-6, atol=1e-290)
 
 
+def test_the_images_below_the_dots_are_the_pair_at_those_lambdas(data: Dataset) -> None:
+    panel = mx.panels.lambda_panel(alpha=0.5, k=8, data=data)
+    assert panel.images is not None
+    a, b = panel.images.astype(float)
+    exact = panel.pair[:, None, None, None] * a + (1 - panel.pair[:, None, None, None]) * b
+    assert np.abs(panel.mixes - exact).max() <= 0.5
+    panel.variant = "cutmix"
+    own = (panel.mixes == panel.images[0]).all(-1).mean((1, 2))
+    assert (own >= panel.pair - 1e-9).all()  # every pixel that is not pasted is x's
+    assert "img" in panel.still()
+    refuses(lambda: mx.panels.lambda_panel().mixes, ValueError, "mixes", "data=")
+    small = Split(data.train.images[..., :31], data.train.labels)
+    refuses(
+        lambda: mx.panels.lambda_panel(data=Dataset("s", small, small, data.classes)), ValueError, "data", "32 × 31"
+    )
+
+
 def test_cutmix_lambdas_are_those_of_pixels_counted(data: Dataset) -> None:
     panel = mx.panels.mixing_panel(data, pairs=2)
     size = np.zeros((32, 32, 1), np.uint8)

@@ -35,6 +35,9 @@ def test_it_says_what_is_left_at_its_k() -> None:
     panel.k = 10
     assert "K = 10 leaves 0.64" in panel.describe()
     assert panel.describe() in panel.still()
+    few = mx.panels.variance_panel({8: mx.Interval(0.7, 0.0, float("inf"), 2, 0.95)})
+    assert few._blends == [[8, 0.7, 0.0, 2.0]]
+    assert "[-0.14, inf]" in few.describe()
 
 
 @pytest.mark.parametrize(

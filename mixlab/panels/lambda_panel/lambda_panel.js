@@ -1,6 +1,7 @@
 // The λ panel: the density of Beta(α, α), λs drawn from it, and the K λs of one pair, all redrawn within a frame.
 
 import { ALPHA_SCALE, K_SCALE, connect, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
+import { CHANNELS, bytesOf, mixBytes, paint, pasteBytes } from "../shared/pictures.js";
 import { cdf, countBelow, cutBox, density, histogram, mixedMass, quantile, thetaBar, uniforms } from "../shared/law.js";
 
 const DRAWS = 2000;
@@ -9,6 +10,8 @@ const SIZE = 32; // the image on which CutMix's box is cut
 const HEIGHT = 330;
 const PLOT = { left: 46, right: 18, top: 34, bottom: 236 };
 const LANE = 300; // where the λs of one pair stand
+const THUMBS = 328; // where their images begin, if the panel has images
+const THUMB = 64;
 const BARS = { mixup: "λs drawn", cutmix: `true λs, the box clipped at the edge (${SIZE} × ${SIZE})` };
 
 /** What the seed fixes: a uniform number for each λ, and a place for each box. */
@@ -24,17 +27,20 @@ export function drawings(seed) {
   };
 }
 
-/** λ as it weighs the label: as drawn, except that CutMix's box is clipped and "none" keeps the image whole. */
-function weight(variant, lam, place) {
-  if (variant === "none") return 1;
-  return variant === "cutmix" ? cutBox(lam, SIZE, SIZE, ...place).lam : lam;
+/** The mixes of one pair, from x to x′: each a λ as it weighs the label, and CutMix's box. */
+export function pairMixes({ alpha, k, variant }, drawn) {
+  const mixes = Array.from({ length: k }, (_, i) => {
+    const lam = variant === "none" ? 1 : quantile(alpha, drawn.lams[i]);
+    return variant === "cutmix" ? cutBox(lam, SIZE, SIZE, ...drawn.place(i)) : { lam };
+  });
+  return mixes.sort((one, other) => other.lam - one.lam);
 }
 
 /** The λs of one pair, from x to x′. */
-export function pairLambdas({ alpha, k, variant }, drawn) {
-  const lams = Array.from({ length: k }, (_, i) => weight(variant, quantile(alpha, drawn.lams[i]), drawn.place(i)));
-  return lams.sort((a, b) => b - a);
-}
+export const pairLambdas = (state, drawn) => pairMixes(state, drawn).map(({ lam }) => lam);
+
+/** The image of a mix of the pair. */
+export const imageOf = ([a, b], mix) => ("top" in mix ? pasteBytes(a, b, mix, SIZE) : mixBytes(a, b, mix.lam));
 
 /** The λs drawn, clipped as CutMix clips them. All with the same side of the box stand side by side: 32 edges place them. */
 export function trueLambdas(alpha, drawn) {
@@ -92,8 +98,8 @@ export function sentence(state, drawn) {
   return `At this α ${law}: ${percent(mixedMass(alpha))} of 100 mixes show both images. One pair: λ = ${lams}.`;
 }
 
-function draw(canvas, theme, state, drawn) {
-  const { context: ink, width } = fitCanvas(canvas, HEIGHT);
+function draw(canvas, theme, state, drawn, images) {
+  const { context: ink, width } = fitCanvas(canvas, images ? THUMBS + THUMB : HEIGHT);
   const { left, top, bottom } = PLOT;
   const right = width - PLOT.right;
   const atX = (lam) => left + lam * (right - left);
@@ -111,7 +117,14 @@ function draw(canvas, theme, state, drawn) {
     ink.fillRect(left + i * step + 0.5, y, step - 1, bottom - y);
   });
   if (state.variant !== "none") drawDensity(ink, theme, { atX, atY, left, right, alpha: state.alpha });
-  drawPair(ink, theme, { atX, left, right }, pairLambdas(state, drawn));
+  const mixes = pairMixes(state, drawn);
+  if (images) drawImages(ink, theme, { atX, left, right }, mixes, images);
+  drawPair(
+    ink,
+    theme,
+    { atX, left, right },
+    mixes.map(({ lam }) => lam),
+  );
 }
 
 function drawAxes(ink, theme, { atX, atY, peak, left, right }) {
@@ -197,6 +210,23 @@ function drawPair(ink, theme, { atX, left, right }, lams) {
   }
 }
 
+/** Below the dots the image of each mix, evenly spaced, with a line from its dot. */
+function drawImages(ink, theme, { atX, left, right }, mixes, { pair, scratch }) {
+  const step = (right - left) / mixes.length;
+  const side = Math.min(THUMB, step - 6);
+  ink.imageSmoothingEnabled = false;
+  Object.assign(ink, { strokeStyle: theme.faint, lineWidth: 1 });
+  mixes.forEach((mix, i) => {
+    const center = right - (i + 0.5) * step;
+    ink.beginPath();
+    ink.moveTo(atX(mix.lam), LANE);
+    ink.lineTo(center, THUMBS);
+    ink.stroke();
+    paint(scratch, imageOf(pair, mix));
+    ink.drawImage(scratch, center - side / 2, THUMBS, side, side);
+  });
+}
+
 function legendItem(kind, words) {
   return make("span", {}, make("i", { class: `mx-swatch mx-${kind}`, "aria-hidden": "true" }), words);
 }
@@ -204,6 +234,12 @@ function legendItem(kind, words) {
 function showPanel({ model, el }) {
   const state = Object.fromEntries(["alpha", "k", "variant", "seed"].map((name) => [name, model.get(name)]));
   let drawn = drawings(state.seed);
+  const pixels = bytesOf(model.get("_images"));
+  const length = SIZE * SIZE * CHANNELS;
+  const images = pixels.length && {
+    pair: [pixels.subarray(0, length), pixels.subarray(length)],
+    scratch: make("canvas", { width: SIZE, height: SIZE }),
+  };
   let drawnSeed = state.seed;
   const canvas = make("canvas", { role: "img", class: "mx-plot" });
   const words = make("p", { class: "mx-words", "aria-hidden": "true" });
@@ -226,7 +262,7 @@ function showPanel({ model, el }) {
 
   const look = (theme) => {
     if (drawnSeed !== state.seed) [drawn, drawnSeed] = [drawings(state.seed), state.seed];
-    draw(canvas, theme, state, drawn);
+    draw(canvas, theme, state, drawn, images);
     words.textContent = say();
     drawnWords.textContent = `${DRAWS.toLocaleString("en")} ${BARS[state.variant] ?? BARS.mixup}`;
     pairWords.textContent = state.k === 1 ? "the λ of one pair" : `the ${state.k} λs of one pair, from x to x′`;

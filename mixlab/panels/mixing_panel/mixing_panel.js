@@ -14,29 +14,22 @@ import {
   slider,
 } from "../shared/dom.js";
 import { cutBox, quantile, uniforms } from "../shared/law.js";
-import { CHANNELS, bytesOf, heading, labelWords, paint, softLabel, tile } from "../shared/pictures.js";
+import {
+  CHANNELS,
+  bytesOf,
+  heading,
+  labelWords,
+  mixBytes,
+  paint,
+  pasteBytes,
+  softLabel,
+  tile,
+} from "../shared/pictures.js";
 
 const MOST = 8; // the strip has room for this many mixes
 const FONT = "13px system-ui, sans-serif"; // of the strip
 const STATE = ["pair", "lam", "alpha", "k", "seed", "row", "column", "variant"];
 const ASKS = ["pair", "alpha", "k", "seed", "variant"]; // what the third row depends on
-
-/** λ a + (1 - λ) b for bytes, rounded to the nearest, halves to even (that is how a clamped array stores numbers). */
-export function mixBytes(a, b, lam) {
-  const mixed = new Uint8ClampedArray(a.length);
-  for (let i = 0; i < a.length; i += 1) mixed[i] = lam * a[i] + (1 - lam) * b[i];
-  return mixed;
-}
-
-/** a with the box of b pasted in; both [height, width, 3]. */
-export function pasteBytes(a, b, { top, left, bottom, right }, width) {
-  const mixed = Uint8ClampedArray.from(a);
-  for (let row = top; row < bottom; row += 1) {
-    const [start, end] = [left, right].map((column) => (row * width + column) * CHANNELS);
-    if (end > start) mixed.set(b.subarray(start, end), start);
-  }
-  return mixed;
-}
 
 /** The seed's draws: first the mix on show, then those of the strip; each a λ and the center of a box. */
 export function drawMixes(alpha, seed, height, width) {

@@ -15,7 +15,7 @@ from mixlab.mixing.beta import lambda_quantile
 from mixlab.mixing.variants import KINDS
 from mixlab.panels.shared.bundle import module
 from mixlab.panels.shared.law import K_HIGH, SEED_HIGH, cut_box, uniforms
-from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs, label_words
+from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs, label_words, mix_bytes, paste
 from mixlab.panels.shared.panel import AnsweringPanel, Checked, alpha_trait, k_trait, seed_trait
 
 if TYPE_CHECKING:
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 OTHERS = {name: kind.about for name, kind in KINDS.items() if name not in ("none", "mixup", "cutmix")}
 # What a panel opens with: one that waits for no gradient, and whose picture shows what it mixes.
 _FIRST = min(OTHERS, key=lambda name: KINDS[name].needs_model or KINDS[name].mixes_inside)
-
-
-def mix_bytes(a: np.ndarray, b: np.ndarray, lam: float) -> np.ndarray:
-    """λ a + (1 − λ) b for uint8 arrays, computed in float64 and rounded to the nearest, halves to even."""
-    return np.rint(lam * a.astype(np.float64) + (1 - lam) * b.astype(np.float64)).astype(np.uint8)
-
-
-def paste(a: np.ndarray, b: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """a with the box (top, left, bottom, right) of b pasted in; both [H, W, C]."""
-    top, left, bottom, right = box
-    mixed: np.ndarray = a.copy()
-    mixed[top:bottom, left:right] = b[top:bottom, left:right]
-    return mixed
 
 
 class Mix(NamedTuple):

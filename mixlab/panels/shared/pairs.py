@@ -29,6 +29,19 @@ def bytes_of(images: Tensor) -> np.ndarray:
     return np.ascontiguousarray(wide.movedim(-3, -1).numpy())
 
 
+def mix_bytes(a: np.ndarray, b: np.ndarray, lam: float) -> np.ndarray:
+    """λ a + (1 − λ) b for uint8 arrays, computed in float64 and rounded to the nearest, halves to even."""
+    return np.rint(lam * a.astype(np.float64) + (1 - lam) * b.astype(np.float64)).astype(np.uint8)
+
+
+def paste(a: np.ndarray, b: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """a with the box (top, left, bottom, right) of b pasted in; both [H, W, C]."""
+    top, left, bottom, right = box
+    mixed: np.ndarray = a.copy()
+    mixed[top:bottom, left:right] = b[top:bottom, left:right]
+    return mixed
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Pairs of images with a net that can look at them.

@@ -31,6 +31,23 @@ export function paint(canvas, bytes) {
   context.putImageData(picture, 0, 0);
 }
 
+/** λ a + (1 - λ) b for bytes, rounded to the nearest, halves to even (that is how a clamped array stores numbers). */
+export function mixBytes(a, b, lam) {
+  const mixed = new Uint8ClampedArray(a.length);
+  for (let i = 0; i < a.length; i += 1) mixed[i] = lam * a[i] + (1 - lam) * b[i];
+  return mixed;
+}
+
+/** a with the box of b pasted in; both [height, width, 3]. */
+export function pasteBytes(a, b, { top, left, bottom, right }, width) {
+  const mixed = Uint8ClampedArray.from(a);
+  for (let row = top; row < bottom; row += 1) {
+    const [start, end] = [left, right].map((column) => (row * width + column) * CHANNELS);
+    if (end > start) mixed.set(b.subarray(start, end), start);
+  }
+  return mixed;
+}
+
 /** One image with its heading; `below` holds what is said about it. */
 export function tile(heading, [height, width], ...below) {
   const canvas = make("canvas", { role: "img", width, height });

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 K_MOST = 16
+_TOP = 2.0  # of the picture; the intervals of few draws reach far beyond
 
 
 class VariancePanel(Panel):
@@ -23,14 +24,18 @@ class VariancePanel(Panel):
 
     _esm = module("variance_panel/variance_panel.js")
     _floor = traitlets.Float().tag(sync=True)
-    _blends: traitlets.List[list[float]] = traitlets.List().tag(sync=True)  # K, value, low, high of what was measured
+    _blends: traitlets.List[list[float]] = traitlets.List().tag(
+        sync=True
+    )  # K, value, low, high of what was measured, at most 2
     _pairs: traitlets.List[list[float]] = traitlets.List().tag(sync=True)  # likewise for so many times the pairs
     k = Checked(5, lambda name, value: _check.integer(name, value, 1, K_MOST))
 
     def __init__(self, blends: Mapping[int, Interval], pairs: Mapping[int, Interval], k: int) -> None:
         self.floor = floor_of(blends)
-        rows = ([[k, part.value, part.low, part.high] for k, part in found.items()] for found in (blends, pairs))
-        measured, larger = rows
+        measured, larger = (
+            [[k, *(min(end, _TOP) for end in (part.value, part.low, part.high))] for k, part in found.items()]
+            for found in (blends, pairs)
+        )
         super().__init__(_floor=self.floor.value, _blends=measured, _pairs=larger, k=k)
 
     def law(self, k: float) -> float:
