@@ -18,13 +18,13 @@ from mixlab.panels.puzzle_panel.alpha_beta_swap import energy_of, swap_labels
 
 LONGEST_CELL, MEDIAN_CELL = 15, 4
 CELLS, WORDS = 60, 2000  # before an appendix
-TOO_LONG = {"06_puzzle_mix.ipynb", "08_at_test_time.ipynb"}
 # The British spellings that slip in most easily. Code, links and formulas are not searched.
 BRITISH = (
     r"\b(behaviour|cent(re|res|red)|colours?|favour\w*|grey|labelled|modelling|neighbours?|"
     r"(normal|optim|minim|maxim|regular|summar|recogn|real|general)is(e|es|ed|ing))\b"
 )
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|\$\$.*?\$\$|\$[^$\n]+\$|<[^>]+>", re.DOTALL)
+TAGS = ("solution", "exercise")
 COMPARED = "# NBVAL_CHECK_OUTPUT"
 
 each_lesson = pytest.mark.parametrize("lesson", lessons.lesson_names())
@@ -74,9 +74,7 @@ def test_links_between_lessons_lead_somewhere(lesson: str) -> None:
 
 
 @each_lesson
-def test_it_is_short_before_its_appendix(lesson: str, request: pytest.FixtureRequest) -> None:
-    if lesson in TOO_LONG:
-        request.applymarker(pytest.mark.xfail(strict=False))
+def test_it_is_short_before_its_appendix(lesson: str) -> None:
     before = list(takewhile(lambda cell: not cell.source.startswith("## Appendix"), lessons.read(lesson).cells))
     words = sum(len(cell.source.split()) for cell in before if cell.cell_type == "markdown")
     assert len(before) <= CELLS
@@ -124,6 +122,15 @@ def test_it_has_a_fast_mode_and_exercises(lesson: str) -> None:
     assert 'FAST = bool(os.environ.get("MIXLAB_FAST"))' in lessons.code_cells(lesson)[0].source
     own = [name for name, exercise in lessons.exercises().items() if exercise.lesson == lesson]
     assert len(own) >= 2
+
+
+@each_lesson
+def test_exercises_and_solutions_are_tagged_for_copies_without_them(lesson: str) -> None:
+    tagged = {tag: {c.id for c in lessons.read(lesson).cells if tag in c.metadata.get("tags", [])} for tag in TAGS}
+    text = {cell.id: cell.source for cell in lessons.read(lesson).cells}
+    assert tagged["solution"] == {cell for cell, source in text.items() if "<summary>Solution" in source}
+    assert tagged["exercise"] == {cell.id for cell in lessons.code_cells(lesson) if lessons.checked(cell.source)}
+    assert all(text[cell].startswith("<details>") and text[cell].endswith("</details>") for cell in tagged["solution"])
 
 
 def test_every_exercise_is_set_once_and_every_name_exists() -> None:
