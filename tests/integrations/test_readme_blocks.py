@@ -76,7 +76,8 @@ def test_readme_torchvision_pipeline(names):
     assert names["loss"].isfinite()
 
 
-SILENT = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+ALWAYS = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+ALWAYS |= {"learning_rate": 0.05, "lr_scheduler_type": "constant", "max_grad_norm": 1e9}
 
 
 @pytest.fixture
@@ -88,18 +89,8 @@ def trainer(transformers, names, tmp_path):
 
     def make(mixer, data, batch, accumulate=1, epochs=1, seed=0, optimizer="sgd"):
         names["mixer"] = mixer
-        arguments = transformers.TrainingArguments(
-            tmp_path,
-            num_train_epochs=epochs,
-            per_device_train_batch_size=batch,
-            gradient_accumulation_steps=accumulate,
-            learning_rate=0.05,
-            lr_scheduler_type="constant",
-            optim=optimizer,
-            max_grad_norm=1e9,
-            seed=seed,
-            **SILENT,
-        )
+        given = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulate, "optim": optimizer}
+        arguments = transformers.TrainingArguments(tmp_path, num_train_epochs=epochs, seed=seed, **given, **ALWAYS)
         rows = [{"pixel_values": x, "labels": y} for x, y in data]
         torch.manual_seed(0)
         vit = transformers.ViTForImageClassification(transformers.ViTConfig(**shape, **size))

@@ -8,7 +8,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import GIVEN, MIXUP, Net, contents, dataset, flat, leave_after, net, plain_records, raising, tiny_run
+from tiny_runs import (
+    GIVEN,
+    MIXUP,
+    Fading,
+    Net,
+    contents,
+    dataset,
+    flat,
+    leave_after,
+    net,
+    plain_records,
+    raising,
+    tiny_run,
+)
 from torch import nn
 
 import mixlab as mx
@@ -48,16 +61,6 @@ def test_stored_run_is_done_and_fills_the_given_model(root, wanted, no_training)
     assert flat(model.state_dict()) == wanted["weights"]
     assert torch.equal(run.predictions.probs, mx.predict(model, dataset().test, dataset().normalization).probs)
     assert run.predictions.classes == ("a", "b", "c")
-
-
-def test_history_comes_back_to_the_bit_clock_and_all(tmp_path):
-    with opened(net(), dataset(), MIXUP, root=tmp_path, **GIVEN) as training:
-        records = list(training)
-        training.finish()
-    (listed,) = mx.runs(tmp_path)
-    for read, record in zip(listed.history, records, strict=True):
-        assert replace(read, reliability=None) == replace(record, reliability=None)
-        assert torch.equal(read.reliability.state, record.reliability.state)
 
 
 def test_numbers_that_are_not_finite_and_whole_ones_come_back():
@@ -196,18 +199,6 @@ def test_step_returns_a_record_at_the_end_of_an_epoch_once_it_is_on_disk(tmp_pat
             training.step()
 
 
-class Fading(Net):
-    """Counts its batches in a buffer that state_dict leaves out, and divides by them."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()), persistent=False)
-
-    def forward(self, x):
-        self.calls += self.training
-        return super().forward(x) / (1 + self.calls)
-
-
 def test_buffers_that_state_dict_leaves_out_are_stored_filled_and_put_back(tmp_path):
     model, filled = net(kind=Fading), net(kind=Fading)
     wanted = contents(tiny_run(tmp_path / "never", model=net(kind=Fading)))
@@ -299,11 +290,8 @@ def test_model_that_changes_what_no_checkpoint_holds_is_an_error_after_an_epoch(
     [
         ({"model": "quik"}, ValueError, ["model", "got 'quik'", "did you mean 'quick'"]),
         ({"model": 3}, TypeError, ["model must be a torch.nn.Module", "got 3"]),
-        ({"model": "quick", "data": 3}, TypeError, ["data must be a mixlab Dataset", "got 3"]),
-        ({"model": "quick", "seed": 0.5}, TypeError, ["seed", "got 0.5"]),
         ({"model": "quick", "name": "quick"}, ValueError, ["name must be left out", "got 'quick'"]),
         ({"name": "resnet8"}, ValueError, ["name must be that of a model", "got 'resnet8'"]),
-        ({"root": 3}, TypeError, ["root must be a path", "got 3"]),
         ({"progress": 1}, TypeError, ["progress must be True or False", "got 1"]),
         ({"learning_rat": 1}, TypeError, ["learning_rat"]),
     ],
