@@ -10,13 +10,6 @@ from torch.nn import functional as F
 import mixlab as mx
 
 
-@pytest.fixture(scope="module")
-def transformers():
-    import transformers
-
-    return transformers
-
-
 def moved(names):
     now = names["model"].state_dict()
     return [name for name, was in names["before"].items() if not torch.equal(was, now[name])]
@@ -81,8 +74,10 @@ ALWAYS |= {"learning_rate": 0.05, "lr_scheduler_type": "constant", "max_grad_nor
 
 
 @pytest.fixture
-def trainer(transformers, names, tmp_path):
+def trainer(names, tmp_path):
     """A MixTrainer of the README's code for a transformer of 2,000 weights."""
+    import transformers
+
     exec(BLOCKS["huggingface"], names)
     shape = {"image_size": 4, "patch_size": 2, "num_channels": 3, "num_labels": CLASSES}
     size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

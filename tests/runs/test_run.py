@@ -25,6 +25,7 @@ from tiny_runs import (
 from torch import nn
 
 import mixlab as mx
+from mixlab.machine import using_threads
 from mixlab.runs import StoreError, opened
 from mixlab.runs.history import record_numbers, records_from, reliability_table
 from mixlab.runs.store import CHECKPOINT, Store
@@ -320,15 +321,11 @@ def test_bar_counts_epochs_on_stderr_and_silence_is_silent(tmp_path, capsys):
 
 
 def test_run_leaves_threads_as_they_were_and_the_model_in_evaluation_mode(tmp_path):
-    threads, model = torch.get_num_threads(), net()
-    torch.set_num_threads(threads + 1)
-    try:
+    threads = torch.get_num_threads() + 1
+    with using_threads(threads):
         for _ in range(2):
-            assert not tiny_run(tmp_path, model=model).model.training
-            assert torch.get_num_threads() == threads + 1
-            model = net()
-    finally:
-        torch.set_num_threads(threads)
+            assert not tiny_run(tmp_path, model=net()).model.training
+            assert torch.get_num_threads() == threads
 
 
 def test_setting_that_a_variant_does_not_have_is_no_part_of_the_name(tmp_path):

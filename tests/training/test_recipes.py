@@ -20,11 +20,6 @@ from mixlab.training.schedules import at_step
 from mixlab.training.sgd import Descent, normalization_biases
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", 64, test_size=20)
-
-
 def small(recipe: Recipe, **changed: object) -> Recipe:
     """The recipe at a cost that a test can bear."""
     return replace(recipe, settings=recipe.settings | {"epochs": 1, "batch_size": 32, "dtype": torch.float32} | changed)

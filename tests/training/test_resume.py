@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 from same_weights import differing
 from seeding import seeded
-from tiny_runs import CLOCKED, Fading, dataset, net
+from tiny_runs import Fading, dataset, net, plain_records
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -18,7 +18,7 @@ from mixlab.data import spirals
 from mixlab.data.dataset import Dataset
 from mixlab.models import SpiralNet
 from mixlab.runs.digest import canonical
-from mixlab.training import Record, Trainer
+from mixlab.training import Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
 from mixlab.training.options import gathered
 from mixlab.training.schedules import Steps
@@ -50,12 +50,6 @@ def walked(trainer: Loop[Any], steps: int) -> list[Any]:
         if trainer.step_count % trainer.steps_per_epoch == 0:
             records.append(trainer.evaluate())
     return records
-
-
-def measured(records: list[Record]) -> list[Any]:
-    """All in them but what a clock says."""
-    clocks = dict.fromkeys(CLOCKED, 0.0) | {"reliability": None}
-    return [replace(record, **clocks) for record in records]  # type: ignore[arg-type]
 
 
 def assert_same(one: State, two: State) -> None:
@@ -95,7 +89,7 @@ def test_it_goes_on_to_the_bit(data: Dataset, mixer: mx.Mixer, dtype: torch.dtyp
             assert second.loss_so_far == first.loss_so_far
             records += list(second)
             assert_same(second.state(), whole.state())
-            assert measured(records) == measured(expected), stop
+            assert plain_records(records) == plain_records(expected), stop
 
 
 @pytest.mark.parametrize(
@@ -141,7 +135,7 @@ def test_a_state_is_a_copy_in_memory_of_its_own(data: Dataset) -> None:
             super().__init__()
             self.again = self.head
 
-    trainer = fit(data, model=Tied())
+    trainer = fit(data, model=net(kind=Tied))
     walked(trainer, 1)
     state = trainer.state()
     tensors = list(state.tensors.values())
@@ -150,7 +144,7 @@ def test_a_state_is_a_copy_in_memory_of_its_own(data: Dataset) -> None:
     kept = through_a_file(state)
     walked(trainer, 1)
     assert_same(state, kept)
-    fit(data, model=Tied()).restore(state)
+    fit(data, model=net(kind=Tied)).restore(state)
 
 
 def test_a_parameter_that_was_never_moved_begins_as_in_the_whole_training(data: Dataset) -> None:
@@ -159,12 +153,11 @@ def test_a_parameter_that_was_never_moved_begins_as_in_the_whole_training(data: 
             super().__init__()
             self.spare = nn.Parameter(torch.ones(3))  # has no gradient, ever
 
-    first, second = fit(data, model=Spare()), fit(data, model=Spare())
+    first, second, fresh = (fit(data, model=net(kind=Spare)) for _ in range(3))
     walked(first, 2)
     walked(second, 1)
     second.restore(through_a_file(first.state()))
     assert_same(second.state(), first.state())
-    fresh = fit(data, model=Spare())
     second.restore(through_a_file(fresh.state()))  # back to the start: velocities are gone again
     assert_same(second.state(), fresh.state())
 
@@ -224,13 +217,11 @@ def edited(edit: Callable[[dict[str, Any], dict[str, Tensor]], object]) -> Calla
     return make
 
 
+OTHER = nn.Sequential(nn.Flatten(), nn.Linear(108, 3))
 LARGER = {"model.body.0.weight": torch.zeros(4, 3, 4, 4)}
 WRONG: list[tuple[Callable[[Dataset], Any], str]] = [
     (lambda _: {}, r"state must be a State, .*got \{\}"),
-    (
-        lambda d: fit(d, model=nn.Sequential(nn.Flatten(), nn.Linear(108, 3))).state(),
-        "'model.body.0.weight' .* got one with none",
-    ),
+    (lambda d: fit(d, model=OTHER).state(), "'model.body.0.weight' .* got one with none"),
     (lambda d: fit(d, batch_size=40).state(), "batch_size 50, got one with 40"),
     (lambda d: fit(replace(d, train=d.train.subset(torch.arange(155)))).state(), "examples 160, got one with 155"),
     (lambda d: fit(d, mx.Mixer(alpha=0.4)).state(), r"mixer .*none.*, got .*alpha=0.4"),

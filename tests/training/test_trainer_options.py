@@ -55,11 +55,6 @@ GIVEN -= {"model", "data", "mixer", "options"}
 NAMES = [name for name, _ in net().named_parameters()]
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", 160, test_size=40)
-
-
 def fit(data: Dataset, **settings: Any) -> Trainer:
     settings = {"epochs": 3, "batch_size": 50, "dtype": torch.float32, "device": "cpu"} | settings
     return mx.fit(net(), data, **gathered(settings))
