@@ -9,15 +9,10 @@ import torch
 from tiny_runs import raising
 
 import mixlab as mx
-from mixlab.data.dataset import Dataset
 from mixlab.runs.grid import FITTING, MIXING, NAMES, planned
 
 BOTH, MANIFOLD = [{"variant": ["mixup"]}, {"variant": ["cutmix"]}], {"variant": "manifold"}
 ALPHAS = {"variant": ["none", "mixup"], "alpha": [1, -1]}
-
-
-def labels(grid: Any, data: Dataset, **given: Any) -> list[str]:
-    return [run.label for run in planned(grid, data, {"epochs": 1} | given)]
 
 
 def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist(data):
@@ -49,7 +44,7 @@ def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist
     ],
 )
 def test_equal_runs_count_once_and_are_told_apart_by_what_differs(data, grid, given, expected):
-    assert labels(grid, data, **given) == expected
+    assert [run.label for run in planned(grid, data, {"epochs": 1} | given)] == expected
 
 
 def test_every_name_means_one_thing():

@@ -31,9 +31,6 @@ def train_until(root, epochs, dying_at):
             os.kill(os.getpid(), signal.SIGKILL)
         step += 1
 
-    def fsync(file):
-        die("flushed")
-
     real_open, real_replace, real_step = Path.open, Path.replace, Trainer.step
 
     def take_step(trainer):
@@ -55,7 +52,7 @@ def train_until(root, epochs, dying_at):
         die("renamed")
         return result
 
-    Path.open, Path.replace, _files.os.fsync, Trainer.step = opened, replace, fsync, take_step
+    Path.open, Path.replace, _files.os.fsync, Trainer.step = opened, replace, lambda _: die("flushed"), take_step
     tiny_run(root, epochs=epochs)
 
 
