@@ -3,14 +3,12 @@
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import joblib
 import pytest
 import torch
-from paths import ROOT
 
 from mixlab import __main__, doctor, machine
 
@@ -109,11 +107,6 @@ def test_a_gpu_is_asked_and_other_devices_stay_in_float32(monkeypatch, device, s
     assert machine.precision(device) == picked
 
 
-def test_unknown_device_raises():
-    with pytest.raises(RuntimeError, match="Expected one of cpu, cuda"):
-        machine.precision("abacus")
-
-
 def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cpuinfo, monkeypatch, tmp_path):
     monkeypatch.setenv("MIXLAB_DATA", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -137,11 +130,6 @@ def test_command_prints_the_report_or_says_how(monkeypatch, capsys, arguments):
     wrong = arguments == ["docter"]
     assert __main__.main() == 2 * wrong
     assert capsys.readouterr() == (("", "usage: mixlab [doctor]\n") if wrong else (doctor.report() + "\n", ""))
-
-
-def test_report_imports_nothing_heavy():
-    code = "import sys, mixlab.doctor; print(*{'torchvision', 'matplotlib', 'scipy', 'ipywidgets'} & set(sys.modules))"
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "\n"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

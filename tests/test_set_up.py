@@ -1,22 +1,14 @@
 """`make lab` and `make test` set an environment up once, say what they take, and open JupyterLab where a screen is."""
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
 from unittest.mock import Mock
 
+import lab
 import pytest
+import set_up as module
 from paths import ROOT
-
-
-def script(name):
-    """A script of tools/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 LESSON = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
 
@@ -34,13 +26,12 @@ LESSON = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
     ],
 )
 def test_lab_opens_a_browser_where_there_is_a_screen(environment, platform, root, options):
-    assert script("lab").arguments(environment, platform, root) == ["-m", "jupyterlab", LESSON, *options]
+    assert lab.arguments(environment, platform, root) == ["-m", "jupyterlab", LESSON, *options]
 
 
 @pytest.fixture
 def set_up(tmp_path, monkeypatch):
     """The set-up script in an empty folder with a space in its name; `commands` holds what it would have run."""
-    module = script("set_up")
     root = tmp_path / "mix lab"
     for name in ("binder", "benchmarks"):
         (root / name).mkdir(parents=True)
@@ -53,7 +44,8 @@ def set_up(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MADE_FROM", made_from)
     monkeypatch.setattr(module, "answers", lambda *_: False)
     monkeypatch.setattr(module.shutil, "which", lambda _: None)
-    module.commands, module.failing = [], ""
+    monkeypatch.setattr(module, "commands", [], raising=False)
+    monkeypatch.setattr(module, "failing", "", raising=False)
 
     def worked(command):
         module.commands.append(command)

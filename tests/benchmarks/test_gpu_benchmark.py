@@ -6,12 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-from paths import ROOT
-
-sys.path.append(str(ROOT / "benchmarks"))
 import bench_gpu
 import gpu_recipes
+import pytest
 import results
 from gpu_scene import Scene
 

@@ -2,25 +2,21 @@
 
 import itertools
 import math
-import sys
 from typing import Any
 
-import numpy as np
-import pytest
-import torch
-from paths import ROOT
-from scipy.stats import binom
-from torch import Tensor
-
-sys.path.append(str(ROOT / "benchmarks"))
 import bench_blend
 import bench_lambda
 import bench_train
 import calibration_errors
 import calibration_tasks
 import harness
+import numpy as np
 import peer_conventions
+import pytest
+import torch
 from peers import Peer
+from scipy.stats import binom
+from torch import Tensor
 
 
 def test_no_task_has_one_neighbor_for_ever() -> None:

@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-import torch
-from paths import ROOT
-
-sys.path.append(str(ROOT / "benchmarks"))
 import bench_loss
 import harness
 import page
+import pytest
 import results
+import torch
+from paths import ROOT
 
 BENCHMARKS, CONTENTS = ROOT / "benchmarks", results.read()
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("bench_*.py"))

@@ -10,13 +10,6 @@ from torch.nn import functional as F
 import mixlab as mx
 
 
-@pytest.fixture(scope="module")
-def transformers():
-    import transformers
-
-    return transformers
-
-
 def moved(names):
     now = names["model"].state_dict()
     return [name for name, was in names["before"].items() if not torch.equal(was, now[name])]
@@ -76,30 +69,23 @@ def test_readme_torchvision_pipeline(names):
     assert names["loss"].isfinite()
 
 
-SILENT = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+ALWAYS = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+ALWAYS |= {"learning_rate": 0.05, "lr_scheduler_type": "constant", "max_grad_norm": 1e9}
 
 
 @pytest.fixture
-def trainer(transformers, names, tmp_path):
+def trainer(names, tmp_path):
     """A MixTrainer of the README's code for a transformer of 2,000 weights."""
+    import transformers
+
     exec(BLOCKS["huggingface"], names)
     shape = {"image_size": 4, "patch_size": 2, "num_channels": 3, "num_labels": CLASSES}
     size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
     def make(mixer, data, batch, accumulate=1, epochs=1, seed=0, optimizer="sgd"):
         names["mixer"] = mixer
-        arguments = transformers.TrainingArguments(
-            tmp_path,
-            num_train_epochs=epochs,
-            per_device_train_batch_size=batch,
-            gradient_accumulation_steps=accumulate,
-            learning_rate=0.05,
-            lr_scheduler_type="constant",
-            optim=optimizer,
-            max_grad_norm=1e9,
-            seed=seed,
-            **SILENT,
-        )
+        given = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulate, "optim": optimizer}
+        arguments = transformers.TrainingArguments(tmp_path, num_train_epochs=epochs, seed=seed, **given, **ALWAYS)
         rows = [{"pixel_values": x, "labels": y} for x, y in data]
         torch.manual_seed(0)
         vit = transformers.ViTForImageClassification(transformers.ViTConfig(**shape, **size))

@@ -9,23 +9,14 @@ import torch
 from tiny_runs import raising
 
 import mixlab as mx
-from mixlab.data.dataset import Dataset
 from mixlab.runs.grid import FITTING, MIXING, NAMES, planned
 
 BOTH, MANIFOLD = [{"variant": ["mixup"]}, {"variant": ["cutmix"]}], {"variant": "manifold"}
-
-
-def labels(grid: Any, data: Dataset, **given: Any) -> list[str]:
-    return [run.label for run in planned(grid, data, {"epochs": 1} | given)]
+ALPHAS = {"variant": ["none", "mixup"], "alpha": [1, -1]}
 
 
 def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist(data):
-    grid = {
-        "variant": ["none", "mixup", "resizemix", "puzzle"],
-        "alpha": (0.2, 1),
-        "blocks": [4, (2, 4)],
-        "seed": [0, 1],
-    }
+    grid = {"variant": ["none", "mixup", "puzzle"], "alpha": (0.2, 1), "blocks": [4, (2, 4)], "seed": [0, 1]}
     runs = planned(grid, data, {"epochs": 1})
     wanted: dict[tuple[Any, ...], None] = {}  # in the order of the grid
     for variant, alpha, blocks, seed in itertools.product(*grid.values()):
@@ -44,11 +35,7 @@ def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist
         ({"variant": ["mixup"], "k": [1, 2]}, {"alpha": 1}, ["mixup, k=1", "mixup, k=2"]),
         ([{"variant": ["mixup"], "alpha": [1.0]}, {"variant": ["mixup"]}], {}, ["mixup"]),
         ([{"seed": [1]}, {"variant": ["none"]}], {"variant": "mixup"}, ["mixup, seed=1", "none, seed=0"]),
-        (
-            {"learning_rate": np.array([0.1, 2])},
-            {"learning_rate": 3},
-            ["none, learning_rate=0.1", "none, learning_rate=2.0"],
-        ),
+        ({"learning_rate": np.array([0.1, 2])}, {}, ["none, learning_rate=0.1", "none, learning_rate=2.0"]),
         ({"alpha": torch.tensor([0.5, 1.0])}, {"variant": "mixup"}, ["mixup, alpha=0.5", "mixup, alpha=1.0"]),
         ([{}, {"learning_rate": [0.1]}], {}, ["none", "none, learning_rate=0.1"]),
         ([{"variant": ["none"]}, {"variant": ["mixup"], "alpha": [0.5]}], {}, ["none", "mixup"]),
@@ -57,7 +44,7 @@ def test_a_grid_is_the_product_of_its_values_and_settings_count_where_they_exist
     ],
 )
 def test_equal_runs_count_once_and_are_told_apart_by_what_differs(data, grid, given, expected):
-    assert labels(grid, data, **given) == expected
+    assert [run.label for run in planned(grid, data, {"epochs": 1} | given)] == expected
 
 
 def test_every_name_means_one_thing():
@@ -82,29 +69,18 @@ def test_every_name_means_one_thing():
         (TypeError, ["epochs must be given"], [{"epochs": [1]}, {}], {"epochs": None}),
         (ValueError, ["the setting 'alpha', such as 'mixup'", "got 'none'"], {"alpha": [1]}, {}),
         (ValueError, ["'blocks', such as 'puzzle'", "got 'mixup', 'cutmix'"], BOTH, {"blocks": 4}),
-        (
-            ValueError,
-            ["alpha must be", "got -1; in the run with variant='mixup', alpha=-1"],
-            {"variant": ["none", "mixup"], "alpha": [1, -1]},
-            {},
-        ),
+        (ValueError, ["alpha", "got -1; in the run with variant='mixup', alpha=-1"], ALPHAS, {}),
         (ValueError, ["alpha", "got 0; in the run with seed=1"], {"seed": [1]}, {"variant": "mixup", "alpha": 0}),
-        (ValueError, ["seed must be", "got -1; in the run with seed=-1"], {"seed": [0, -1]}, {}),
-        (ValueError, ["learning_rate must be", "got -2"], {}, {"learning_rate": -2}),
         (ValueError, ["model must be one of", "got 'quik'", "did you mean 'quick'"], {"model": ["quik"]}, {}),
         (ValueError, ["layer", "got 'stage9'", "with layers=['stage9']"], {"layers": [["stage9"]]}, MANIFOLD),
         (TypeError, ["data must be a mixlab Dataset", "got 'shapes'"], {}, {"data": "shapes"}),
         (ValueError, ["jobs must be", "got 0"], {}, {"jobs": 0}),
-        (TypeError, ["progress must be", "got 1"], {}, {"progress": 1}),
-        (TypeError, ["root must be a path", "got 3"], {}, {"root": 3}),
     ],
 )
 def test_what_is_wrong_is_said_at_the_call_before_anything_is_written(data, tmp_path, error, words, grid, given):
     given = {"data": data, "epochs": 1, "root": tmp_path / "runs"} | given
-    if given["epochs"] is None:
-        del given["epochs"]
     with raising(error, *words):
-        mx.sweep(grid, **given)
+        mx.sweep(grid, **{name: value for name, value in given.items() if value is not None})
     assert not (tmp_path / "runs").exists()
 
 

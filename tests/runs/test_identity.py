@@ -130,12 +130,6 @@ def test_one_changed_pixel_or_label_of_either_split_changes_the_digest_of_the_da
     assert len(digests) == 5
 
 
-def test_model_by_name_and_the_equal_module_are_one_run():
-    data = mx.load("shapes", train_size=20, test_size=10)
-    ids = {name(mx.models.quick(10, seed=seed), data, augment=False) for seed in (3, 3, 4)}
-    assert len(ids) == 2
-
-
 def test_settings_are_one_table_and_no_variant_has_a_setting_of_the_training():
     found = identity(trainer(mixer=mx.Mixer("mixup", alpha=0.4)))
     known = {"variant": "mixup", "alpha": 0.4, "k": 1, "epochs": 2, "seed": 0, "batch_size": 8}

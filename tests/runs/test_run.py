@@ -8,10 +8,24 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import GIVEN, MIXUP, Net, contents, dataset, flat, leave_after, net, plain_records, raising, tiny_run
+from tiny_runs import (
+    GIVEN,
+    MIXUP,
+    Fading,
+    Net,
+    contents,
+    dataset,
+    flat,
+    leave_after,
+    net,
+    plain_records,
+    raising,
+    tiny_run,
+)
 from torch import nn
 
 import mixlab as mx
+from mixlab.machine import using_threads
 from mixlab.runs import StoreError, opened
 from mixlab.runs.history import record_numbers, records_from, reliability_table
 from mixlab.runs.store import CHECKPOINT, Store
@@ -48,16 +62,6 @@ def test_stored_run_is_done_and_fills_the_given_model(root, wanted, no_training)
     assert flat(model.state_dict()) == wanted["weights"]
     assert torch.equal(run.predictions.probs, mx.predict(model, dataset().test, dataset().normalization).probs)
     assert run.predictions.classes == ("a", "b", "c")
-
-
-def test_history_comes_back_to_the_bit_clock_and_all(tmp_path):
-    with opened(net(), dataset(), MIXUP, root=tmp_path, **GIVEN) as training:
-        records = list(training)
-        training.finish()
-    (listed,) = mx.runs(tmp_path)
-    for read, record in zip(listed.history, records, strict=True):
-        assert replace(read, reliability=None) == replace(record, reliability=None)
-        assert torch.equal(read.reliability.state, record.reliability.state)
 
 
 def test_numbers_that_are_not_finite_and_whole_ones_come_back():
@@ -102,18 +106,15 @@ def test_run_goes_to_another_process_without_its_model(root):
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("mixer", "changed"),
     [
-        {"mixer": mx.Mixer("cutmix")},
-        {"seed": 7, "options": TrainOptions(cutout_side=2)},
-        {"mixer": None, "label_smoothing": 0.1},
-        {"batch_size": 5},
+        (mx.Mixer("cutmix"), {"batch_size": 5}),
+        (MIXUP, {"seed": 7, "options": TrainOptions(cutout_side=2)}),
+        (None, {"label_smoothing": 0.1}),
     ],
 )
-def test_any_training_resumes_from_every_epoch(changed, tmp_path):
-    wanted = contents(tiny_run(tmp_path / "never", **changed))
-    changed = dict(changed)
-    mixer = changed.pop("mixer", MIXUP)
+def test_any_training_resumes_from_every_epoch(mixer, changed, tmp_path):
+    wanted = contents(tiny_run(tmp_path / "never", mixer=mixer, **changed))
     for _ in range(2):
         with opened(net(), dataset(), mixer, root=tmp_path / "b", **{**GIVEN, **changed}) as training:
             next(iter(training))
@@ -194,18 +195,6 @@ def test_step_returns_a_record_at_the_end_of_an_epoch_once_it_is_on_disk(tmp_pat
         assert training.finish() is run
         with raising(RuntimeError, "step must not be called", run.id):
             training.step()
-
-
-class Fading(Net):
-    """Counts its batches in a buffer that state_dict leaves out, and divides by them."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()), persistent=False)
-
-    def forward(self, x):
-        self.calls += self.training
-        return super().forward(x) / (1 + self.calls)
 
 
 def test_buffers_that_state_dict_leaves_out_are_stored_filled_and_put_back(tmp_path):
@@ -299,11 +288,8 @@ def test_model_that_changes_what_no_checkpoint_holds_is_an_error_after_an_epoch(
     [
         ({"model": "quik"}, ValueError, ["model", "got 'quik'", "did you mean 'quick'"]),
         ({"model": 3}, TypeError, ["model must be a torch.nn.Module", "got 3"]),
-        ({"model": "quick", "data": 3}, TypeError, ["data must be a mixlab Dataset", "got 3"]),
-        ({"model": "quick", "seed": 0.5}, TypeError, ["seed", "got 0.5"]),
         ({"model": "quick", "name": "quick"}, ValueError, ["name must be left out", "got 'quick'"]),
         ({"name": "resnet8"}, ValueError, ["name must be that of a model", "got 'resnet8'"]),
-        ({"root": 3}, TypeError, ["root must be a path", "got 3"]),
         ({"progress": 1}, TypeError, ["progress must be True or False", "got 1"]),
         ({"learning_rat": 1}, TypeError, ["learning_rat"]),
     ],
@@ -332,15 +318,11 @@ def test_bar_counts_epochs_on_stderr_and_silence_is_silent(tmp_path, capsys):
 
 
 def test_run_leaves_threads_as_they_were_and_the_model_in_evaluation_mode(tmp_path):
-    threads, model = torch.get_num_threads(), net()
-    torch.set_num_threads(threads + 1)
-    try:
+    threads = torch.get_num_threads() + 1
+    with using_threads(threads):
         for _ in range(2):
-            assert not tiny_run(tmp_path, model=model).model.training
-            assert torch.get_num_threads() == threads + 1
-            model = net()
-    finally:
-        torch.set_num_threads(threads)
+            assert not tiny_run(tmp_path, model=net()).model.training
+            assert torch.get_num_threads() == threads
 
 
 def test_setting_that_a_variant_does_not_have_is_no_part_of_the_name(tmp_path):

@@ -51,10 +51,7 @@ def test_each_run_is_what_fit_trains_and_is_found_again(data, tmp_path, monkeypa
             assert (mine.test_nll, mine.train_loss) == (record.test_nll, record.train_loss)
         assert all(torch.equal(tensor, run.weights()[name]) for name, tensor in model.state_dict().items())
 
-    def refuse(_: Any) -> None:
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(Trainer, "step", refuse)
+    monkeypatch.setattr(Trainer, "step", lambda _: pytest.fail("trained again"))
     again = list(sweep(grid, data, tmp_path))
     assert [(run.id, run.sessions) for run in again] == [(run.id, run.sessions) for run in runs]
 

@@ -5,10 +5,11 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from axe_playwright_python.sync_playwright import Axe
+from laboratory import Lab
 from playwright.sync_api import Browser, Locator, Page, expect
 
 SECONDS = 60_000  # how long the slowest machine may take, in Playwright's milliseconds
@@ -52,12 +53,6 @@ MOUNT = """([state, bytes, css]) => {
 }"""
 
 
-class Laboratory(Protocol):
-    """The running JupyterLab of conftest.py."""
-
-    def write_notebook(self, name: str, cells: Sequence[str]) -> str: ...
-
-
 def load_module(page: Page, panel: Any) -> None:
     """Import a panel's module in the page, as `window.panel`, with what each of its files exports."""
     source = str(panel._esm)
@@ -78,7 +73,7 @@ def mount(page: Page, panel: Any) -> Locator:
     return root
 
 
-def open_notebook(page: Page, lab: Laboratory, name: str, cells: Sequence[str]) -> None:
+def open_notebook(page: Page, lab: Lab, name: str, cells: Sequence[str]) -> None:
     """Open a notebook with these cells in JupyterLab and run them all."""
     page.goto(lab.write_notebook(name, cells))
     # Run before the kernel is there, and JupyterLab asks which kernel to take.
@@ -88,7 +83,7 @@ def open_notebook(page: Page, lab: Laboratory, name: str, cells: Sequence[str]) 
 
 
 @contextmanager
-def opened(browser: Browser, lab: Laboratory, name: str, cells: Sequence[str], *, tall: int) -> Iterator[Page]:
+def opened(browser: Browser, lab: Lab, name: str, cells: Sequence[str], *, tall: int) -> Iterator[Page]:
     """A page of its own, so many pixels tall, with a notebook whose cells have shown a panel."""
     context = browser.new_context(viewport={"width": 1280, "height": tall})
     page = context.new_page()
@@ -98,7 +93,7 @@ def opened(browser: Browser, lab: Laboratory, name: str, cells: Sequence[str], *
     context.close()
 
 
-def open_panel(page: Page, lab: Laboratory, name: str, make: str) -> Locator:
+def open_panel(page: Page, lab: Lab, name: str, make: str) -> Locator:
     """The panel that the code `make` calls `panel`, in a notebook that also echoes its state; see `known`."""
     open_notebook(page, lab, name, [make, ECHO])
     root = page.locator(".mixlab-panel[data-draws]")

@@ -71,13 +71,9 @@ def laboratory(home: Path) -> Iterator[Lab]:
     """A JupyterLab on a free loopback port, with this environment's settings and all of its own files in `home`."""
     root = home / "root"
     root.mkdir()
-    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    own |= {
-        "MIXLAB_RUNS": "runs",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
+    own = {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
+    own |= {f"JUPYTERLAB_{name.upper()}_DIR": name for name in ("settings", "workspaces")}
+    own |= {"MIXLAB_RUNS": "runs", "IPYTHONDIR": "ipython"}
     token = os.urandom(16).hex()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
     command += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]

@@ -1,6 +1,5 @@
 """What tests of other people's loops share: a network, data for it, and what README.md shows."""
 
-import copy
 import re
 from collections import OrderedDict
 
@@ -8,9 +7,7 @@ import torch
 from paths import ROOT
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
-
-import mixlab as mx
+from torch.utils.data import TensorDataset
 
 CLASSES = 10
 SETTINGS = {"manifold": {"layers": ["input", "layer1"]}, "puzzle": {"blocks": 2, "clean": 1.0}}
@@ -44,27 +41,6 @@ def one_hot_mix(y_a, y_b, lam):
     return lam.double()[:, None] * a + (1 - lam.double())[:, None] * b
 
 
-def readme_blocks():
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Take it home\n")[1].split("\n## ")[0]
-    names = ("plain", "general", "loader", "torchvision", "lightning", "calibration", "runs", "huggingface")
-    return dict(zip(names, re.findall(r"```python\n(.*?)```", section, re.DOTALL), strict=True))
-
-
-BLOCKS = readme_blocks()
-
-
-def readme_names():
-    """What the blocks take for granted: a model, its data, and what the first block made."""
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loader = DataLoader(learnable(), batch_size=8, drop_last=True)
-    data = TensorDataset(*(part.repeat(7, *[1] * (part.ndim - 1)) for part in learnable().tensors))
-    return {
-        "mx": mx,
-        "mixer": mx.Mixer("mixup", alpha=0.4),
-        "model": model,
-        "optimizer": optimizer,
-        "loader": loader,
-        "data": data,
-        "before": copy.deepcopy(model.state_dict()),
-    }
+SECTION = (ROOT / "README.md").read_text(encoding="utf-8").split("## Take it home\n")[1].split("\n## ")[0]
+NAMES = ("plain", "general", "loader", "torchvision", "lightning", "calibration", "runs", "huggingface")
+BLOCKS = dict(zip(NAMES, re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL), strict=True))

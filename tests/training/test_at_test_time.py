@@ -103,9 +103,7 @@ DATA, MODEL = small_data(), small_model()
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rescaled(MODEL, DATA, 0), "alpha .* from 1e-06 to 1e.06 .* got 0"),
         (lambda: rescaled(MODEL, "cifar10", 1), "data must be a mixlab Dataset, .* got 'cifar10'"),
-        (lambda: rescaled(MODEL, DATA, 1, shrink=0), "shrink must be True or False, got 0"),
         (lambda: rescaled(small_model(4), DATA, 1), r"model must give 3 logits, .* \[2, 4\]"),
         (lambda: rescaled(MODEL, DATA, 1)(torch.zeros(2, 3, 9, 9)), r"x must be .* 3, 8, 8\], .* 3, 9, 9\]"),
         (lambda: rescaled(MODEL, DATA, 1)(torch.zeros(3, 8, 8)), r"x must be .* got .* \[3, 8, 8\]"),

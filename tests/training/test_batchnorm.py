@@ -60,10 +60,7 @@ def test_more_images_than_there_are_means_all_of_them_and_dropout_is_off():
 @pytest.mark.parametrize("shared_lam", [True, False])
 @pytest.mark.parametrize("alpha", [0.2, 8.0])
 def test_mixing_shrinks_the_first_layers_variance(alpha, shared_lam):
-    """By (alpha + 1) / (2 alpha + 1), for one λ a batch and for one a pair; BatchNorm1d in float64, independent pairs.
-
-    1,500 batches of 64: the standard error of the ratio is below 0.005, and 4.5 of them are allowed.
-    """
+    """By (alpha + 1) / (2 alpha + 1), within 4.5 standard errors of 0.005: 1,500 batches of 64 in float64."""
     stream = seeded()
     mixer = mx.Mixer("mixup", alpha=alpha, shared_lam=shared_lam)
     layer = nn.BatchNorm1d(8, momentum=None, affine=False).double()
@@ -91,10 +88,6 @@ NO_STATISTICS = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192, track_running_st
         (lambda: refreshed_batchnorm(MODEL, small_data((0, 0, 0))), "data must hold training images, got .*train 0"),
         (lambda: refreshed_batchnorm(MODEL, small_data((1, 0, 0))), "data must hold at least 2 .* got .*train 1"),
         (lambda: refreshed_batchnorm(NO_STATISTICS, DATA), "model must have a BatchNorm layer with running statistics"),
-        *[
-            (lambda name=name: refreshed_batchnorm(MODEL, DATA, **{name: -1}), f"{name} .* got -1")
-            for name in ("images", "batch_size", "seed")
-        ],
     ],
 )
 def test_wrong_arguments_are_named(call, message):

@@ -2,13 +2,13 @@
 
 import copy
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from refusals import refuses
 from same_weights import differing
 from seeding import seeded
 from small_pictures import small_data, small_model
@@ -213,8 +213,6 @@ GIVEN = {"model": Linear(), "data": tiny(), "schemes": {"a": mx.Mixer()}, "batch
         ({"model": nn.Flatten()}, "model must have parameters that require gradients, got none"),
         ({"batch_size": 6}, "batch_size .* from 1 to 5, got 6"),
         ({"batch_size": 1}, "x must hold at least two examples .* got a batch of one"),
-        ({"draws": 1}, "draws .* at least 2, got 1"),
-        ({"seed": -1}, "seed .* from 0 to .* got -1"),
         ({"schemes": {"a": Scheme(mx.Mixer(), batches=3)}}, "scheme 'a' .* the 5 training images, got 3 batches of 2"),
         ({"schemes": GIVEN["schemes"] | {"b": mx.Mixer("puzzle", blocks=3)}, "data": tiny(side=4)}, "blocks .* got 3"),
         ({"schemes": GIVEN["schemes"] | {"b": mx.Mixer("manifold", layers=["lineer"])}}, "layer must .* got 'lineer'"),
@@ -226,26 +224,13 @@ def test_wrong_input_is_refused(change, message, monkeypatch):
         gradient_variance(**GIVEN | change)
 
 
-def test_inference_mode_is_refused_and_no_grad_is_not():
-    message = "gradient_variance needs gradients: call it outside torch.inference_mode()"
-    with torch.inference_mode(), pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+def test_inference_mode_is_refused():
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=r"gradients.* outside torch\.inference_mode"):
         gradient_variance(**GIVEN)
-    with torch.no_grad():
-        found = gradient_variance(**GIVEN)
-    assert found["a"].values == gradient_variance(**GIVEN)["a"].values
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Scheme("mixup"), "mixer must be a Mixer, .* got 'mixup'"),
-        (lambda: Scheme(mx.Mixer(), 0), "batches .* at least 1, got 0"),
-        (lambda: Scheme(mx.Mixer(), 1, 2.5), "permutations .* at least 1, got 2.5"),
-        (lambda: result([1.0, 2.0]).ratio(1.0), "base must be a GradientVariance, got 1.0"),
-        (lambda: result([1.0, 2.0]).ratio(result([1.0, 2.0, 3.0])), "base must have as many draws, 2, got 3"),
-        (lambda: result([1.0, 2.0]).ratio(result([0.0, 0.0])), "both traces must be above 0 .* got 1.5 and 0"),
-    ],
-)
-def test_wrong_schemes_and_ratios_are_refused(call, message):
-    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
-        call()
+def test_wrong_schemes_and_ratios_are_refused():
+    refuses(lambda: Scheme("mixup"), TypeError, "mixer", "Mixer", "got 'mixup'")
+    refuses(lambda: result([1.0, 2.0]).ratio(1.0), TypeError, "base", "GradientVariance", "got 1.0")
+    refuses(lambda: result([1.0, 2.0]).ratio(result([1.0, 2.0, 3.0])), ValueError, "base", "draws, 2", "got 3")
+    refuses(lambda: result([1.0, 2.0]).ratio(result([0.0, 0.0])), ValueError, "both traces", "above 0", "1.5 and 0")

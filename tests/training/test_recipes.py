@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import refuses
 from same_weights import differing
 from seeding import seeded
 from torch import nn
@@ -17,11 +18,6 @@ from mixlab.training import recipes
 from mixlab.training.recipes import RECIPES, Recipe, quick, speedrun, standard
 from mixlab.training.schedules import at_step
 from mixlab.training.sgd import Descent, normalization_biases
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", 64, test_size=20)
 
 
 def small(recipe: Recipe, **changed: object) -> Recipe:
@@ -136,14 +132,6 @@ def test_a_recipe_is_run_and_stored_as_it_is_fitted(tmp_path: Path) -> None:
     assert run.settings["model"] == "airbench"
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: standard("resnet20"), "model .* 'resnet18', 'preact_resnet18', got 'resnet20'"),
-        (lambda: quick(epochs=2.5), "epochs .* at least 1, got 2.5"),
-        (lambda: speedrun().fit("cifar10"), "data must be a mixlab Dataset, .* got 'cifar10'"),
-    ],
-)
-def test_wrong_input(call: object, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
-        call()
+def test_wrong_input() -> None:
+    refuses(lambda: standard("resnet20"), ValueError, "model", "'resnet18', 'preact_resnet18'", "got 'resnet20'")
+    refuses(lambda: speedrun().fit("cifar10"), TypeError, "data", "mixlab Dataset", "got 'cifar10'")

@@ -59,7 +59,6 @@ def test_settings_are_json_and_schedules_are_values(schedule: schedules.Schedule
         (lambda: Steps(0.5, 0.1), "at must be a rising sequence .* got 0.5"),
         (lambda: Steps((0.7, 0.5), 0.1), "at must be a rising sequence"),
         (lambda: Steps((0.5, 100), 0.1), r"at\[1\] .* from 0 to 1, got 100"),
-        (lambda: Steps((0.5,), 10), "factor .* from 0 to 1, got 10"),
         (lambda: schedules.check(Cosine), "schedule must be .*Linear, Cosine or Steps, got <class"),
     ],
 )

@@ -4,8 +4,6 @@ import copy
 import itertools
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -154,17 +152,6 @@ def test_one_step_by_hand(data: Dataset) -> None:
     assert torch.allclose(model[1].weight.double(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_training_does_not_import_the_compiler() -> None:
-    """It would cost 150 MB of a small machine's memory."""
-    script = """if True:
-        import sys, torch, mixlab as mx
-        trainer = mx.fit(mx.models.quick(10), mx.load("shapes", 40, test_size=10), epochs=1, dtype=torch.float32)
-        list(trainer)
-        assert "torch._dynamo" not in sys.modules
-    """
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
 @pytest.mark.parametrize(
     ("mixer", "share"),
     [(mx.Mixer("mixup", k=2), 1), (mx.Mixer("manifold", layers=["1"]), 0), (mx.Mixer("puzzle", blocks=4), 1)],
@@ -229,10 +216,11 @@ def test_predict_leaves_the_mode_as_it_was(data: Dataset) -> None:
     assert model.training
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(data: Dataset) -> None:
-    message = r"^(the loss|what the model says .*) is no longer finite at step \d+ of 36; .* learning_rate, now 1e\+06$"
-    with pytest.raises(FloatingPointError, match=message):
-        run(data, mx.models.resnet8(10), epochs=9, learning_rate=1e6)
+def test_predictions_that_are_not_finite_stop_the_training(data: Dataset) -> None:
+    trainer = fit(data, linear())
+    nn.init.constant_(trainer.model[1].weight, math.inf)
+    with pytest.raises(FloatingPointError, match=r"^what the model says .* no longer finite at step 0 of 4; "):
+        trainer.evaluate()
 
 
 def with_train(data: Dataset, **changed: Any) -> Dataset:
@@ -255,7 +243,6 @@ WRONG: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: fit(d, linear().requires_grad_(False)), "model must have parameters that require gradients, got none"),
     (lambda d: fit(d, nn.Linear(7, 10)), r"model must take float32 images \[2, 3, 32, 32\] .* got RuntimeError"),
     (lambda d: fit(d, None, mx.Mixer(partners="reversed", distinct=True), batch_size=33), "distinct .* even .*got 33"),
-    (lambda d: fit(d, None, mx.Mixer("puzzle", blocks=3)), "blocks must divide .* 32 pixels .*got 3"),
 ]
 
 

@@ -50,13 +50,9 @@ def net() -> nn.Sequential:
         return nn.Sequential(first | {"pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "head": nn.Linear(6, 10)})
 
 
-FLAGS = ("augment", "nesterov", "decay_biases", "lookahead", "compile")
+GIVEN = {*inspect.signature(Trainer).parameters, *(field.name for field in fields(TrainOptions))}
+GIVEN -= {"model", "data", "mixer", "options"}
 NAMES = [name for name, _ in net().named_parameters()]
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return mx.load("shapes", 160, test_size=40)
 
 
 def fit(data: Dataset, **settings: Any) -> Trainer:
@@ -74,8 +70,7 @@ def seen(trainer: Trainer) -> list[Tensor]:
 
 
 def test_all_that_can_be_given_is_in_the_settings(data: Dataset) -> None:
-    given = {*inspect.signature(Trainer).parameters, *(field.name for field in fields(TrainOptions))}
-    assert fit(data).settings.keys() == given - {"model", "data", "mixer", "options"}
+    assert fit(data).settings.keys() == GIVEN
 
 
 def test_settings_say_what_was_asked_for_in_json(data: Dataset) -> None:
@@ -213,25 +208,14 @@ def test_all_options_are_taken_up_to_the_bit(data: Dataset) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 1.5}, "epochs .* at least 1, got 1.5"),
-        ({"seed": -1}, "seed .* from 0 to 9223372036854775807, got -1"),
+        *[({name: -1}, f"{name} must .*, got -1") for name in sorted(GIVEN)],
         ({"batch_size": 1}, "batch_size .* at least 2, got 1"),
-        ({"learning_rate": math.nan}, "learning_rate .* from 0 .* got nan"),
-        ({"label_smoothing": 1.5}, "label_smoothing .* from 0 to 1, got 1.5"),
         ({"dtype": torch.float16}, "dtype .* torch.bfloat16 or None, got torch.float16"),
-        ({"device": "meta"}, "device .*, got 'meta'"),
-        ({"schedule": "cosine"}, "schedule .* Cosine or Steps, got 'cosine'"),
         ({"momentum": 1}, "momentum .* to 0.999999, got 1"),
-        ({"weight_decay": -1}, "weight_decay .* from 0 .* got -1"),
-        ({"bias_rate": 0}, "bias_rate .* from 1e-06 .* got 0"),
-        *[({name: 1}, f"{name} .* True or False, got 1") for name in FLAGS],
         ({"freeze": ["first.bias"]}, r"freeze .* mapping from names .* got \['first.bias'\]"),
         ({"freeze": {"first": 1}}, "freeze .* names of trained parameters .* got 'first'"),
         ({"freeze": {"first.bias": 1.5}}, r"freeze\['first.bias'\] .* integer .* got 1.5"),
         ({"freeze": dict.fromkeys(NAMES, 2)}, "freeze must leave a parameter .* each of the 3 epochs, .* after 2"),
-        ({"flip": "alternate"}, "flip .* 'random', 'alternating', got 'alternate'"),
-        ({"pad": -1}, "pad .* at least 0, got -1"),
-        ({"border": "zero"}, "border .* 'mirror', 'black', got 'zero'"),
         ({"cutout_side": 33}, "cutout_side .* from 0 to 32, got 33"),
         ({"views": 3}, "views must be 1, 2 or 6, got 3"),
     ],
