@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from refusals import refuses
 
 from mixlab.data import shapes
 from mixlab.machine import using_threads
@@ -100,15 +101,6 @@ def test_a_gauge_is_a_centered_bar_and_leaves_the_rest_of_the_picture_alone():
         assert torch.equal(found[level, :, 29:], torch.tensor(row, dtype=torch.uint8).expand(3, 3, 32))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"count": 0}, "count .* at least 1, got 0"),
-        ({"count": 5, "seed": -1}, "seed .* from 0 .* got -1"),
-        ({"count": 5, "difficulty": 1.5}, "difficulty .* from 0 to 1, got 1.5"),
-        ({"count": 5, "label_noise": 1.5}, "label_noise .* from 0 to 1, got 1.5"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        shapes.draw(**arguments)
+def test_wrong_arguments_are_named():
+    refuses(lambda: shapes.draw(0), ValueError, "count", "at least 1", "got 0")
+    refuses(lambda: shapes.draw(5, label_noise=1.5), ValueError, "label_noise", "0 to 1", "got 1.5")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mixable import BATCH, CLASSES, batch, net
 from scipy import stats
 from seeding import seeded
 from torch import Tensor, nn
@@ -9,20 +10,6 @@ from torch import Tensor, nn
 from mixlab import Mixer, mixed_logits, mixed_loss
 
 LEVEL = 1e-6
-BATCH, CLASSES = 6, 4
-
-
-def batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    return torch.rand(BATCH, 3, 8, 8, dtype=dtype, generator=seeded(1)), torch.arange(BATCH) % CLASSES
-
-
-def net(*, linear: bool = False, norm: bool = False) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        parts: list[nn.Module] = [nn.Flatten(), nn.Linear(3 * 64, 10)]
-        parts += [nn.BatchNorm1d(10)] if norm else []
-        parts += [] if linear else [nn.Tanh()]
-        return nn.Sequential(*parts, nn.Linear(10, CLASSES)).double()
 
 
 def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
