@@ -38,9 +38,6 @@ def sample(n, seed=0, classes=4, votes=51, sharpness=2.0):
     return Predictions.from_logits(logits, counts.argmax(1)), HumanVotes(counts)
 
 
-# votes
-
-
 def test_votes_are_shares_entropies_and_a_majority():
     votes = HumanVotes(torch.tensor([[3, 1, 0], [0, 0, 5], [2, 2, 4], [1, 1, 0]], dtype=torch.uint8))
     assert votes.counts.dtype == torch.int64
@@ -82,9 +79,6 @@ FOUR = cast([[1, 1]] * 4)
 )
 def test_what_are_no_votes_is_refused(refusal):
     refuses(*refusal)
-
-
-# the file
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float64"])
@@ -133,9 +127,6 @@ def test_a_file_that_is_not_there_or_not_right_says_where_the_votes_are(tmp_path
     with path.open("wb") as file:
         np.savez(file, counts=np.ones(3))
     refused("counts [10000, 10]", "NpzFile")
-
-
-# calibration against votes
 
 
 @pytest.mark.parametrize("n_bins", [1, 4, 15])

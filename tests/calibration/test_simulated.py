@@ -59,9 +59,6 @@ def test_equal_seeds_repeat_and_leave_the_global_generator_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
-# the true error of any predictions
-
-
 def scattered(n, factor, seed):
     """Warped, and a posterior whose chances scatter by up to 0.2 about the same mean given the confidence."""
     drawn = warped(n, factor=factor, seed=seed)
@@ -122,9 +119,6 @@ def test_true_error_where_all_confidences_are_equal():
     assert true_error(certain, torch.eye(2)[[0, 0, 0]]) == 0
 
 
-# blobs
-
-
 @pytest.mark.parametrize(("classes", "spread"), [(2, 1.0), (3, 0.7), (7, 2.0)])
 def test_the_posterior_of_blobs_is_bayes_rule(classes, spread):
     cloud = blobs(200, classes=classes, spread=spread, seed=1)
@@ -147,9 +141,6 @@ def test_labels_of_blobs_follow_the_posterior_and_leave_the_bayes_error_promised
     assert true_error(p, cloud.posterior) < 1e-12
     assert smooth_error(p) < 0.01
     assert repr(cloud).startswith("Blobs(50,000 points, 50 classes, best accuracy 0.7")
-
-
-# pictures
 
 
 def test_figure_and_gauge_tell_the_posterior():
@@ -193,9 +184,6 @@ def test_the_test_pictures_are_always_the_same_and_fewer_are_the_first_of_more()
     assert torch.equal(one.data.train.labels[:20], fewer.data.train.labels)
     assert not torch.equal(fewer.data.train.images, other.data.train.images)
     assert repr(one.data) == 'Dataset("ambiguous shapes", train 40, test 30, 10 classes)'
-
-
-# the simulation
 
 
 def test_bias_table_is_the_estimators_on_sets_of_warped():

@@ -26,9 +26,6 @@ def picked(logits: Tensor, labels: Tensor) -> Tensor:
     return -torch.log(logits.exp() / logits.exp().sum(1, keepdim=True))[torch.arange(len(labels)), labels]
 
 
-# RegMixup.
-
-
 @pytest.mark.parametrize("shared", [False, True])
 def test_regmixup_is_half_of_clean_and_mixed_cross_entropy(shared: bool) -> None:
     x, y = batch()
@@ -59,9 +56,6 @@ def test_regmixup_has_the_clean_batch_first_and_then_mixup(ordered: bool, dtype:
     assert torch.equal(mixed.y_b[BATCH:], plain.y_b)
 
 
-# Input-only mixup.
-
-
 def test_inputonly_blends_pixels_and_keeps_the_label_of_the_heavier() -> None:
     x, y = batch()
     y = torch.arange(BATCH)
@@ -75,9 +69,6 @@ def test_inputonly_blends_pixels_and_keeps_the_label_of_the_heavier() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, BATCH)).double()
     expected = picked(model(plain.x), heavier).mean()
     torch.testing.assert_close(mixed_loss(model, x, y, mixed.plan), expected, rtol=1e-9, atol=0)
-
-
-# MIT.
 
 
 @pytest.mark.parametrize("ordered", [False, True])
