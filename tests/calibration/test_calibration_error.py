@@ -102,9 +102,6 @@ def test_murphys_terms_add_up_and_are_the_textbooks(hard, bins, n_bins):
     assert ours.brier == ours.reliability - ours.resolution + ours.uncertainty + ours.within
 
 
-# Beside other libraries, where all agree
-
-
 @pytest.mark.parametrize(
     ("classes", "sharpness", "n_bins"), [(10, 1.0, 10), (10, 2.0, 15), (2, 1.5, 5), (100, 0.5, 15)]
 )

@@ -156,7 +156,6 @@ def test_repr_tells_the_headline():
     [
         (lambda: Reliability(0), ValueError, "n_bins", "1 to 10000", "got 0"),
         (lambda: Reliability().interval("ecce"), ValueError, "metric", *METRICS, "did you mean 'ece'?"),
-        (lambda: Reliability().interval("ece", level=95), ValueError, "level", "0.5 to 0.999", "95"),
     ],
 )
 def test_wrong_settings(refusal):

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from figures import COOLED, OVER, record, same
+from figures import COOLED, OVER, RUN, same
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,7 +23,6 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots.style import PictureAxes, picture
 
-RUN = [record(1, OVER, 0.5, 1.5), record(2, COOLED, 0.625, 1.25)]
 X = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 MIXED = Mixer("mixup", 1.0, 2)(X, torch.arange(4) % 3, generator=torch.Generator().manual_seed(0))
 SPANS = {"five": Interval(-4.25, -8.72, 0.22, 3, 0.95)}

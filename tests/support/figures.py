@@ -43,3 +43,4 @@ def kernel_weights(at: np.ndarray, confidence: np.ndarray, bandwidth: float) -> 
 
 
 OVER, COOLED, MODEST = predictions(), predictions(1.0), predictions(0.5)
+RUN = [record(1, OVER, 0.5, 1.5), record(2, COOLED, 0.625, 1.25)]
