@@ -1,6 +1,5 @@
 """Errors and scores against the textbook in plain float64 loops, and against other libraries where they are right."""
 
-import math
 from dataclasses import astuple
 from importlib.metadata import version
 
@@ -14,6 +13,7 @@ from refusals import refuses
 from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
+from textbook import error_of, means_of, textbook, top
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mixlab.calibration.calibration_error import calibration_error, classwise_error, overconfidence, underconfidence
@@ -27,36 +27,6 @@ NORMS = ("l1", "l2", "max")
 @pytest.fixture(params=EXTREMES, scope="module")
 def hard(request):
     return EXTREMES[request.param]
-
-
-def mean_of(values: np.ndarray) -> float:
-    return math.fsum(values.tolist()) / len(values)
-
-
-def means_of(values: np.ndarray, hits: np.ndarray, bins: str, n_bins: int) -> list[tuple[float, float, float, int]]:
-    """Share, mean, share of hits and count of each filled bin (low, high]; edges are in the dtype of the values."""
-    if bins == "width":
-        edges = [values.dtype.type(i / n_bins) for i in range(1, n_bins)]
-    else:
-        ordered = sorted(values)
-        edges = [ordered[max(math.ceil(i * len(values) / n_bins) - 1, 0)] for i in range(1, n_bins)]
-    where = np.array([sum(bool(value > edge) for edge in edges) for value in values])
-    rows = [where == i for i in range(n_bins) if (where == i).any()]
-    return [(row.mean(), mean_of(values[row].astype(float)), mean_of(hits[row]), row.sum()) for row in rows]
-
-
-def top(p: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence in the dtype of the probabilities, and 1 or 0 for right or wrong."""
-    probs = p.probs.numpy()
-    answer = [int(row.argmax()) for row in probs]
-    return probs.max(1), (np.array(answer) == p.labels.numpy()).astype(float)
-
-
-def error_of(means: list[tuple[float, float, float, int]], norm: str) -> float:
-    if norm == "max":
-        return max(abs(conf - acc) for _, conf, acc, _ in means)
-    power = int(norm[1])
-    return sum(share * abs(conf - acc) ** power for share, conf, acc, _ in means) ** (1 / power)
 
 
 @pytest.mark.parametrize("n_bins", [1, 5, 15])
@@ -99,10 +69,6 @@ def test_the_closed_form_of_debiased_l1_is_what_drawing_tends_to():
 @pytest.mark.parametrize("bins", ["width", "mass"])
 def test_classwise_error_is_the_textbooks(hard, bins):
     probs, labels = hard.probs.numpy(), hard.labels.numpy()
-    if probs.shape[1] > 100:  # the first 40 classes stand for all thousand, with the rest in one class
-        rest = probs[:, 40:].astype(np.float64).sum(1, keepdims=True).astype(probs.dtype)
-        probs, labels = np.concatenate([probs[:, :40], rest], 1), np.minimum(labels, 40)
-        hard = Predictions.from_probs(torch.from_numpy(probs), torch.from_numpy(labels))
     means = [means_of(column, labels == k, bins, 7) for k, column in enumerate(probs.T)]
     for norm in NORMS:
         ours = classwise_error(hard, norm=norm, bins=bins, n_bins=7)
@@ -116,17 +82,9 @@ def test_a_thousand_classes_are_taken_in_parts(monkeypatch):
     assert (classwise_error(p, norm="l2"), classwise_error(p)) == pytest.approx(whole, rel=1e-12)
 
 
-def test_sides_nll_and_brier_are_those_of_reliability_and_the_textbook(hard):
-    rel = Reliability().update(hard.probs, hard.labels)
-    over = under = 0.0
-    for share, conf, acc, _ in means_of(*top(hard), "width", 15):
-        over, under = over + share * conf * max(conf - acc, 0), under + share * conf * max(acc - conf, 0)
-    assert (overconfidence(hard), underconfidence(hard)) == pytest.approx((over, under), rel=1e-9, abs=1e-9)
-    assert (overconfidence(hard), underconfidence(hard)) == pytest.approx((rel.overconfidence(), rel.underconfidence()))
-    probs, onehot = hard.probs.double().numpy(), np.eye(hard.num_classes)[hard.labels.numpy()]
-    with np.errstate(divide="ignore"):
-        assert nll(hard) == pytest.approx(-np.log(probs[onehot == 1]).mean(), rel=1e-9)
-    assert brier(hard) == pytest.approx(((probs - onehot) ** 2).sum(1).mean(), rel=1e-9, abs=1e-12)
+@pytest.mark.parametrize("score", [overconfidence, underconfidence, nll, brier])
+def test_sides_nll_and_brier_are_the_textbooks(hard, score):
+    assert score(hard) == pytest.approx(textbook(hard, 15)[score.__name__], rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("bins", ["width", "mass"])
@@ -142,9 +100,6 @@ def test_murphys_terms_add_up_and_are_the_textbooks(hard, bins, n_bins):
     assert astuple(ours) == pytest.approx((reliability, resolution, base * (1 - base), within), rel=1e-9, abs=1e-12)
     assert ours.brier == pytest.approx(brier, abs=1e-12)
     assert ours.brier == ours.reliability - ours.resolution + ours.uncertainty + ours.within
-
-
-# Beside other libraries, where all agree
 
 
 @pytest.mark.parametrize(
@@ -245,13 +200,8 @@ GOOD = Predictions.from_probs(torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tens
     [
         (lambda: calibration_error(GOOD, norm="l3"), ValueError, "norm", "'l1', 'l2', 'max'", "'l3'"),
         (lambda: calibration_error(GOOD, bins="masss"), ValueError, "bins", "'width', 'mass'", "'masss'"),
-        (lambda: classwise_error(GOOD, bins="equal"), ValueError, "bins", "'width', 'mass'", "'equal'"),
         (lambda: calibration_error(GOOD, norm="max", debiased=True), ValueError, "norm", "'l1' or 'l2'", "'max'"),
-        (lambda: calibration_error(GOOD, debiased=1), TypeError, "debiased", "True or False", "got 1"),
-        (lambda: calibration_error(GOOD, n_bins=0), ValueError, "n_bins", "1 to 10000", "got 0"),
         (lambda: classwise_error(GOOD, n_bins=2.5), TypeError, "n_bins", "1 to 10000", "2.5"),
-        (lambda: murphy(GOOD, n_bins=10_001), ValueError, "n_bins", "1 to 10000", "10001"),
-        (lambda: overconfidence(GOOD, 0), ValueError, "n_bins", "1 to 10000", "got 0"),
     ],
 )
 def test_wrong_settings(refusal):

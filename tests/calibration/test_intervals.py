@@ -7,7 +7,7 @@ from drawn_predictions import sample
 from refusals import refuses
 from scipy import stats
 
-from mixlab.calibration.intervals import mean_interval, normal_interval, tails_of
+from mixlab.calibration.intervals import mean_interval
 from mixlab.calibration.reliability import Reliability
 
 
@@ -31,19 +31,10 @@ def test_mean_interval_reads_as_a_sentence():
         (lambda: mean_interval([1.0]), ValueError, "values", "at least two", "got 1"),
         (lambda: mean_interval([1.0, float("nan")]), ValueError, "values", "finite", "nan"),
         (lambda: mean_interval(["a", 1]), TypeError, "values", "'a'"),
-        (lambda: mean_interval([1, 2], 95), ValueError, "level", "0.5 to 0.999", "95"),
     ],
 )
 def test_mean_interval_refuses(refusal):
     refuses(*refusal)
-
-
-def test_normal_interval_is_scipys():
-    values = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    count = torch.tensor(500.0, dtype=torch.float64)
-    interval = normal_interval(count, values.sum(), values.square().sum(), tails_of(0.9))
-    expected = stats.norm.interval(0.9, values.mean(), values.std(correction=0) / 500**0.5)
-    assert interval == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", ["nll", "brier"])

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -31,13 +32,6 @@ def test_aurc_is_the_mean_over_the_orders_of_ties(case):
     assert aurc(CORNERS[case]) == pytest.approx(np.mean(areas), abs=1e-14)
 
 
-def test_aurc_without_ties_is_the_mean_risk():
-    p = half_confident(300, 0.05)
-    conf, right = answers(p)
-    wrong = 1 - right[np.argsort(-conf)]
-    assert aurc(p) == pytest.approx(np.mean(np.cumsum(wrong) / np.arange(1, 301)), abs=1e-14)
-
-
 def test_aurc_of_the_best_and_the_worst_order():
     assert aurc(confident([0.9, 0.8, 0.7, 0.6], [1, 1, 1, 1])) == 0
     assert aurc(confident([0.9, 0.8, 0.7, 0.6], [0, 0, 0, 0])) == 1
@@ -62,13 +56,9 @@ def test_accuracy_of_the_most_confident_share(case):
 def test_order_of_rows_does_not_matter():
     p = CORNERS["random with ties"]
     shuffled = p[torch.randperm(len(p), generator=torch.Generator().manual_seed(3))]
-    assert ks_error(shuffled) == pytest.approx(ks_error(p), abs=1e-14)
-    assert aurc(shuffled) == pytest.approx(aurc(p), abs=1e-14)
     assert accuracy_rejection(shuffled).accuracy.numpy() == pytest.approx(accuracy_rejection(p).accuracy.numpy())
-    one, other = aurc_interval(p), aurc_interval(shuffled)
-    assert (one.low, one.high) == pytest.approx((other.low, other.high))
-    one, other = ks_interval(p), ks_interval(shuffled)
-    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-6)
+    for interval in (aurc_interval, ks_interval):
+        assert astuple(interval(shuffled)) == pytest.approx(astuple(interval(p)), abs=1e-6)
 
 
 @pytest.mark.parametrize("digits", [None, 2])

@@ -8,6 +8,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions, count
 
 NAN, INF = float("nan"), float("inf")
 GOOD, TRUTH = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1])
+BOTH = torch.tensor([[INF, -INF], [1.5, -0.5]])
 P = Predictions.from_probs(GOOD, TRUTH)
 PROBS, LOGITS = Predictions.from_probs, Predictions.from_logits
 
@@ -15,36 +16,18 @@ PROBS, LOGITS = Predictions.from_probs, Predictions.from_logits
 @pytest.mark.parametrize(
     "refusal",
     [
-        (
-            lambda: PROBS(GOOD.log(), TRUTH),
-            ValueError,
-            "probs",
-            ".softmax(-1)",
-            "2 wrong rows: 2 with a negative number",
-        ),
+        (lambda: PROBS(GOOD.log(), TRUTH), ValueError, "probs", ".softmax(-1)", "2 wrong rows: 2 with a negative"),
         (lambda: PROBS(2 * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with another sum"),
-        (lambda: PROBS(0 * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with another sum"),
         (lambda: PROBS(NAN * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with NaN or infinity"),
-        (
-            lambda: PROBS(torch.tensor([[INF, -INF], [1.5, -0.5]]), TRUTH),
-            *(ValueError, "probs", "2 wrong rows: 1 with NaN or infinity, 1 with a negative number"),
-        ),
+        (lambda: PROBS(BOTH, TRUTH), ValueError, "probs", "2 wrong rows: 1 with NaN or infinity, 1 with a negative"),
         (lambda: PROBS(GOOD[:0], TRUTH[:0]), ValueError, "probs", "at least one prediction", "[0, 2]"),
         (lambda: PROBS(GOOD[0], TRUTH), ValueError, "probs", "[examples, classes]", "torch.stack([1 - p, p], -1)"),
         (lambda: PROBS(GOOD[:, :1], TRUTH), ValueError, "probs", "at least 2 classes", "[2, 1]"),
         (lambda: PROBS(GOOD.long(), TRUTH), TypeError, "probs", "floating-point", "int64"),
-        (lambda: PROBS([[1.0]], TRUTH), TypeError, "probs", "floating-point", "[[1.0]]"),
         (lambda: PROBS(GOOD, TRUTH + 1), ValueError, "labels", "0 to 1", "from 1 to 2"),
-        (lambda: PROBS(GOOD, TRUTH - 1), ValueError, "labels", "0 to 1", "from -1 to 0"),
-        (lambda: PROBS(GOOD, TRUTH[:1]), ValueError, "labels", "2 examples", "1 labels"),
-        (lambda: PROBS(GOOD, TRUTH.float()), TypeError, "labels", "int64", "float32"),
         (lambda: PROBS(GOOD, TRUTH.to("meta")), ValueError, "labels", "cpu", "on meta"),
         (lambda: LOGITS(GOOD / torch.tensor([1, 0]), TRUTH), ValueError, "logits", "finite", "2 rows"),
-        (lambda: LOGITS(GOOD[:0], TRUTH[:0]), ValueError, "logits", "at least one prediction", "[0, 2]"),
-        (lambda: LOGITS(GOOD.long(), TRUTH), TypeError, "logits", "floating-point", "int64"),
-        (lambda: LOGITS(GOOD[0], TRUTH), ValueError, "logits", "[examples, classes]", "torch.stack([1 - p, p], -1)"),
         (lambda: PROBS(GOOD, TRUTH, "ab"), ValueError, "classes", "2 names", "'ab'"),
-        (lambda: PROBS(GOOD, TRUTH, ["a"]), ValueError, "classes", "2 names", "['a']"),
         (lambda: PROBS(GOOD, TRUTH, [1, 2]), ValueError, "classes", "2 names", "[1, 2]"),
         (lambda: P[5:], ValueError, "rows", "one of 2 predictions", "slice(5, None, None)"),
         (lambda: P[0], TypeError, "rows", "slice", "mask", "got 0"),

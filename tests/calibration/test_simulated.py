@@ -59,9 +59,6 @@ def test_equal_seeds_repeat_and_leave_the_global_generator_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
-# the true error of any predictions
-
-
 def scattered(n, factor, seed):
     """Warped, and a posterior whose chances scatter by up to 0.2 about the same mean given the confidence."""
     drawn = warped(n, factor=factor, seed=seed)
@@ -122,9 +119,6 @@ def test_true_error_where_all_confidences_are_equal():
     assert true_error(certain, torch.eye(2)[[0, 0, 0]]) == 0
 
 
-# blobs
-
-
 @pytest.mark.parametrize(("classes", "spread"), [(2, 1.0), (3, 0.7), (7, 2.0)])
 def test_the_posterior_of_blobs_is_bayes_rule(classes, spread):
     cloud = blobs(200, classes=classes, spread=spread, seed=1)
@@ -147,9 +141,6 @@ def test_labels_of_blobs_follow_the_posterior_and_leave_the_bayes_error_promised
     assert true_error(p, cloud.posterior) < 1e-12
     assert smooth_error(p) < 0.01
     assert repr(cloud).startswith("Blobs(50,000 points, 50 classes, best accuracy 0.7")
-
-
-# pictures
 
 
 def test_figure_and_gauge_tell_the_posterior():
@@ -193,9 +184,6 @@ def test_the_test_pictures_are_always_the_same_and_fewer_are_the_first_of_more()
     assert torch.equal(one.data.train.labels[:20], fewer.data.train.labels)
     assert not torch.equal(fewer.data.train.images, other.data.train.images)
     assert repr(one.data) == 'Dataset("ambiguous shapes", train 40, test 30, 10 classes)'
-
-
-# the simulation
 
 
 def test_bias_table_is_the_estimators_on_sets_of_warped():
@@ -256,28 +244,17 @@ HALF = torch.full((4, 2), 0.5)
     [
         (lambda: warped(0), ValueError, "n", "1 to 10000000", "got 0"),
         (lambda: warped(5, factor=0), ValueError, "factor", "0.01 to 100", "got 0"),
-        (lambda: warped(5, spread="x"), TypeError, "spread", "0.01 to 100", "'x'"),
-        (lambda: warped(5, seed=-1), ValueError, "seed", "0 to 9223372036854775807", "-1"),
-        (lambda: blobs(2.5), TypeError, "n", "1 to 10000000", "2.5"),
         (lambda: blobs(5, classes=1), ValueError, "classes", "2 to 100", "got 1"),
-        (lambda: blobs(5, spread=0), ValueError, "spread", "0.01 to 100", "got 0"),
         (lambda: blobs(5).posterior_at(torch.zeros(3)), TypeError, "points", "[points, 2]", "shape [3]"),
         (lambda: blobs(5).posterior_at([0.0, 1.0]), TypeError, "points", "[points, 2]", "[0.0, 1.0]"),
         (lambda: ambiguous_shapes(5), ValueError, "train_size", "10 to 50000", "got 5"),
-        (lambda: ambiguous_shapes(50, 9), ValueError, "test_size", "10 to 5000", "got 9"),
-        (lambda: ambiguous_shapes(50, 50, seed=-1), ValueError, "seed", "0 to 9223372036854775807", "-1"),
         (lambda: true_error(HALF, HALF), TypeError, "predictions", "Predictions", "[4, 2]"),
-        (lambda: true_error(two(), HALF, norm="max"), ValueError, "norm", "'l1', 'l2'", "'max'"),
         (lambda: true_error(two(), HALF[:3]), TypeError, "posterior", "shape [4, 2]", "shape [3, 2]"),
         (lambda: true_error(two(), 2 * HALF), ValueError, "posterior", "sum to 1", "4 wrong rows"),
         (lambda: true_error(two(1), HALF[:1]), ValueError, "predictions", "at least 2", "got 1"),
         (lambda: bias_table("ece"), TypeError, "names", "at least one", "'ece'"),
         (lambda: bias_table(n_values=()), ValueError, "n_values", "at least one", "()"),
-        (lambda: bias_table(bins_values=15), TypeError, "bins_values", "at least one", "15"),
         (lambda: bias_table(("mce",)), ValueError, "names", "'ks'", "'mce'; did you mean 'ece'?"),
-        (lambda: bias_table(repeats=1), ValueError, "repeats", "2 to 100000", "got 1"),
-        (lambda: bias_table(n_values=(0,)), ValueError, "n_values", "1 to 10000000", "got 0"),
-        (lambda: bias_table(bins_values=(0,)), ValueError, "bins_values", "1 to 10000", "got 0"),
     ],
 )
 def test_wrong_arguments_are_named(refusal):

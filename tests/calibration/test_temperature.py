@@ -176,7 +176,6 @@ P = drawn_at(60)
         (lambda: fit_temperature(FLAT), ValueError, "predictions", "whose logits differ", "each of 4 rows"),
         (lambda: fit_temperature(IMPOSSIBLE), ValueError, "predictions", "1 of 2 rows", "infinite", "from_logits"),
         (lambda: fit_temperature(LOGITS), TypeError, "predictions", "Predictions", "[3, 2]"),
-        (lambda: fit_temperature(P, level=95), ValueError, "level", "0.5 to 0.999", "95"),
         (lambda: at_temperature(P, 0), ValueError, "temperature", "1e-30 to 1e+30", "got 0"),
         (lambda: fit_vector_scaling(P)(drawn_at(9, classes=4)), ValueError, "predictions", "5 classes", "got 4"),
         (lambda: fit_vector_scaling(IMPOSSIBLE), ValueError, "predictions", "finite", "1 of 2 rows", "from_logits"),

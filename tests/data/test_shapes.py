@@ -2,22 +2,16 @@
 
 import pytest
 import torch
+from refusals import refuses
 
 from mixlab.data import shapes
 from mixlab.machine import using_threads
 
 
-def test_pictures_and_labels_have_the_promised_form():
-    images, labels = shapes.draw(730)
-    assert images.shape == (730, 3, 32, 32)
-    assert images.dtype == torch.uint8
-    assert labels.dtype == torch.int64
-    assert len(shapes.CLASSES) == len(set(shapes.CLASSES)) == 10
-    assert images.float().std() > 20  # not one flat color
-
-
 def test_of_every_ten_pictures_each_shows_another_class():
-    labels = shapes.draw(500, seed=5)[1]
+    images, labels = shapes.draw(500, seed=5)
+    assert (images.shape, images.dtype) == ((500, 3, 32, 32), torch.uint8)
+    assert len(set(shapes.CLASSES)) == 10
     assert torch.equal(labels.view(50, 10).sort(dim=1).values, torch.arange(10).expand(50, 10))
 
 
@@ -100,15 +94,6 @@ def test_a_gauge_is_a_centered_bar_and_leaves_the_rest_of_the_picture_alone():
         assert torch.equal(found[level, :, 29:], torch.tensor(row, dtype=torch.uint8).expand(3, 3, 32))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"count": 0}, "count .* at least 1, got 0"),
-        ({"count": 5, "seed": -1}, "seed .* from 0 .* got -1"),
-        ({"count": 5, "difficulty": 1.5}, "difficulty .* from 0 to 1, got 1.5"),
-        ({"count": 5, "label_noise": 1.5}, "label_noise .* from 0 to 1, got 1.5"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        shapes.draw(**arguments)
+def test_wrong_arguments_are_named():
+    refuses(lambda: shapes.draw(0), ValueError, "count", "at least 1", "got 0")
+    refuses(lambda: shapes.draw(5, label_noise=1.5), ValueError, "label_noise", "0 to 1", "got 1.5")

@@ -23,7 +23,7 @@ def test_spread_takes_the_block_that_the_middle_of_a_pixel_lies_in(blocks, shape
     mask = torch.rand(2, 3, *blocks, generator=seeded())
     wide = geometry.spread(mask, shape)
     assert (wide.shape, wide.dtype) == ((2, 3, *shape), torch.float32)
-    for row in range(shape[0]):
-        for column in range(shape[1]):
-            place = (2 * row + 1) * blocks[0] // (2 * shape[0]), (2 * column + 1) * blocks[1] // (2 * shape[1])
-            assert torch.equal(wide[..., row, column], mask[..., place[0], place[1]])
+    rows, columns = (
+        [(2 * i + 1) * count // (2 * side) for i in range(side)] for count, side in zip(blocks, shape, strict=True)
+    )
+    assert torch.equal(wide, mask[:, :, rows][..., columns])

@@ -1,6 +1,7 @@
 """Mixing inside a network, against forwards written by hand in float64."""
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -89,13 +90,9 @@ def test_the_model_is_afterwards_as_it_was(layer: str, fails: bool) -> None:
     model.stage2[0].train()
     attributes = {name: set(vars(part)) for name, part in model.named_modules()}
     modes, weights = [part.training for part in model.modules()], copy.deepcopy(model.state_dict())
-    if fails:
-        with pytest.raises(ZeroDivisionError), hidden_mixing(model, layer, draw(k=2)):
-            raise ZeroDivisionError
-    else:
-        with hidden_mixing(model, layer, draw(k=2)):
-            assert hooks(model) == 1
-            model(x)
+    with suppress(ZeroDivisionError), hidden_mixing(model, layer, draw(k=2)):
+        assert hooks(model) == 1
+        model(x if not fails else 1 / 0)
     assert hooks(model) == 0
     assert attributes == {name: set(vars(part)) for name, part in model.named_modules()}
     assert modes == [part.training for part in model.modules()]

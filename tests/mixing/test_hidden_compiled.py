@@ -11,8 +11,6 @@ from torch import nn
 
 from mixlab import MixPlan, hidden_mixing, mixed_logits
 
-# BatchNorm
-
 
 def forward(model: nn.Module, layer: str, plan: MixPlan) -> None:
     with hidden_mixing(model, layer, plan):

@@ -4,7 +4,6 @@ import json
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hidden_nets import Gives, hooks, small
@@ -81,29 +80,21 @@ FLAT, UNMOVED = Gives(lambda x: x.flatten(1).detach() - 1), Gives(lambda _: 2 * 
 ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is raised, the argument, what was given
     # the law of λ
     (lambda: draw(0), ValueError, "alpha", "0"),
-    (lambda: draw(10**400), ValueError, "alpha", "100000000000000000000000000000000000000000000000000000000..."),
-    (lambda: draw(np.array([0.2, 0.4])), TypeError, "alpha", "array([0.2, 0.4])"),
-    (lambda: draw(size=(2, -3)), ValueError, "size", "-3"),
     (lambda: draw(dtype=torch.int64), TypeError, "dtype", "torch.int64"),
     (lambda: draw(device="meta"), ValueError, "generator", "one on cpu"),
     (lambda: lambda_pdf(1, [0.5, 1.5]), ValueError, "grid", "values from 0.5 to 1.5"),
     (lambda: lambda_pdf(1, "half"), TypeError, "grid", "'half'"),
     # settings of a mixer
     (lambda: Mixer("cutmx"), ValueError, "variant", "'cutmx'; did you mean 'cutmix'?"),
-    (lambda: Mixer(k=0), ValueError, "k", "0"),
-    (lambda: Mixer(shared_lam=1), TypeError, "shared_lam", "1"),
     (lambda: Mixer(partners="rol"), ValueError, "partners", "'rol'; did you mean 'roll'?"),
     (lambda: Mixer("manifold", layers="stage1"), TypeError, "layers", "'stage1'"),
     (lambda: Mixer("manifold", layers=["input", 3]), TypeError, "layers", "['input', 3]"),
     (lambda: Mixer("manifold", layers=["input", "input"]), ValueError, "layers", "['input', 'input']"),
     (lambda: Mixer("manifold", layer=["input"]), TypeError, "settings", "'layer'; did you mean 'layers'?"),
     (lambda: Mixer("cutmix", shared_lambda=1), TypeError, "settings", "'shared_lambda'; did you mean 'shared_lam'?"),
-    (lambda: Mixer("mit", margin=0), ValueError, "margin", "0"),
     (lambda: Mixer("perturbed", transform=False, perturb=False), ValueError, "transform", 'Mixer("none"))'),
     (lambda: Mixer("puzzle", blocks=()), ValueError, "blocks", "()"),
     (lambda: Mixer("puzzle", blocks="four"), TypeError, "blocks", "'four'"),
-    (lambda: Mixer("puzzle", eta=math.nan), ValueError, "eta", "nan"),
-    (lambda: Mixer("puzzle", std=(1, "x")), TypeError, "std", "'x'"),
     # batches
     (lambda: mix(X[:1], Y[:1]), ValueError, "x", "a batch of one; drop a short last batch"),
     (lambda: mix(X[:, :0]), ValueError, "x", "a float32 tensor of shape [4, 0, 6, 6]"),
@@ -113,9 +104,7 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: mix(X[:3], Y[:3], partners="reversed", distinct=True), ValueError, "distinct", "its own partner"),
     (lambda: mix(y=None), TypeError, "y", "None"),
     (lambda: mix(y=Y.float()), TypeError, "y", "a float32 tensor of shape [4]"),
-    (lambda: mix(y=Y[:3]), ValueError, "y", "3 labels"),
     (lambda: mix(y=Y - 1), ValueError, "y", "labels from -1 to 1"),
-    (lambda: mix(y=Y.to("meta")), ValueError, "y", "a tensor on meta"),
     (lambda: MIXED.targets(2), ValueError, "y", "labels from 0 to 2"),
     (lambda: PLAN.labels(Y[:3]), ValueError, "y", "3 labels"),
     # what a variant cannot do by itself
@@ -124,17 +113,13 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: mix(variant="perturbed"), TypeError, "variant", "mx.mixed_loss(model, x, y, plan)"),
     (lambda: mix(variant="saliencymix"), TypeError, "model", "None"),
     (lambda: mix(GRAY, variant="puzzle", model=MODEL), TypeError, "x", "normalize=(mean, std))"),
-    (lambda: look(model="resnet"), TypeError, "model", "'resnet'"),
-    (lambda: look(y=None), TypeError, "y", "None"),
     (lambda: look(GRAY), ValueError, "normalize", "None"),
     # images that Puzzle Mix's blocks do not fit
     (lambda: look(X[:, :, :5]), ValueError, "x", "a float32 tensor of shape [4, 3, 5, 6]"),
-    (lambda: look(X[:, :, :1, :1]), ValueError, "x", "a float32 tensor of shape [4, 3, 1, 1]"),
     (lambda: look(blocks=(3, 4)), ValueError, "blocks", "6 pixels (2, 3 or 6 would fit), got 4"),
     (lambda: look(X[:, :, :5, :5]), ValueError, "blocks", "5 pixels (5 would fit), got 2"),
     (lambda: look(blocks=2, neighbor_size=2), ValueError, "neighbor_size", "2 for 2 by 2 blocks"),
     (lambda: look(blocks=2, transport_size=2), ValueError, "transport_size", "2 for 2 by 2 blocks"),
-    (lambda: look(blocks=2, std=(1, 2)), ValueError, "std", "(1.0, 2.0)"),
     # the energy of masks
     (lambda: cut(unary=UNARY[:, :1]), ValueError, "unary", "a float32 tensor of shape [2, 1, 4, 4]"),
     (lambda: cut(down=RIGHT), ValueError, "down", "a float32 tensor of shape [2, 4, 3]"),
@@ -149,7 +134,6 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: plan(lam=LAM), ValueError, "lam", "a float32 tensor of shape [4]"),
     (lambda: plan(lam=LAM[None] + 0.5), ValueError, "lam", "values from 0.5 to 1.5"),
     (lambda: plan(nominal=LAM[None] * math.nan), ValueError, "nominal", "values from nan to nan"),
-    (lambda: plan(nominal=LAM[None, :3]), ValueError, "nominal", "a float32 tensor of shape [1, 3]"),
     (lambda: plan(clean_loss=LAM), TypeError, "clean_loss", "a float32 tensor of shape [4]"),
     (lambda: plan("boxes"), TypeError, "way", "'boxes'"),
     (lambda: plan(decoupled=True), ValueError, "decoupled", "MixPlan('mixup', k=1, batch=4)"),
@@ -161,7 +145,6 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: plan(Boxes(BOX.flip(-1), (6, 6))), ValueError, "box", "[4, 3, 1, 1]"),
     (lambda: plan(Boxes(BOX - 2, (6, 6))), ValueError, "box", "[-1, -1, 1, 2]"),
     (lambda: plan(Boxes(BOX.to("meta"), (6, 6))), ValueError, "box", "a tensor on meta"),
-    (lambda: mask(mask=0.5), TypeError, "mask", "0.5"),
     (lambda: mask(mask=MASK[..., :0]), ValueError, "mask", "a float32 tensor of shape [1, 4, 2, 0]"),
     (lambda: mask(mask=MASK - 1), ValueError, "mask", "values from -1 to 0"),
     (lambda: mask(moves=MOVES.int()), ValueError, "moves", "an int32 tensor of shape [2, 1, 4, 9]"),
@@ -172,7 +155,6 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: plan(Weights(EYE[..., :3])), ValueError, "weights", "a float32 tensor of shape [1, 4, 3]"),
     (lambda: plan(Weights(EYE / 0)), ValueError, "weights", "NaN or infinity"),
     (lambda: plan(Weights(EYE)).labels(Y), ValueError, "labels", "mx.mixed_loss(model, x, y, plan)"),
-    (lambda: MixPlan.from_json(PLAN.to_json(), device="gpu"), ValueError, "device", "'gpu'"),
     # applying a plan
     (lambda: PUZZLE.apply(X[..., :4]), ValueError, "x", "a float32 tensor of shape [4, 3, 6, 4]"),
     (lambda: PUZZLE.apply(X[:, 0].long()), TypeError, "x", "use the loss of both labels, or one-hot floats"),
@@ -182,10 +164,8 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: PLAN.apply(X, normalize=0.5), TypeError, "normalize", "0.5"),
     (lambda: PLAN.apply(X, normalize=((0.5, 0.5), (1, 1, 1))), ValueError, "normalize", "[0.5, 0.5]"),
     (lambda: PLAN.apply(X, normalize=((0.5,) * 3, (1, 0, 1))), ValueError, "normalize", "[1.0, 0.0, 1.0]"),
-    (lambda: PLAN.apply(X, normalize=((0.5,) * 3, (1, math.inf, 1))), ValueError, "normalize", "[1.0, inf, 1.0]"),
     (lambda: PLAN.apply(X[:, 0], normalize=THIRD), ValueError, "x", "a float32 tensor of shape [4, 6, 6]"),
     (lambda: PLAN.apply(X, dtype=torch.int64), TypeError, "dtype", "torch.int64"),
-    (lambda: PLAN.apply(X, out=[]), TypeError, "out", "[]"),
     (lambda: PLAN.apply(X, out=X[..., :4]), ValueError, "out", "a float32 tensor of shape [4, 3, 6, 4] on cpu"),
     (lambda: PLAN.apply(X, out=X.double()), ValueError, "out", "a float64 tensor of shape [4, 3, 6, 6] on cpu"),
     (lambda: CUT.apply(X[..., :4], out=X[..., :4]), ValueError, "out", "strides [108, 36, 6, 1]"),
@@ -206,23 +186,18 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: inside("input", None, model=TUPLE), TypeError, "layer 'input' (Gives)", "to be mixed"),
     (lambda: inside("stage1", X[:3]), ValueError, "layer 'stage1' gives", "a float32 tensor of shape [3, 4, 6, 6]"),
     (lambda: inside("input", X.long()), TypeError, "layer 'input' gives", "or one-hot floats"),
-    (lambda: logits(x=[1]), TypeError, "x", "[1]"),
     (lambda: logits(x=X[:3]), ValueError, "x", "a float32 tensor of shape [3, 3, 6, 6]"),
-    (lambda: logits(x=X.to("meta")), ValueError, "x", "a tensor on meta"),
     (lambda: logits(x=X.flatten(1), normalize=THIRD), ValueError, "x", "a float32 tensor of shape [4, 108]"),
     (lambda: logits(x=GRAY), ValueError, "normalize", "None"),
     (lambda: logits(x=GRAY, layer="input"), ValueError, "normalize", "None"),
     (lambda: logits(TUPLE, layer="body"), TypeError, "model", "a value of type tuple"),
     (lambda: logits(SUM, layer="input"), ValueError, "model", "a float32 tensor of shape []"),
     # saliency
-    (lambda: saliency(len, X, Y), TypeError, "model", "<built-in function len>"),
     (lambda: saliency(MODEL, X[0], Y), ValueError, "x", "a float32 tensor of shape [3, 6, 6]"),
     (lambda: saliency(MODEL, X.long(), Y), ValueError, "x", "an int64 tensor of shape [4, 3, 6, 6]"),
-    (lambda: saliency(MODEL, X, Y[:2]), ValueError, "y", "2 labels"),
     (lambda: saliency(Gives(lambda x: x[:, :, 0, 0]), X, Y + 3), ValueError, "y", "labels from 3 to 5"),
     (lambda: saliency(MODEL, GRAY, Y), ValueError, "normalize", "None"),
     (lambda: saliency(TUPLE, X, Y), TypeError, "model", "..."),
-    (lambda: saliency(SUM, X, Y), ValueError, "model", "a float32 tensor of shape []"),
     (lambda: saliency(PROBABILITIES, X, Y), ValueError, "model", "leave the softmax out"),
     (lambda: saliency(FLAT, X, Y), ValueError, "model", "is there a detach() or a no_grad() in it?"),
     (lambda: saliency(UNMOVED, X, Y), ValueError, "model", "is there a detach() or a no_grad() in it?"),
@@ -230,12 +205,9 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     # the loss
     (lambda: loss(LOGITS[0]), ValueError, "logits", "a float32 tensor of shape [3]"),
     (lambda: loss(LOGITS.long()), ValueError, "logits", "an int64 tensor of shape [4, 3]"),
-    (lambda: loss(LOGITS[:, :2]), ValueError, "y_a", "labels from 0 to 2"),
     (lambda: loss(y_b=Y - 1), ValueError, "y_b", "labels from -1 to 1"),
     (lambda: loss(lam=Y), ValueError, "lam", "an int64 tensor of shape [4]"),
     (lambda: loss(lam=LAM + 0.25), ValueError, "lam", "values from 0.25 to 1.25"),
-    (lambda: loss(label_smoothing=1.5), ValueError, "label_smoothing", "1.5"),
-    (lambda: loss(reduction="sums"), ValueError, "reduction", "'sums'; did you mean 'sum'?"),
 ]
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from refusals import refuses
 from seeding import seeded
 from torch import Tensor, nn
 from torch.nn import functional
@@ -67,18 +68,11 @@ def test_quick_begins_by_passing_the_channels_on() -> None:
         assert torch.allclose(part(x)[:, : part.in_channels], x, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: models.quick(1), "num_classes .* at least 2, got 1"),
-        (lambda: models.resnet18(10, seed=-1), "seed .* from 0 to .* got -1"),
-        (lambda: models.airbench(10, images=torch.zeros(4, 3, 8, 8).byte()), "images .* got a uint8"),
-        (lambda: models.airbench(10, images=torch.zeros(4, 1, 8, 8)), r"images .* \[4, 1, 8, 8\]"),
-    ],
-)
-def test_wrong_input(call, words: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{words}"):
-        call()
+def test_wrong_input() -> None:
+    refuses(lambda: models.quick(1), ValueError, "num_classes", "at least 2", "got 1")
+    bytes_, gray = torch.zeros(4, 3, 8, 8).byte(), torch.zeros(4, 1, 8, 8)
+    refuses(lambda: models.airbench(10, images=bytes_), TypeError, "images", "got a uint8")
+    refuses(lambda: models.airbench(10, images=gray), ValueError, "images", "[4, 1, 8, 8]")
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from figures import COOLED, MODEST, OVER, numpy_of, record, same
+from figures import COOLED, MODEST, OVER, kernel_weights, numpy_of, record, same
 from matplotlib.collections import LineCollection
 
 from mixlab import plots
@@ -25,10 +25,7 @@ def test_smooth_curve_and_words():
     confidence, correct = numpy_of(p)
     at = curve.confidence.numpy()
     at = at[(at > confidence.min() - 0.00505) & (at < confidence.max() + 0.00505)]
-    turns = 2 * np.arange(-4, 5)[:, None]
-    mirrored = np.concatenate([confidence + turns, turns - confidence])
-    weight = np.exp(-(((at[:, None, None] - mirrored) / curve.bandwidth) ** 2) / 2).sum(1)
-    weight /= weight.sum(1, keepdims=True)
+    weight = kernel_weights(at, confidence, curve.bandwidth)
     np.testing.assert_allclose(drawn[:, 1], weight @ correct, atol=1e-3)
     np.testing.assert_allclose(drawn[:, 0], weight @ confidence, atol=0.015)  # 200 draws
     widths = line.get_linewidths()

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from figures import COOLED, OVER, record, same
+from figures import COOLED, OVER, RUN, same
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,7 +23,6 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots.style import PictureAxes, picture
 
-RUN = [record(1, OVER, 0.5, 1.5), record(2, COOLED, 0.625, 1.25)]
 X = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 MIXED = Mixer("mixup", 1.0, 2)(X, torch.arange(4) % 3, generator=torch.Generator().manual_seed(0))
 SPANS = {"five": Interval(-4.25, -8.72, 0.22, 3, 0.95)}
@@ -124,6 +123,7 @@ def test_the_smallest_and_most_extreme_can_be_drawn(confidence, right):
         ax.figure.canvas.draw()
 
 
+diagram = plots.plot_reliability
 BLANK = Figure().add_subplot()
 SWAPPED = replace(OVER, labels=OVER.labels.flip(0))
 PAIRED = replace(MIXED, x=torch.zeros(8, 2, 8, 8))
@@ -133,34 +133,20 @@ RISING = "rising numbers of bins"
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda ax: plots.plot_reliability(3, ax), ["result", "Reliability or Predictions", "3"]),
-        (
-            lambda ax: plots.plot_reliability(RUN[0].reliability, ax, bins="mass"),
-            ["result", "n_bins or bins", "(n=2,000"],
-        ),
-        (lambda ax: plots.plot_reliability(Reliability(), ax), ["Reliability", "empty"]),
-        (lambda ax: plots.plot_reliability(OVER, ax, after=3), ["after", "Predictions", "3"]),
-        (
-            lambda ax: plots.plot_reliability(OVER, ax, after=OVER[:5]),
-            ["after", "the 2,000 labels", "(5 of 10 classes"],
-        ),
-        (lambda ax: plots.plot_reliability(OVER, ax, after=SWAPPED), ["after", "in the same order"]),
-        (lambda ax: plots.plot_reliability(OVER, ax, n_bins=0), ["n_bins", "1 to 10000", "0"]),
-        (
-            lambda ax: plots.plot_reliability(OVER, ax, bins="with"),
-            ["bins", "'width', 'mass'", "'with'", "did you mean"],
-        ),
+        (lambda ax: diagram(3, ax), ["result", "Reliability or Predictions", "3"]),
+        (lambda ax: diagram(RUN[0].reliability, ax, bins="mass"), ["result", "n_bins or bins", "(n=2,000"]),
+        (lambda ax: diagram(Reliability(), ax), ["Reliability", "empty"]),
+        (lambda ax: diagram(OVER, ax, after=3), ["after", "Predictions", "3"]),
+        (lambda ax: diagram(OVER, ax, after=OVER[:5]), ["after", "the 2,000 labels", "(5 of 10 classes"]),
+        (lambda ax: diagram(OVER, ax, after=SWAPPED), ["after", "in the same order"]),
+        (lambda ax: diagram(OVER, ax, bins="with"), ["bins", "'width', 'mass'", "'with'", "did you mean"]),
         (lambda _: plots.plot_lambda(1.0, "left"), ["ax", "Axes or None", "'left'"]),
         (lambda _: plots.picture(Figure), ["ax", "Axes", "figure.Figure"]),
         (lambda ax: plots.plot_smooth(3, ax), ["predictions", "mx.predict", "3"]),
-        (lambda ax: plots.plot_confidence(3, ax), ["predictions", "mx.predict", "3"]),
-        (lambda ax: plots.plot_rejection({"a": 3}, ax), ["predictions", "several by name", "{'a': 3}"]),
         (lambda ax: plots.plot_rejection({}, ax), ["predictions", "several by name", "none"]),
         (lambda ax: plots.plot_bins([OVER], ax), ["predictions", "several by name", "[Predictions("]),
         (lambda ax: plots.plot_bins(OVER, ax, bins=15), ["bins", RISING, "15"]),
         (lambda ax: plots.plot_bins(OVER, ax, bins=(3, 3)), ["bins", RISING, "(3, 3)"]),
-        (lambda ax: plots.plot_bins(OVER, ax, bins=()), ["bins", RISING, "()"]),
-        (lambda ax: plots.plot_bins(OVER, ax, bins=(0, 1)), ["bins", "1 to 10000", "0"]),
         (lambda ax: plots.plot_murphy([], ax), ["steps", "at least one", "none"]),
         (lambda ax: plots.plot_murphy(OVER, ax), ["steps", "Records of mx.fit or Predictions", "Predictions("]),
         (lambda ax: plots.plot_murphy([OVER, 3], ax), ["steps", "Records of mx.fit or Predictions", "3"]),
@@ -168,12 +154,10 @@ RISING = "rising numbers of bins"
         (lambda ax: plots.plot_mixed("x", ax), ["mixed", "Mixer", "'x'"]),
         (lambda ax: plots.plot_mixed(PAIRED, ax), ["mixed.x", "1 or 3 channels", "[8, 2, 8, 8]"]),
         (lambda ax: plots.plot_mixed(MIXED, ax, x=X[:3]), ["x", "[4, ...]", "[3, 3, 8, 8]"]),
-        (lambda ax: plots.plot_mixed(MIXED, ax, x=[1]), ["x", "the batch that was mixed", "[1]"]),
         (lambda ax: plots.plot_mixed(MIXED, ax, x=X / 255), ["x", "scale of mixed.x", "uint8", "float32"]),
         (lambda ax: plots.plot_history([], ax), ["records", "at least one", "none"]),
         (lambda ax: plots.plot_intervals({}, ax, quantity="x"), ["intervals", "at least one", "none"]),
         (lambda ax: plots.plot_intervals({"a": 0.5}, ax, quantity="x"), ["intervals", "by name", "{'a': 0.5}"]),
-        (lambda ax: plots.plot_intervals([0.5], ax, quantity="x"), ["intervals", "by name", "[0.5]"]),
     ],
 )
 def test_wrong_input_raises_before_anything_is_drawn(call, words):

@@ -1,10 +1,8 @@
 """The figure of a training: this run and the one before, on the axes they belong to."""
 
-from figures import COOLED, OVER, record
+from figures import RUN
 
 from mixlab.plots import picture, plot_history
-
-RUN = [record(1, OVER, 0.5, 1.5), record(2, COOLED, 0.625, 1.25)]
 
 
 def test_history_draws_both_runs():

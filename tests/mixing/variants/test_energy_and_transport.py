@@ -103,9 +103,6 @@ def test_block_saliency_is_the_mean_of_each_block_made_to_sum_to_1(scale: float)
         assert float(ours[n, row, column]) == pytest.approx(float(block.sum() / saliency[n].sum()), rel=1e-5)
 
 
-# --- transport
-
-
 def puzzle_pieces(count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
     """Masks with patches, and saliency of a heavy tail."""
     generator = seeded(seed)

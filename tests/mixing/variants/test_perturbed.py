@@ -6,24 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from mixable import BATCH, CLASSES, batch, net
 from scipy import integrate, stats
 from seeding import seeded
-from torch import Tensor, nn
+from torch import Tensor
 
 from mixlab import Mixer, mixed_loss
 
-BATCH, CLASSES = 4, 3
 SETTINGS = [{}, {"perturb": False}, {"transform": False}]
-
-
-def batch() -> tuple[Tensor, Tensor]:
-    return torch.rand(BATCH, 3, 8, 8, dtype=torch.float64, generator=seeded(1)), torch.tensor([0, 1, 2, 1])
-
-
-def net() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        return nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Tanh(), nn.Linear(8, CLASSES)).double()
 
 
 def mixups_moments(alpha: float, x: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,14 +34,13 @@ def mixups_moments(alpha: float, x: np.ndarray, i: int) -> tuple[np.ndarray, np.
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 8.0])
 def test_images_and_labels_have_mixups_first_and_second_moments_jointly(alpha: float) -> None:
-    x = torch.randn(BATCH, 2, generator=seeded(3))
-    y = torch.tensor([0, 1, 2, 1])
+    x, (_, y) = torch.randn(BATCH, 2, generator=seeded(3)), batch()
     joint = torch.cat([x, torch.eye(CLASSES)[y]], 1).double().numpy()  # [B, 2 + C]: δ, ε and both together
     plan = Mixer("perturbed", alpha, 40_000).plan(x, y, generator=seeded())
     drawn = plan.way.weights.double().numpy() @ joint
     for i in range(BATCH):
         mean, covariance = mixups_moments(alpha, joint, i)
-        # standard errors of a mean and of Gaussian covariances; 6 of them for 4 * 5 * (1 + 5) numbers
+        # standard errors of a mean and of Gaussian covariances; 6 of them for 6 * 6 * (1 + 6) numbers
         variance = np.diag(covariance)
         reach = 6 / math.sqrt(plan.k)
         assert np.all(np.abs(drawn[:, i].mean(0) - mean) <= reach * np.sqrt(variance) + 1e-6)

@@ -46,24 +46,16 @@ def test_saliencymix_lays_cutmix_boxes_about_each_partners_peak(k: int) -> None:
     assert plan.apply(x).shape == (k * len(x), 2, 12, 16)
 
 
-def resized(k: int = 1, count: int = 60, **settings) -> tuple[Tensor, MixPlan]:
-    x = torch.rand(count, 3, 20, 24, generator=seeded(3))
-    return x, Mixer("resizemix", k=k, **settings).plan(x, generator=seeded(4))
+def resized(**settings) -> MixPlan:
+    return Mixer("resizemix", k=5, **settings).plan(torch.rand(400, 3, 20, 24), generator=seeded(4))
 
 
 def test_resizemix_draws_sides_uniformly_and_alpha_has_no_part() -> None:
-    _, plan = resized(k=5, count=400)
+    plan = resized()
+    assert plan.way.shrunk  # what this shows is in test_ways.py
     side = (1 - plan.nominal.double()).sqrt().flatten().numpy()
     assert stats.kstest(side, stats.uniform(0.1, 0.7).cdf).pvalue > 1e-6
-    _, other = resized(k=5, count=400, alpha=30.0)
-    assert torch.equal(plan.box, other.box)
-    _, shared = resized(k=5, shared_lam=True)
+    assert torch.equal(plan.box, resized(alpha=30.0).box)
+    shared = resized(shared_lam=True)
     assert len(shared.nominal.unique()) == 5
-    assert len(shared.box.flatten(0, 1).unique(dim=0)) == 5
-
-
-def test_resizemix_shows_the_whole_partner_in_the_box_and_lambda_is_the_rest() -> None:
-    _, plan = resized(k=2)
-    assert plan.way.shrunk  # what this shows is in test_ways.py
-    top, left, bottom, right = plan.box.unbind(-1)
-    torch.testing.assert_close(plan.lam, 1 - (bottom - top) * (right - left) / (20 * 24))
+    assert torch.equal(shared.box, shared.box[:, :1].expand(5, 400, 4))

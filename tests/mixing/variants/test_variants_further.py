@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mixable import BATCH, CLASSES, batch, net
 from scipy import stats
 from seeding import seeded
 from torch import Tensor, nn
@@ -9,20 +10,6 @@ from torch import Tensor, nn
 from mixlab import Mixer, mixed_logits, mixed_loss
 
 LEVEL = 1e-6
-BATCH, CLASSES = 6, 4
-
-
-def batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    return torch.rand(BATCH, 3, 8, 8, dtype=dtype, generator=seeded(1)), torch.arange(BATCH) % CLASSES
-
-
-def net(*, linear: bool = False, norm: bool = False) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        parts: list[nn.Module] = [nn.Flatten(), nn.Linear(3 * 64, 10)]
-        parts += [nn.BatchNorm1d(10)] if norm else []
-        parts += [] if linear else [nn.Tanh()]
-        return nn.Sequential(*parts, nn.Linear(10, CLASSES)).double()
 
 
 def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
@@ -37,9 +24,6 @@ def blended(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
 def picked(logits: Tensor, labels: Tensor) -> Tensor:
     """−log p of each label."""
     return -torch.log(logits.exp() / logits.exp().sum(1, keepdim=True))[torch.arange(len(labels)), labels]
-
-
-# RegMixup.
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -72,9 +56,6 @@ def test_regmixup_has_the_clean_batch_first_and_then_mixup(ordered: bool, dtype:
     assert torch.equal(mixed.y_b[BATCH:], plain.y_b)
 
 
-# Input-only mixup.
-
-
 def test_inputonly_blends_pixels_and_keeps_the_label_of_the_heavier() -> None:
     x, y = batch()
     y = torch.arange(BATCH)
@@ -88,9 +69,6 @@ def test_inputonly_blends_pixels_and_keeps_the_label_of_the_heavier() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, BATCH)).double()
     expected = picked(model(plain.x), heavier).mean()
     torch.testing.assert_close(mixed_loss(model, x, y, mixed.plan), expected, rtol=1e-9, atol=0)
-
-
-# MIT.
 
 
 @pytest.mark.parametrize("ordered", [False, True])
