@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 from browsing import (
+    SECONDS,
     canvas_bytes,
     drag_to,
     known,
@@ -197,6 +198,17 @@ def test_the_mixing_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
         root.get_by_label("K, mixes of this pair").fill(str(k))
         words = rf"^{k} mixes in order.*; by resizemix with λ = (0\.\d\d, ){{{k - 1}}}0\.\d\d$"
         expect(strip).to_have_attribute("aria-label", re.compile(words))
+
+
+def test_a_reopened_notebook_says_how_to_wake_the_panel(page: Page, jupyterlab: Any) -> None:
+    open_panel(page, jupyterlab, "reopened.ipynb", "import mixlab as mx\npanel = mx.panels.lambda_panel()")
+    page.keyboard.press("Control+s")
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Shut Down Kernel", exact=True).click()
+    page.get_by_text("| Unknown").or_(page.get_by_text("No Kernel")).first.wait_for(timeout=SECONDS)
+    page.reload()
+    expect(page.get_by_text("Run this cell to bring the panel to life.")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("model not found").last).to_be_hidden(timeout=SECONDS)
 
 
 def test_exported_html_shows_the_last_state_as_a_picture(page: Page, tmp_path: Path) -> None:

@@ -124,6 +124,16 @@ export function perFrame(root, draw) {
   };
 }
 
+/** A function that says whether its arguments differ from those of the call before: what is drawn of them is then stale. */
+export function differing() {
+  let last = [];
+  return (...now) => {
+    const differs = now.some((one, i) => one !== last[i]);
+    last = now;
+    return differs;
+  };
+}
+
 /**
  * Tie a panel to its model: `state` follows the drag in the browser, the model (and Python) hears at release.
  * Returns commit(), to be called at release, and a function that takes everything down again.

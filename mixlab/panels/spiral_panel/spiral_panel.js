@@ -1,7 +1,7 @@
 // The spiral panel: the plane with its decision field, the bottleneck of two numbers, each class's singular values there.
 
 import { between, ink, text, tickStep, widthOf } from "../shared/diagram.js";
-import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
+import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, differing, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
 import { bytesOfColor } from "../shared/pictures.js";
 import { showRunPanel } from "../shared/running.js";
 
@@ -292,10 +292,9 @@ function build({ model, root, state, follow, release, settle, seed }) {
   const epochs = slider("Epochs", { ...PLAIN_SCALE, min: 1, max: 400 }, follow("epochs"), release);
   const three = pictures();
 
-  let drawn = []; // what no slider changes is not drawn again under its drag
+  const isStale = differing(); // no slider changes the pictures, so they are not drawn again under its drag
   const draw = (view, theme) => {
-    if (drawn[0] === view && drawn[1] === theme) return;
-    drawn = [view, theme];
+    if (!isStale(view, theme)) return;
     const paper = getComputedStyle(root).backgroundColor;
     const colors = [theme.first, theme.second, theme.third];
     three.draw(view, model.get("_pictures"), { ...theme, paper, classes: colors });

@@ -1,7 +1,7 @@
 // The training panel: controls that stay alive while Python trains, and what Python says of the run, some times a second.
 
 import { curves, ink, widthOf } from "../shared/diagram.js";
-import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, field, make, menuOf, slider, write } from "../shared/dom.js";
+import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, differing, field, make, menuOf, slider, write } from "../shared/dom.js";
 import { barLegend, reliabilityDiagram } from "../shared/reliability_diagram.js";
 import { showRunPanel } from "../shared/running.js";
 
@@ -73,7 +73,7 @@ function charts() {
     return sample;
   });
 
-  const draw = ({ runs }, state) => {
+  const drawCurves = ({ runs }, state) => {
     legend.replaceChildren(
       ...runs.map(({ name, size }, i) => make("span", {}, swatches[i], `${RUNS[i]}: ${name}; ${size}`)),
     );
@@ -107,6 +107,8 @@ function charts() {
     }
     for (const [, words] of levels)
       accuracy.svg.setAttribute("aria-label", `${accuracy.svg.getAttribute("aria-label")} A line: ${words}.`);
+  };
+  const drawDiagrams = ({ runs }) => {
     diagrams.forEach(({ svg, note, diagram }, i) => {
       const scores = runs[i]?.diagram;
       note.textContent = scores ? `${runs[i].name}: ${scores.words}` : `${RUNS[i]} will stand here.`;
@@ -116,6 +118,11 @@ function charts() {
   };
   const key = make("p", { class: "mx-legend mx-key-words" }, ...barLegend());
   const grid = make("div", { class: "mx-charts" }, ...[accuracy, loss, ...diagrams].map(({ node }) => node));
+  const [curvesAreStale, diagramsAreStale] = [differing(), differing()];
+  const draw = (view, theme, state) => {
+    if (curvesAreStale(view, theme, state.prediction, state.epochs)) drawCurves(view, state);
+    if (diagramsAreStale(view, theme)) drawDiagrams(view);
+  };
   return { nodes: [legend, grid, key], draw };
 }
 
@@ -128,11 +135,11 @@ function build({ model, state, follow, release, settle, seed }) {
   const picked = make("p", { class: "mx-picked" });
   const four = charts();
 
-  const draw = (view) => {
+  const draw = (view, theme) => {
     write(verdict, view.verdict);
     write(picked, view.picked);
     write(news, view.news);
-    four.draw(view, state);
+    four.draw(view, theme, state);
   };
   const show = () => {
     for (const [name, { show: put }] of Object.entries(bars)) put(state[name]);
