@@ -53,7 +53,7 @@ def run(
         seed: seeds the order, the augmentation, the mixing, dropout, and a model built by name.
         settings: the rest of what `mixlab.fit` takes.
         root: the folder of the store (default: $MIXLAB_RUNS, else "runs" in the user's cache of mixlab).
-        progress: whether to show a bar of epochs on stderr.
+        progress: whether to show a bar of epochs: in a notebook's output, elsewhere on stderr.
         name: says which model of `mixlab.models` the module is, so that the run can build it again.
 
     Raises:
@@ -123,10 +123,10 @@ def resumed(
 
 
 def _train(training: StoredTraining, progress: bool) -> None:
-    from tqdm import tqdm  # not its notebook form, which complains where there is no ipywidgets
+    from mixlab.runs.progress import bar as bar_of  # loads tqdm
 
     shown_as = {"desc": str(training.trainer.mixer.variant), "unit": "epoch", "disable": not progress}
-    with tqdm(total=training.trainer.epochs, initial=training.epochs, **shown_as) as bar:
+    with bar_of(total=training.trainer.epochs, initial=training.epochs, **shown_as) as bar:
         while not training.done:
             record = training.step()
             if record is not None:

@@ -71,7 +71,7 @@ def sweep(
         cluster: a dask.distributed.Client, or the address of a scheduler, in place of jobs. Its workers must have
             mixlab and see `root`. A worker that dies costs the epoch it was in; if none is left, the sweep breaks off.
         root: the folder of the store, as for `mixlab.run`.
-        progress: whether to show a bar of runs on stderr, with what is under way.
+        progress: whether to show a bar of runs (as in `run`), with what is under way.
         settings: what all runs have, by the same names, where the grid does not say otherwise. Without a variant
             nothing is mixed.
 
@@ -103,10 +103,10 @@ def _as_they_finish(
     plans: list[Planned], outcomes: Outcomes, store: Store, at_once: int, progress: bool
 ) -> Iterator[Run]:
     """The finished runs, read from the store; what went wrong is raised when nothing more can come."""
-    from tqdm import tqdm
+    from mixlab.runs.progress import bar as bar_of  # loads tqdm
 
     left, failed, broken = {place: plan.label for place, plan in enumerate(plans)}, [], None
-    with closing(outcomes), tqdm(desc="sweep", total=len(plans), unit="run", disable=not progress) as bar:
+    with closing(outcomes), bar_of(desc="sweep", total=len(plans), unit="run", disable=not progress) as bar:
         bar.set_postfix_str(" | ".join([*left.values()][:at_once]))  # workers take the runs in their order
         try:
             for place, name, why in outcomes:

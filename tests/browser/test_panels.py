@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 from browsing import (
+    SECONDS,
     canvas_bytes,
     drag_to,
     known,
@@ -40,8 +41,8 @@ PANELS = {  # each with the number of its controls, and of its synced traits tha
     "puzzle": (lambda: mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4), 10, 10),
     "calibration": (lambda: mx.panels.calibration_panel({"a": drawn(50), "b": drawn(50)}, other="b"), 10, 10),
     "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
-    "spiral": (mx.panels.spiral_panel, 9, 6),
-    "training": (lambda: mx.panels.training_panel(mx.load("shapes", train_size=40)), 12, 8),
+    "spiral": (mx.panels.spiral_panel, 10, 8),
+    "training": (lambda: mx.panels.training_panel(mx.load("shapes", train_size=40)), 12, 9),
     "variance": (lambda: mx.panels.variance_panel({8: INTERVAL}, {5: INTERVAL}), 1, 1),
 }
 
@@ -58,6 +59,26 @@ def test_a_panel_is_reached_by_keyboard_keeps_still_and_can_be_taken_down(page: 
     assert page.evaluate("model.count()") == heard
     page.evaluate("takeDown()")
     assert page.evaluate("model.count()") == 0
+
+
+def test_two_panels_on_a_page_share_no_id(page: Page) -> None:
+    for name in ("calibration", "training"):  # each brings sliders with labels, and hatched bars
+        mount(page, PANELS[name][0]())
+    assert page.locator(".mixlab-panel").count() == 2
+    ids = page.evaluate("[...document.querySelectorAll('.mixlab-panel [id]')].map(({ id }) => id)")
+    assert len(ids) > 20
+    assert len(set(ids)) == len(ids)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "zoom"), [(900, 1), (1280, 2)])
+@pytest.mark.parametrize("name", PANELS)
+def test_nothing_is_cut_off_in_a_narrow_window(page: Page, name: str, width: int, zoom: int) -> None:
+    page.set_viewport_size({"width": width // zoom - 180, "height": 900})  # a notebook's own margins
+    root = mount(page, PANELS[name][0]())
+    over = """(root) => [root, ...root.querySelectorAll(".mx-label, .mx-controls, button")].map(
+      (it) => it.scrollWidth - it.clientWidth)"""
+    assert max(root.evaluate(over)) <= 0
 
 
 def test_few_predictions_are_as_many_as_in_python(page: Page) -> None:
@@ -177,6 +198,17 @@ def test_the_mixing_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
         root.get_by_label("K, mixes of this pair").fill(str(k))
         words = rf"^{k} mixes in order.*; by resizemix with λ = (0\.\d\d, ){{{k - 1}}}0\.\d\d$"
         expect(strip).to_have_attribute("aria-label", re.compile(words))
+
+
+def test_a_reopened_notebook_says_how_to_wake_the_panel(page: Page, jupyterlab: Any) -> None:
+    open_panel(page, jupyterlab, "reopened.ipynb", "import mixlab as mx\npanel = mx.panels.lambda_panel()")
+    page.keyboard.press("Control+s")
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Shut Down Kernel", exact=True).click()
+    page.get_by_text("| Unknown").or_(page.get_by_text("No Kernel")).first.wait_for(timeout=SECONDS)
+    page.reload()
+    expect(page.get_by_text("Run this cell to bring the panel to life.")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("model not found").last).to_be_hidden(timeout=SECONDS)
 
 
 def test_exported_html_shows_the_last_state_as_a_picture(page: Page, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_two_runs_and_the_ghost(root: Locator, notebook: Page) -> None:
     root.get_by_label("Mix", exact=True).select_option("at bottleneck")
     root.get_by_label("Classes").select_option("3, A to C")
     button(root, "Start").click()
-    said = "This run: 3 classes, mixed at bottleneck, α = 2, seed 0."
+    said = "This run: 3 classes, mixed at bottleneck, α = 2, K = 1, seed 0."
     expect(root.locator(".mx-run-name")).to_have_text(said, timeout=SECONDS)
     status(root, "Finished: 3 epochs")
     ghost = root.locator(".mx-ghost-run")

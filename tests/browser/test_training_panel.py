@@ -1,10 +1,11 @@
 """The training panel in a real JupyterLab: training, live sliders, Stop, keyboard, axe."""
 
+import operator
 import re
 from collections.abc import Iterator
 
 import pytest
-from browsing import SECONDS, button, drag_to, load_module, opened, status, violations_in_both_themes
+from browsing import SECONDS, button, drag_to, load_module, mount, opened, status, violations_in_both_themes
 from laboratory import Lab
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -133,10 +134,50 @@ def test_a_run_outlives_its_kernel(browser: Browser, jupyterlab: Lab) -> None:
         status(root, "From the store: trained on")
 
 
-def test_the_image_slider_reaches_both_ends(page: Page) -> None:
+def test_the_image_slider_leaves_every_count_by_keys_and_reaches_both_ends(page: Page) -> None:
+    panel = mx.panels.training_panel(mx.load("shapes", train_size=777), images=123)
+    root = mount(page, panel)
+    images = root.get_by_label("Images")
+    images.focus()
+    assert images.get_attribute("aria-valuetext") == "123"
+    for key, end, ordered in (("ArrowRight", "777", operator.lt), ("ArrowLeft", "10", operator.gt)):
+        while (before := str(images.get_attribute("aria-valuetext"))) != end:
+            page.keyboard.press(key)
+            after = str(images.get_attribute("aria-valuetext"))
+            assert ordered(int(before), int(after))
+            assert page.evaluate("saved.at(-1).images") == int(after)  # shown is what Python hears
+    page.keyboard.press("End")
+    assert images.get_attribute("aria-valuetext") == "777"
+
+
+def test_a_click_that_python_does_not_hear_says_that_it_waits(page: Page) -> None:
+    root = mount(page, mx.panels.training_panel(mx.load("shapes", train_size=40)))
+    page.evaluate("model.send = (content) => { window.sent = content; }")
+    alert = root.get_by_role("alert")
+    button(root, "Start").click()
+    assert page.evaluate("[sent.command, sent.number]") == ["start", 1]
+    expect(alert).to_have_text("The kernel is busy; your click waits.")
+    page.evaluate("model.say('msg:custom', { heard: 1 })")
+    expect(alert).to_be_hidden()
+
+
+def test_what_is_changed_during_a_training_says_for_when(page: Page) -> None:
+    panel = mx.panels.training_panel(mx.load("shapes", train_size=40), epochs=4)
+    root = mount(page, panel)
+    later = root.locator(".mx-later")
+    view = {**panel._view, "settings": vars(panel._settings())}
+    for phase, count in (("training", 1), ("finished", 0), ("paused", 1)):
+        page.evaluate("(view) => model.set('_view', view)", {**view, "phase": phase})
+        root.get_by_label("Epochs").fill("7")
+        expect(later).to_have_count(count)
+    expect(later).to_contain_text("Epochs")
+    assert "next start" in later.evaluate("(it) => getComputedStyle(it, '::after').content")
+    root.get_by_label("Epochs").fill("4")
+    expect(later).to_have_count(0)
+
+
+def test_round_ticks(page: Page) -> None:
     load_module(page, mx.panels.training_panel(mx.load("shapes", train_size=20)))
-    ends = "(position) => panel.imagesAt(position, [10, 777])"
-    assert [page.evaluate(ends, position) for position in (1, 2, 2.5, 2.89, 2.8904)] == [10, 100, 320, 777, 777]
     steps = [page.evaluate("most => panel.tickStep(most, 5)", most) for most in (0.5, 1, 2.3, 3, 50)]
     assert steps == [0.1, 0.2, 0.5, 1, 10]
 

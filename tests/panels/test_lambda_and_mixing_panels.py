@@ -119,6 +119,8 @@ def test_the_third_row_is_what_the_mixer_mixes(variant: str, own: bool, data: Da
     assert ("K = 4 gives 5 mixes." in row.words) == (variant == "regmixup")
     assert ("K = 4 gives 8 mixes." in row.words) == (variant == "mit")
     assert f"{row.words} λ = {', '.join(f'{lam:.2f}' for lam in row.lams)}." in panel.describe()
+    panel.alpha *= 4
+    assert np.array_equal(panel.third.images, row.images) == ("α has no part in it." in row.words)
 
 
 @pytest.mark.parametrize(("variant", "k"), [("regmixup", 7), ("mit", 4)])
@@ -172,7 +174,7 @@ def test_the_picture_says_what_the_panel_shows(variant: str, data: Dataset) -> N
     for panel in (mx.panels.lambda_panel(alpha=0.2, variant=variant), mx.panels.mixing_panel(data)):
         html, words = unescape(panel.still()), panel.describe()
         assert f'alt="{words}"' in html
-        assert f"<figcaption>{words}</figcaption>" in html
+        assert f"<figcaption>{words} <strong>Run this cell" in html
         assert base64.b64decode(re.search(r"base64,([^\"]+)", html)[1]).startswith(b"\x89PNG")
     assert plt.get_fignums() == []
 

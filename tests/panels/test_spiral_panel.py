@@ -20,14 +20,14 @@ from mixlab.training.spiral_trainer import GRID, SpiralTrainer
 Make = Callable[..., Any]
 LAYERS = {
     "none": mx.Mixer("none"),
-    "bottleneck": mx.Mixer("manifold", alpha=0.5, layers=["bottleneck"]),
-    "random": mx.Mixer("manifold", alpha=0.5, layers=RANDOM),
+    "bottleneck": mx.Mixer("manifold", alpha=0.5, k=3, layers=["bottleneck"]),
+    "random": mx.Mixer("manifold", alpha=0.5, k=3, layers=RANDOM),
 }
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_run_is_what_the_trainer_does(make_spirals: Make, layer: str, run_store: Path) -> None:
-    panel = make_spirals(layer=layer, alpha=0.5, classes=3, seed=4, noise=0.1, turns=0.5)
+    panel = make_spirals(layer=layer, alpha=0.5, k=3, classes=3, seed=4, noise=0.1, turns=0.5)
     result = panel.run()
     g = torch.Generator().manual_seed(4)
     train, test = (spirals(n, classes=3, noise=0.1, turns=0.5, generator=g) for n in (POINTS, 2000))
@@ -47,7 +47,7 @@ def test_what_the_browser_is_told(make_spirals: Make) -> None:
     panel.run()
     runs = panel._view["runs"]
     assert [(run["name"], run["classes"], run["count"]) for run in runs] == [
-        ("mixed at bottleneck, α = 2", 2, POINTS),
+        ("mixed at bottleneck, α = 2, K = 1", 2, POINTS),
         ("3 classes, no mixing", 3, POINTS),
     ]
     for run, result in zip(runs, (panel.result, panel.previous), strict=True):
@@ -91,7 +91,7 @@ def test_words_and_still_picture_of_both_runs(make_spirals: Make, classes: int) 
     )
     assert re.fullmatch(
         r"Finished: 2 epochs in \d+ s with the measuring; trained at [\d,]+ points/s\. "
-        rf"This run, {many}mixed at input, block2 or bottleneck, drawn anew, α = 2: {reached} "
+        rf"This run, {many}mixed at input, block2 or bottleneck, drawn anew, α = 2, K = 1: {reached} "
         rf"The run before, {many}no mixing: {reached}",
         panel.describe(),
     )

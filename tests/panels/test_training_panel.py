@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import balanced
-from mixlab.panels.shared import session
+from mixlab.panels.shared import running, session
 from mixlab.panels.training_panel.training_panel import TRAINING
 
 Make = Callable[..., Any]
@@ -54,7 +54,7 @@ def test_a_run_is_what_fit_does(make: Make, data: Dataset) -> None:
     steps = 2 * (300 // panel.trainer.batch_size)
     assert (result.phase, result.step, result.steps, result.error) == ("finished", steps, steps, "")
     assert result is panel.result
-    assert result.losses[-1][0] == 2
+    assert result.losses[-1][0] < 2
 
 
 def test_losses_between_records_average_to_the_record(make: Make, data: Dataset) -> None:
@@ -66,6 +66,7 @@ def test_losses_between_records_average_to_the_record(make: Make, data: Dataset)
         wait_until(lambda n=points: phase(panel) == "finished" or (phase(panel) == "paused" and panel.result.step == n))
     losses = dict(panel.result.losses)
     assert len(losses) == points == panel.result.steps > 1
+    assert list(losses) == pytest.approx([(i + 0.5) / points for i in range(points)])  # each at its batch's middle
     assert panel.trainer.data.train is data.train  # all the images, as they are
     assert sum(losses.values()) / points == pytest.approx(panel.records[-1].train_loss, rel=1e-6)
 
@@ -149,6 +150,21 @@ def test_a_second_start_replaces_the_first(make: Make) -> None:
     assert panel.model is not model
     assert (panel.result.settings.alpha, panel.result.step) == (2.0, 2)
     assert (panel.previous.settings.alpha, panel.previous.step, panel.previous.phase) == (0.5, done, "stopped")
+
+
+def test_a_cell_that_is_run_again_ends_the_training_of_its_last_panel(make: Make, monkeypatch) -> None:
+    at_work = {"metadata": {"cellId": "a"}, "header": {"msg_id": "1"}}
+    monkeypatch.setattr(running, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: at_work))
+    panel = make(slow, epochs=50)
+    train_until(panel, 2)
+    make()  # in the same run of the cell
+    at_work = {"metadata": {"cellId": "b"}, "header": {"msg_id": "2"}}
+    make()  # in another cell
+    assert len(threads()) == 1
+    at_work = {"metadata": {"cellId": "a"}, "header": {"msg_id": "3"}}
+    make()
+    assert threads() == []
+    assert phase(panel) == "stopped"
 
 
 def test_starts_from_many_threads_leave_one_at_work(make: Make) -> None:

@@ -42,7 +42,7 @@ def test_a_stored_run_is_shown_at_once(make: Make, monkeypatch: pytest.MonkeyPat
     assert (result.phase, result.step, result.steps, result.epoch) == ("finished", 4, 4, 2)
     assert numbers(again) == numbers(first)
     assert again.records[0].test_nll == first.records[0].test_nll
-    assert result.losses == tuple((record.epoch, record.train_loss) for record in first.records[1:])
+    assert result.losses == tuple((record.epoch - 0.5, record.train_loss) for record in first.records[1:])
     for ours, theirs in zip(again.model.parameters(), first.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     origin = r"From the store: trained on \d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d\."
@@ -87,7 +87,8 @@ def test_a_run_that_was_broken_off_goes_on(make: Make, tmp_path: Path, again: st
     wait_until(lambda: phase(other) == "paused" and other.result and other.result.step == 2 * kept + 1)
     assert other._view["status"].endswith(f"Taken up from the store at epoch {kept}.")
     assert other._view["progress"] == pytest.approx((2 * kept + 1) / 12)
-    assert [epoch for epoch, _ in other._view["runs"][0]["loss"]][:kept] == list(range(1, kept + 1))
+    epochs = [epoch for epoch, _ in other._view["runs"][0]["loss"]]
+    assert epochs == [*(epoch + 0.5 for epoch in range(kept)), kept + 0.25]  # the middles of epochs, then of a batch
     other.resume()
     wait_until(lambda: phase(other) == "finished")
     assert other.model.batches == 12

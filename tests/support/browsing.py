@@ -45,6 +45,7 @@ MOUNT = """([state, bytes, css]) => {
     },
     save_changes: () => window.saved.push({ ...values, ...bytes }),
     on: (event, listener) => (listeners[event] ??= []).push(listener),
+    say: (event, content) => { for (const listener of listeners[event] ?? []) listener(content); },
     off: (event, listener) => { listeners[event] = listeners[event].filter((other) => other !== listener); },
     count: () => Object.values(listeners).flat().length,
   };
@@ -68,8 +69,8 @@ def mount(page: Page, panel: Any) -> Locator:
     packed = {name: base64.b64encode(value).decode() for name, value in raw.items()}
     plain = {name: value for name, value in state.items() if name not in raw}
     page.evaluate(MOUNT, [plain, packed, panel._css])
-    root = page.locator(".mixlab-panel")
-    page.wait_for_function("document.querySelector('.mixlab-panel').dataset.draws > 0")
+    root = page.locator(".mixlab-panel").last
+    page.wait_for_function("[...document.querySelectorAll('.mixlab-panel')].at(-1).dataset.draws > 0")
     return root
 
 

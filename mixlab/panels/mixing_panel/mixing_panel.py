@@ -58,6 +58,8 @@ def draw_row(pairs: Pairs, pair: int, alpha: float, k: int, seed: int, variant: 
         words += f" Here: {pairs.whose}."
     if not kind.label_follows_pixels:
         words += " The λ shown is not the share of the pixels."
+    if not kind.takes_alpha:
+        words += " α has no part in it."
     fitting = max(count for count in range(1, k + 1) if kind.rows(count) <= K_HIGH)
     if kind.rows(k) != k:
         words += f" K = {fitting} gives {kind.rows(fitting)} mixes{'' if fitting == k else ', as many as fit here'}."

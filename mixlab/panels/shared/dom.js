@@ -11,12 +11,18 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-let nextId = 0;
+const ours = Math.random().toString(36).slice(2, 10); // each panel on a page has its own copy of this file
+let ids = 0;
+
+/** An id that no other element of the page has. */
+export function newId() {
+  ids += 1;
+  return `mixlab-${ours}-${ids}`;
+}
 
 /** A labeled control; `shown` is the place beside the label for its value in words. */
 export function field(label, control, shown = "") {
-  nextId += 1;
-  control.id = `mixlab-${nextId}`;
+  control.id = newId();
   const title = make("label", { for: control.id }, label);
   return make("div", { class: "mx-field" }, make("div", { class: "mx-label" }, title, shown), control);
 }
@@ -37,16 +43,21 @@ export function write(node, words) {
 export function slider(label, { min, max, step, toValue, toPosition, say }, onMove, onRelease) {
   const shown = make("span", { class: "mx-value", "aria-hidden": "true" });
   const range = make("input", { type: "range", min, max, step });
+  let longest = 0; // room is kept for the longest words, so that no line wraps under a drag
+  const put = (words) => {
+    range.setAttribute("aria-valuetext", words);
+    shown.textContent = words;
+    longest = Math.max(longest, words.length);
+    shown.style.minWidth = `${longest}ch`;
+  };
   const show = (value) => {
     range.value = toPosition(value);
-    range.setAttribute("aria-valuetext", say(value));
-    shown.textContent = say(value);
+    put(say(value));
   };
   range.addEventListener("input", () => {
     const value = toValue(Number(range.value));
     onMove(value);
-    range.setAttribute("aria-valuetext", say(value));
-    shown.textContent = say(value);
+    put(say(value));
   });
   range.addEventListener("change", onRelease);
   return { node: field(label, range, shown), range, show };
@@ -110,6 +121,16 @@ export function perFrame(root, draw) {
   };
   return () => {
     waiting ||= requestAnimationFrame(run);
+  };
+}
+
+/** A function that says whether its arguments differ from those of the call before: what is drawn of them is then stale. */
+export function differing() {
+  let last = [];
+  return (...now) => {
+    const differs = now.some((one, i) => one !== last[i]);
+    last = now;
+    return differs;
   };
 }
 

@@ -19,6 +19,9 @@ from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# JupyterLab says "model not found" in the place of a widget whose kernel is gone: an output of text without elements.
+_HUSH = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .{still}) .jupyter-widgets:not(:has(*)) {{ display: none }}"
+
 
 class Checked(traitlets.TraitType[Any, Any]):
     """A synced trait whose values pass one of the package's argument checks, with the same error messages."""
@@ -78,14 +81,15 @@ class Panel(anywidget.AnyWidget):
         """A still picture of what the panel shows at this moment (a matplotlib figure of its own)."""
 
     def still(self) -> str:
-        """The picture as HTML: an image with its text alternative, its description as a caption."""
+        """The picture as HTML: an image with its text alternative, its description and how to go on in a caption."""
         ink = io.BytesIO()
         self.figure().savefig(ink, format="png", dpi=110, facecolor="white")
         data = base64.b64encode(ink.getvalue()).decode()
         words = html.escape(self.describe())
         return (
-            f'<figure class="{self._still}" style="margin: 0"><img alt="{words}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{words}</figcaption></figure>"
+            f'<figure class="{self._still}" style="margin: 0"><style>{_HUSH.format(still=self._still)}</style>'
+            f'<img alt="{words}" src="data:image/png;base64,{data}"><figcaption>{words} '
+            "<strong>Run this cell to bring the panel to life.</strong></figcaption></figure>"
         )
 
     def _picture(self) -> dict[str, str]:

@@ -1,19 +1,16 @@
 // The reliability diagram as SVG, that of mixlab.plots in the browser: one run as bars with hatched gaps, or two as lines.
 
 import { EDGE, between, frame, ink, path, text } from "./diagram.js";
-import { make } from "./dom.js";
+import { make, newId } from "./dom.js";
 
 export const FEW = 10; // predictions in a bin; the gap of fewer says little
 const NARROW = 2; // pixels: bins of equal mass may be narrower, and would not be seen
 const HATCHED = 40; // bins at most: in narrower ones no hatching is seen, and outlines take long to draw
 const SIDES = ["one", "two"]; // of two runs overlaid; in classes of charts.css
 
-let hatches = 0;
-
 /** A pattern for gaps of over- or under-confidence: its node, and the fill that refers to it. */
 function hatch(kind) {
-  hatches += 1;
-  const id = `mixlab-hatch-${hatches}`;
+  const id = newId();
   const turn = kind === "over" ? 45 : -45;
   const lines = ink("line", { class: `mx-${kind}`, x1: 0, y1: 0, x2: 0, y2: 6 });
   const pattern = { id, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };

@@ -3,10 +3,14 @@
 import { connect, field, make, write } from "./dom.js";
 
 const LAST_SEED = 2 ** 31 - 1;
+const PATIENCE = 300; // milliseconds that Python may take to hear a click
+const BUSY = "The kernel is busy; your click waits.";
+
+const isActive = (phase) => ["preparing", "training", "paused"].includes(phase);
 
 /** Which buttons do something in a phase. */
 export function allowed(phase) {
-  const active = ["preparing", "training", "paused"].includes(phase);
+  const active = isActive(phase);
   return { start: true, pause: active, step: phase !== "training" && phase !== "preparing", stop: active, reset: true };
 }
 
@@ -51,11 +55,35 @@ function buttons(send, { stepwise }) {
   };
 }
 
+/** Sends commands, of which Python says that it heard them; `late` is called with whether one waits longer than a moment. */
+function sender(model, late) {
+  let timer = 0;
+  let sent = 0;
+  const hear = ({ heard }) => {
+    if (heard !== sent) return;
+    clearTimeout(timer);
+    late(false);
+  };
+  model.on("msg:custom", hear);
+  return {
+    send(content) {
+      sent += 1;
+      clearTimeout(timer);
+      timer = setTimeout(() => late(true), PATIENCE);
+      model.send({ ...content, number: sent });
+    },
+    end() {
+      clearTimeout(timer);
+      model.off("msg:custom", hear);
+    },
+  };
+}
+
 /**
  * A panel with a training behind it: rows of controls, the buttons, the line that says where the run stands, and below it
  * what `build` shows of the run. `build` is given the state, what a slider calls when it moves (`follow(name)`) and at its
- * release, what a menu calls (`settle`), and the field for the seed. It returns `rows`, lists of nodes, and the nodes
- * `below`; show() puts the state into its controls, draw(view, theme) what Python says on the page, and sentence() says
+ * release, what a menu calls (`settle`), and the field for the seed. It returns `rows`, each the fields of some settings by
+ * name, and the nodes `below`; show() puts the state into its controls, draw(view, theme) what Python says on the page, and sentence() says
  * what the next start would do.
  */
 export function showRunPanel({ model, el }, { names, kind, label, stepwise }, build) {
@@ -72,14 +100,20 @@ export function showRunPanel({ model, el }, { names, kind, label, stepwise }, bu
   };
   const seed = seedBox(settle);
   const parts = build({ model, root, state, follow, release, settle, seed: field("Seed", seed) });
+  const fields = Object.assign({}, ...parts.rows);
+  let waiting = false;
+  const { send: sendContent, end } = sender(model, (late) => {
+    waiting = late;
+    ask();
+  });
   // The state goes along: a change that is still on its way must not be overtaken by the command.
-  const send = (command) => model.send({ command, state: command === "reset" ? {} : { ...state } });
+  const send = (command) => sendContent({ command, state: command === "reset" ? {} : { ...state } });
   const row = buttons(send, { stepwise });
   const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
   const status = make("p", { class: "mx-status" });
   const alert = make("p", { class: "mx-alert", role: "alert" });
   root.append(
-    ...parts.rows.map((nodes) => make("div", { class: "mx-controls" }, ...nodes)),
+    ...parts.rows.map((row) => make("div", { class: "mx-controls" }, ...Object.values(row))),
     make("div", { class: "mx-run" }, row.node, progress),
     status,
     alert,
@@ -92,7 +126,10 @@ export function showRunPanel({ model, el }, { names, kind, label, stepwise }, bu
     row.show(view.phase);
     progress.value = view.progress;
     write(status, view.status);
-    write(alert, view.alert);
+    write(alert, waiting ? BUSY : view.alert);
+    for (const [name, node] of Object.entries(fields)) {
+      node.classList.toggle("mx-later", isActive(view.phase) && state[name] !== view.settings[name]);
+    }
     parts.draw(view, theme);
   };
   const show = () => {
@@ -103,6 +140,7 @@ export function showRunPanel({ model, el }, { names, kind, label, stepwise }, bu
   model.on("change:_view", ask);
   return () => {
     model.off("change:_view", ask);
+    end();
     takeDown();
   };
 }

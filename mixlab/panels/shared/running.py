@@ -1,13 +1,15 @@
 """What the panels that train share: the commands of a run, and what is sent to the browser and drawn while it lasts."""
 
 import threading
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import traitlets
+from IPython.core.getipython import get_ipython
 from IPython.display import update_display
 
 from mixlab import _check
@@ -22,11 +24,20 @@ _COMMANDS = ("start", "pause", "resume", "step", "stop", "reset")
 S = TypeVar("S", bound="DataclassInstance")  # what a run is started with
 
 
+def _cell_at_work() -> tuple[str, str]:
+    """The cell that makes a panel, by its name or its code, and which run of it this is; empty outside a notebook."""
+    parent: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)() or {}
+    cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
+    return cell, parent.get("header", {}).get("msg_id", "")
+
+
 class RunPanel(Panel, Generic[S, R]):
     """A panel with a training behind it. Its traits follow the controls, at release, and move them.
 
     A subclass makes the trainer of a run (`_build`, in the training thread), and gives the browser what it shows
     (`_say`). One that keeps its runs says how (`_keep`), and which starts are of one run (`_same`).
+
+    A cell that is run again makes another panel in the place of its last one, whose training ends then: nobody sees it.
 
     Args:
         settings: what a run is started with, and what the controls stand at first: a field for each control.
@@ -35,6 +46,7 @@ class RunPanel(Panel, Generic[S, R]):
 
     _view = traitlets.Dict().tag(sync=True)  # what is shown; sent by Python alone
     _needs_kernel = traitlets.Bool(True).tag(sync=True)
+    _made: ClassVar["weakref.WeakSet[RunPanel[Any, Any]]"] = weakref.WeakSet()
 
     def __init__(self, settings: S, **traits: Any) -> None:
         self._initial = settings
@@ -46,6 +58,12 @@ class RunPanel(Panel, Generic[S, R]):
         super().__init__(**vars(settings), **traits)
         self.on_msg(self._obey)
         self._publish()
+        self._cell, self._run_of_cell = _cell_at_work()
+        for other in tuple(self._made):
+            same_cell = self._cell and other._cell == self._cell
+            if same_cell and other._run_of_cell != self._run_of_cell and other._session.alive:
+                other.stop()
+        self._made.add(self)
 
     def _settings(self) -> S:
         """What the controls stand at."""
@@ -132,7 +150,8 @@ class RunPanel(Panel, Generic[S, R]):
         self._publish()
 
     def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """A button: its command, and what the controls stood at when it was pressed."""
+        """A button: its command, what the controls stood at when it was pressed, and the number of the click."""
+        self.send({"heard": content.get("number")})
         try:
             command = _check.choice("command", content.get("command"), _COMMANDS)
             for name, value in content.get("state", {}).items():

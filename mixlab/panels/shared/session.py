@@ -30,8 +30,8 @@ class Result(Generic[S, R]):
         picked: what the trainer picked for this machine, and why.
         step, steps, epoch: batches done, batches in all, passes over the training images so far.
         records: the evaluations, at epoch 0 and after each epoch.
-        losses: (epoch, mean training loss in nats since the point before), some four times a second; of epochs that
-            were trained before, one each.
+        losses: (epoch at the middle of some batches, their mean training loss in nats), from one point to the next,
+            some four times a second; of epochs that were trained before, one each.
         images_per_second: training images taken from the data, evaluations and pauses not counted; NaN at first.
         seconds_left: at the present rate, evaluations included; NaN at first.
         origin: where it did not begin at its first batch, in a sentence: with epochs that were kept.
@@ -127,7 +127,7 @@ class _Job(Generic[S, R]):
         self._evaluation_seconds = time.perf_counter() - began
         self.result = replace(self.result, records=(untrained,))
         with self._keep(trainer, self._wait) as course:
-            earlier = tuple((record.epoch, record.train_loss) for record in course.records)
+            earlier = tuple((record.epoch - 0.5, record.train_loss) for record in course.records)
             news = {"records": (untrained, *course.records), "losses": earlier, "origin": course.origin}
             self._say(phase="training", **news, **self._progress(course))
             try:
@@ -185,7 +185,8 @@ class _Job(Generic[S, R]):
         """Add the mean loss since the last mark to the curve, given the sum and the number since the last record."""
         earlier, before = self._marked
         if count > before and math.isfinite(total):
-            point = (course.step_count / course.trainer.steps_per_epoch, (total - earlier) / (count - before))
+            middle = course.step_count - (count - before) / 2
+            point = (middle / course.trainer.steps_per_epoch, (total - earlier) / (count - before))
             self.result = replace(self.result, losses=(*self.result.losses, point))
             self._marked = (total, count)
 

@@ -1,12 +1,12 @@
 // The spiral panel: the plane with its decision field, the bottleneck of two numbers, each class's singular values there.
 
 import { between, ink, text, tickStep, widthOf } from "../shared/diagram.js";
-import { ALPHA_SCALE, PLAIN_SCALE, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
+import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, differing, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
 import { bytesOfColor } from "../shared/pictures.js";
 import { showRunPanel } from "../shared/running.js";
 
 const PANEL = {
-  names: ["layer", "alpha", "classes", "epochs", "seed"],
+  names: ["layer", "alpha", "k", "classes", "epochs", "seed"],
   kind: "mx-spirals",
   label: "Spirals",
   stepwise: false, // the pictures follow epochs, so a step would show nothing
@@ -288,10 +288,13 @@ function build({ model, root, state, follow, release, settle, seed }) {
     (value) => settle({ classes: Number(value) }),
   );
   const alpha = slider("α, log scale", ALPHA_SCALE, follow("alpha"), release);
+  const k = slider("K, mixes a pair", K_SCALE, follow("k"), release);
   const epochs = slider("Epochs", { ...PLAIN_SCALE, min: 1, max: 400 }, follow("epochs"), release);
   const three = pictures();
 
+  const isStale = differing(); // no slider changes the pictures, so they are not drawn again under its drag
   const draw = (view, theme) => {
+    if (!isStale(view, theme)) return;
     const paper = getComputedStyle(root).backgroundColor;
     const colors = [theme.first, theme.second, theme.third];
     three.draw(view, model.get("_pictures"), { ...theme, paper, classes: colors });
@@ -299,13 +302,17 @@ function build({ model, root, state, follow, release, settle, seed }) {
   const show = () => {
     [layer.value, classes.value] = [state.layer, state.classes];
     alpha.show(state.alpha);
+    k.show(state.k);
     epochs.show(state.epochs);
-    alpha.range.disabled = state.layer === "none";
+    alpha.range.disabled = k.range.disabled = state.layer === "none";
   };
   const sentence = () =>
-    `For the next start: mix ${state.layer}, α = ${ALPHA_SCALE.say(state.alpha)}, ` +
+    `For the next start: mix ${state.layer}, α = ${ALPHA_SCALE.say(state.alpha)}, K = ${state.k}, ` +
     `${state.classes} classes, ${state.epochs} epochs, seed ${state.seed}.`;
-  const rows = [[field("Mix", layer), alpha.node, field("Classes", classes), epochs.node, seed]];
+  const rows = [
+    { layer: field("Mix", layer), alpha: alpha.node, k: k.node },
+    { classes: field("Classes", classes), epochs: epochs.node, seed },
+  ];
   return { rows, below: three.nodes, show, draw, sentence };
 }
 

@@ -10,7 +10,7 @@ from mixlab import Mixer, _check
 from mixlab.data.spiral_points import spirals
 from mixlab.models.spiral_net import SpiralNet
 from mixlab.panels.shared.bundle import module, styles
-from mixlab.panels.shared.panel import Checked, alpha_trait, seed_trait
+from mixlab.panels.shared.panel import Checked, alpha_trait, k_trait, seed_trait
 from mixlab.panels.shared.running import RunPanel
 from mixlab.panels.shared.session import Result
 from mixlab.panels.training_panel.report import status
@@ -39,18 +39,21 @@ class SpiralSettings:
 
     layer: str
     alpha: float
+    k: int
     classes: int
     epochs: int
     seed: int
 
     @property
     def mixing(self) -> str:
-        """The mixing in words, and how many classes if not two: "3 classes, mixed at bottleneck, α = 2"."""
+        """The mixing in words, and how many classes if not two: "3 classes, mixed at bottleneck, α = 2, K = 1"."""
         many = "" if self.classes == 2 else f"{self.classes} classes, "
         if self.layer == "none":
             return f"{many}no mixing"
         drawn = f"at {', '.join(RANDOM[:-1])} or {RANDOM[-1]}, drawn anew"
-        return f"{many}mixed {drawn if self.layer == 'random' else LAYERS[self.layer]}, α = {self.alpha:.3g}"
+        return (
+            f"{many}mixed {drawn if self.layer == 'random' else LAYERS[self.layer]}, α = {self.alpha:.3g}, K = {self.k}"
+        )
 
 
 Run = Result[SpiralSettings, SpiralRecord]
@@ -65,6 +68,7 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
     _pictures = traitlets.Bytes().tag(sync=True)  # of each run: points, hidden states, labels, field
     layer = Checked("bottleneck", lambda name, value: _check.choice(name, value, LAYERS))
     alpha = alpha_trait()
+    k = k_trait()
     classes = Checked(2, lambda name, value: _check.integer(name, value, 2, 3))
     epochs = Checked(150, lambda name, value: _check.integer(name, value, 1, EPOCHS_HIGH))
     seed = seed_trait()
@@ -120,7 +124,9 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
         g = torch.Generator().manual_seed(seed)
         train, test = (spirals(n, classes=settings.classes, generator=g, **self._shape) for n in (POINTS, _TESTED))
         layers = RANDOM if settings.layer == "random" else (settings.layer,)
-        mixer = Mixer("none") if settings.layer == "none" else Mixer("manifold", alpha=alpha, layers=layers)
+        mixer = (
+            Mixer("none") if settings.layer == "none" else Mixer("manifold", alpha=alpha, k=settings.k, layers=layers)
+        )
         return SpiralTrainer(
             SpiralNet(settings.classes, seed=seed), train, test, mixer, epochs=settings.epochs, seed=seed
         )
@@ -132,6 +138,7 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
         shown = shown or [(self._settings(), None)]  # before the first run: its points
         view = {
             "phase": result.phase if result else "idle",
+            "settings": vars(result.settings) if result else {},
             "status": status(result, "points"),
             "alert": self._trouble or (result.error if result else ""),
             "progress": result.step / result.steps if result and result.steps else 0,
@@ -213,6 +220,7 @@ def spiral_panel(
     *,
     layer: str = "bottleneck",
     alpha: float = 2.0,
+    k: int = 1,
     classes: int = 2,
     epochs: int = 150,
     seed: int = 0,
@@ -229,6 +237,7 @@ def spiral_panel(
         layer: where to mix: "none", "input", a module of the net, or "random": "input", "block2" or "bottleneck", drawn
             anew for each batch.
         alpha: number from 0.01 to 100, on a log slider.
+        k: mixes of each pair, 1 to 8; an epoch takes longer with more.
         classes: 2 or 3 arms.
         epochs: passes over the points, 1 to 400.
         seed: seeds the points, the net and the training.
@@ -236,7 +245,7 @@ def spiral_panel(
         turns: how often an arm winds round the center.
 
     Returns:
-        A widget. Its layer, alpha, classes, epochs and seed follow the controls; start(), pause(), resume(),
+        A widget. Its layer, alpha, k, classes, epochs and seed follow the controls; start(), pause(), resume(),
         stop() and reset() are its buttons, and run() trains before it returns. `.result` and `.previous` are the latest
         run and the one before, `.records` and `.trainer` the latest run's. One training is at work at a time,
         whichever panel started it.
@@ -245,4 +254,4 @@ def spiral_panel(
         TypeError, ValueError: an argument of the wrong kind or out of range; the message names it.
     """
     noise, turns = _check.number("noise", noise, 0, 1), _check.number("turns", turns, 0, 4)
-    return SpiralPanel(noise, turns, SpiralSettings(layer, alpha, classes, epochs, seed))
+    return SpiralPanel(noise, turns, SpiralSettings(layer, alpha, k, classes, epochs, seed))

@@ -97,6 +97,7 @@ def view(result: Run | None, previous: Run | None, trouble: str = "") -> dict[st
         )
     return {
         "phase": result.phase if result else "idle",
+        "settings": vars(result.settings) if result else {},
         "status": words,
         "verdict": verdict,
         "news": news,

@@ -1,7 +1,7 @@
 // The training panel: controls that stay alive while Python trains, and what Python says of the run, some times a second.
 
 import { curves, ink, widthOf } from "../shared/diagram.js";
-import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, field, make, menuOf, slider, write } from "../shared/dom.js";
+import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, differing, field, make, menuOf, slider, write } from "../shared/dom.js";
 import { barLegend, reliabilityDiagram } from "../shared/reliability_diagram.js";
 import { showRunPanel } from "../shared/running.js";
 
@@ -13,31 +13,34 @@ const PANEL = {
 };
 const TALL = 280; // of a reliability diagram, in pixels
 
-/** The number of images for a place on the log slider: two digits, and both ends exact. */
-export function imagesAt(position, [low, high]) {
-  const count = Number((10 ** position).toPrecision(2));
-  return Math.min(Math.max(position >= Math.log10(high) - 0.005 ? high : count, low), high);
+/** The stops of a log slider of counts from `low` to `high`: of two digits, both ends, and the count it begins at. */
+export function stopsOf([low, high], first) {
+  const most = Math.ceil(40 * Math.log10(high));
+  const round = Array.from({ length: most }, (_, i) => Number((10 ** (i / 40)).toPrecision(2)));
+  const stops = [low, first, high, ...round.filter((count) => count > low && count < high)];
+  return [...new Set(stops.map(Math.round))].sort((one, other) => one - other);
+}
+
+/** The scale of a slider whose every key step is another of these ascending numbers. */
+export function scaleOf(stops, say) {
+  const toPosition = (value) =>
+    Math.max(
+      stops.findLastIndex((stop) => stop <= value),
+      0,
+    );
+  return { min: 0, max: stops.length - 1, step: 1, say, toPosition, toValue: (position) => stops[position] };
 }
 
 const count = (value) => value.toLocaleString("en");
 const share = (value) => (value === null ? "none yet" : value.toFixed(2));
 
 /** A slider of the panel; its release is the panel's. */
-function sliders(limits, follow, release) {
-  const [few, many] = limits.images;
-  const images = {
-    min: Math.log10(few),
-    max: Math.log10(many),
-    step: "any",
-    say: count,
-    toPosition: Math.log10,
-    toValue: (position) => imagesAt(position, limits.images),
-  };
+function sliders(limits, { images }, follow, release) {
   const [low, high] = limits.epochs;
   return {
     alpha: slider("α, log scale", ALPHA_SCALE, follow("alpha"), release),
     k: slider("K, mixes a pair", K_SCALE, follow("k"), release),
-    images: slider("Images", { ...images, step: 0.01 }, follow("images"), release),
+    images: slider("Images", scaleOf(stopsOf(limits.images, images), count), follow("images"), release),
     epochs: slider("Epochs", { ...PLAIN_SCALE, min: low, max: high }, follow("epochs"), release),
     prediction: slider(
       "Predicted accuracy",
@@ -70,7 +73,7 @@ function charts() {
     return sample;
   });
 
-  const draw = ({ runs }, state) => {
+  const drawCurves = ({ runs }, state) => {
     legend.replaceChildren(
       ...runs.map(({ name, size }, i) => make("span", {}, swatches[i], `${RUNS[i]}: ${name}; ${size}`)),
     );
@@ -104,6 +107,8 @@ function charts() {
     }
     for (const [, words] of levels)
       accuracy.svg.setAttribute("aria-label", `${accuracy.svg.getAttribute("aria-label")} A line: ${words}.`);
+  };
+  const drawDiagrams = ({ runs }) => {
     diagrams.forEach(({ svg, note, diagram }, i) => {
       const scores = runs[i]?.diagram;
       note.textContent = scores ? `${runs[i].name}: ${scores.words}` : `${RUNS[i]} will stand here.`;
@@ -113,11 +118,16 @@ function charts() {
   };
   const key = make("p", { class: "mx-legend mx-key-words" }, ...barLegend());
   const grid = make("div", { class: "mx-charts" }, ...[accuracy, loss, ...diagrams].map(({ node }) => node));
+  const [curvesAreStale, diagramsAreStale] = [differing(), differing()];
+  const draw = (view, theme, state) => {
+    if (curvesAreStale(view, theme, state.prediction, state.epochs)) drawCurves(view, state);
+    if (diagramsAreStale(view, theme)) drawDiagrams(view);
+  };
   return { nodes: [legend, grid, key], draw };
 }
 
 function build({ model, state, follow, release, settle, seed }) {
-  const bars = sliders(model.get("_limits"), follow, release);
+  const bars = sliders(model.get("_limits"), state, follow, release);
   const variants = Object.entries(model.get("_variants")).map(([name, meaning]) => [name, name, meaning]);
   const menu = menuOf(variants, (variant) => settle({ variant }));
   const news = make("p", { class: "mx-hidden", role: "status" });
@@ -125,11 +135,11 @@ function build({ model, state, follow, release, settle, seed }) {
   const picked = make("p", { class: "mx-picked" });
   const four = charts();
 
-  const draw = (view) => {
+  const draw = (view, theme) => {
     write(verdict, view.verdict);
     write(picked, view.picked);
     write(news, view.news);
-    four.draw(view, state);
+    four.draw(view, theme, state);
   };
   const show = () => {
     for (const [name, { show: put }] of Object.entries(bars)) put(state[name]);
@@ -142,8 +152,8 @@ function build({ model, state, follow, release, settle, seed }) {
     `For the next start: ${mixing()}, ` +
     `${count(state.images)} images, ${state.epochs} epochs, seed ${state.seed}, prediction ${share(state.prediction)}.`;
   const rows = [
-    [field("Variant", menu), bars.alpha.node, bars.k.node],
-    [bars.images.node, bars.epochs.node, seed, bars.prediction.node],
+    { variant: field("Variant", menu), alpha: bars.alpha.node, k: bars.k.node },
+    { images: bars.images.node, epochs: bars.epochs.node, seed, prediction: bars.prediction.node },
   ];
   return { rows, below: [verdict, ...four.nodes, picked, news], show, draw, sentence };
 }
