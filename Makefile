@@ -33,12 +33,12 @@ format:
 	.venv/bin/oxlint --fix mixlab/panels
 	.venv/bin/oxfmt mixlab/panels
 
-# Copies without solutions, in student/.
+# Copies without solutions, in build/student/.
 student:
 	@$(PYTHON) tools/set_up.py lab
 	$(RUN) tools/student.py
 
-# Pages that need neither a kernel nor a network, in handout/. LESSONS="01 03" makes these two.
+# Pages that need neither a kernel nor a network, in build/handout/. LESSONS="01 03" makes these two.
 handout:
 	@$(PYTHON) tools/set_up.py lab
 	$(RUN) tools/handout.py $(LESSONS)

@@ -17,7 +17,7 @@ from nbconvert import HTMLExporter
 from mixlab.panels.shared.alone import alone
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ROOT / "handout"
+PAGES = ROOT / "build" / "handout"
 CELL_SECONDS = 1800
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
@@ -27,7 +27,7 @@ FETCHED = re.compile(r"<(?:script|link)\b[^>]*\b(?:src|href)=\"https?:[^>]*>(?:\
 
 def main(wanted: list[str]) -> None:
     """Write the pages of the lessons whose file names begin with one of `wanted`, or of all."""
-    PAGES.mkdir(exist_ok=True)
+    PAGES.mkdir(parents=True, exist_ok=True)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         if not wanted or path.name.startswith(tuple(wanted)):
             print(f"{path.stem}: running", flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIES = ROOT / "student"
+COPIES = ROOT / "build" / "student"
 # https://nbgrader.readthedocs.io, "nbgrader metadata": a manually graded answer.
 ANSWER = {"grade": True, "solution": True, "task": False, "locked": False, "points": 1, "schema_version": 3}
 HAND_IN = """from mixlab.exercises.guesses import hand_in
@@ -20,7 +20,7 @@ hand_in("{lesson}", student="your-name", names=globals())"""
 
 def main() -> None:
     """Write a copy of each lesson."""
-    COPIES.mkdir(exist_ok=True)
+    COPIES.mkdir(parents=True, exist_ok=True)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         nbformat.write(student_copy(nbformat.read(path, 4), path.stem), COPIES / path.name)
         print(COPIES / path.name)
