@@ -40,7 +40,7 @@ def run(
 
     A run that was broken off, by the stop button or by anything else, resumes after its last finished epoch and ends as
     if it had never been: on one machine's CPU, to the bit. While another process trains it, this one waits for it.
-    Meanwhile torch's global generator, which dropout draws from, is the run's own and starts from `seed`; the caller's
+    At each step torch's global generator, which dropout draws from, is seeded by `seed` and the step; the caller's
     is put back afterwards. A run that is damaged on disk is set aside, and trained again.
 
     Args:
