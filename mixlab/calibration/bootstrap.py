@@ -13,7 +13,7 @@ EXACT_BELOW = 10  # binomials with fewer expected hits or misses are drawn exact
 
 
 def square_root(values: Tensor) -> Tensor:
-    """Roots on the CPU, 0 for what rounding has made negative; torch's own call up other threads from 2,048 on."""
+    """Square roots on the CPU, 0 for what rounding made negative; torch's own starts threads for 2,048 or more."""
     return torch.from_numpy(np.sqrt(np.maximum(values.numpy(), 0)))
 
 

@@ -1,4 +1,4 @@
-"""What a classifier said of N examples, and what was true: the ground that every estimator stands on."""
+"""What a classifier said of N examples, and what was true: the input of every estimator."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -119,7 +119,7 @@ def test_a_run_outlives_its_kernel(browser: Browser, jupyterlab: Lab) -> None:
         button(root, "Start").click()
         status(root, "images/s")
         button(root, "Stop").click()
-        status(root, "Start, with the same settings, goes on from epoch")
+        status(root, "Start, with the same settings, resumes after epoch")
         page.get_by_role("menuitem", name="Kernel", exact=True).click()
         page.get_by_text("Restart Kernel and Run All Cells…", exact=True).click()
         page.locator(".jp-Dialog .jp-mod-accept").click()

@@ -77,7 +77,7 @@ def test_a_run_that_was_broken_off_goes_on(make: Make, tmp_path: Path, again: st
     kept = int(panel.records[-1].epoch)
     assert panel.result.kept == kept >= 2
     assert panel.model.batches == panel.result.step >= 2 * kept  # not the first weights
-    went_on = f"Start, with the same settings, goes on from epoch {kept}."
+    went_on = f"Start, with the same settings, resumes after epoch {kept}."
     assert panel._view["status"] == f"Stopped at epoch {panel.result.epoch:.2f} of 6; {went_on}"
     (stored,) = mx.runs()
     assert not stored.finished

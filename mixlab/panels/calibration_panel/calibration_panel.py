@@ -30,7 +30,7 @@ WORDS = {name: estimator.label for name, estimator in ESTIMATORS.items()}
 
 @dataclass(frozen=True)
 class Settings:
-    """What the controls stand at; see `calibration_panel`."""
+    """The values of the controls; see `calibration_panel`."""
 
     run: str
     other: str | None = None

@@ -69,7 +69,7 @@ class Panel(anywidget.AnyWidget):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the controls stand at."""
+        """The values of the controls."""
         return {name: getattr(self, name) for name, trait in self.traits().items() if isinstance(trait, Checked)}
 
     @abstractmethod

@@ -40,7 +40,7 @@ class RunPanel(Panel, Generic[S, R]):
     A cell that is run again makes another panel in the place of its last one, whose training ends then: nobody sees it.
 
     Args:
-        settings: what a run is started with, and what the controls stand at first: a field for each control.
+        settings: what a run is started with, and the first values of the controls: a field for each control.
         traits: other synced traits.
     """
 
@@ -66,7 +66,7 @@ class RunPanel(Panel, Generic[S, R]):
         self._made.add(self)
 
     def _settings(self) -> S:
-        """What the controls stand at."""
+        """The values of the controls."""
         return replace(self._initial, **self.state)
 
     @abstractmethod
@@ -105,7 +105,7 @@ class RunPanel(Panel, Generic[S, R]):
         return list(self.result.records) if self.result else []
 
     def start(self) -> None:
-        """Train with what the controls stand at; a run at work is stopped first, within a batch."""
+        """Train with the values of the controls; a run at work is stopped first, within a batch."""
         self._session.start(self._settings())
 
     def pause(self) -> None:

@@ -58,7 +58,7 @@ def _stand(result: Result[Any, Any], examples: str) -> str:
         pace = f"trained at {result.images_per_second:,.0f} {examples}/s"
         return f"Finished: {epochs} in {seconds} with the measuring; {pace}."
     if result.phase == "stopped" and result.kept:
-        return f"Stopped at {of}; Start, with the same settings, goes on from epoch {result.kept:g}."
+        return f"Stopped at {of}; Start, with the same settings, resumes after epoch {result.kept:g}."
     end = "Stopped" if result.phase == "stopped" else "Failed"
     return f"{end} at {of}; what was measured until then is kept."
 
