@@ -1,4 +1,4 @@
-"""What every live loop does: count steps, draw the order, set the learning rate, descend, stop, and resume to the bit."""
+"""What every live loop does: count steps, draw the order, set the learning rate, descend, stop, resume to the bit."""
 
 import json
 import math
