@@ -37,8 +37,10 @@ def test_a_student_gets_no_solutions_and_nbgrader_a_valid_answer(tmp_path, monke
     assert (answer["grade_id"], answer["grade"], answer["solution"]) == (copy.cells[1].id, True, True)
     assert "nbgrader" not in copy.cells[0].metadata
     monkeypatch.chdir(tmp_path)
-    exec("\n".join(cell.source for cell in copy.cells if cell.cell_type == "code"), {})
-    assert collected(tmp_path) == {"01_lambda": {"your-name": {"guess": 0.5}}}
+    cells = "\n".join(cell.source for cell in copy.cells if cell.cell_type == "code")
+    refuses(lambda: exec(cells, {}), ValueError, "student", "own name", "your-name")
+    exec(cells.replace("your-name", "ana"), {})
+    assert collected(tmp_path) == {"01_lambda": {"ana": {"guess": 0.5}}}
 
 
 def test_guesses_of_a_class_are_collected(tmp_path):
@@ -46,7 +48,8 @@ def test_guesses_of_a_class_are_collected(tmp_path):
     hand_in("03_train_it_live", "ana", variables, tmp_path)
     path = hand_in("03_train_it_live", "ana", variables | {"guess": 4}, tmp_path)
     hand_in("03_train_it_live", "böb-2", {"guess": 5}, tmp_path)
-    (tmp_path / "settings.of.json").write_text("{}")
+    for name, text in (("settings.of", "{}"), ("list.of", "[{}]"), ("half.written", '{"lesson"')):
+        (tmp_path / f"{name}.json").write_text(text)
     assert path == tmp_path / "03_train_it_live.ana.json"
     ana = {"guess": 4, "guess_best": "mixup", "guesses": [1, 2]}
     assert collected(tmp_path) == {"03_train_it_live": {"ana": ana, "böb-2": {"guess": 5}}}

@@ -9,13 +9,15 @@ from typing import Any
 
 import nbformat
 
+from mixlab.exercises.guesses import PLACEHOLDER
+
 ROOT = Path(__file__).resolve().parent.parent
 COPIES = ROOT / "build" / "student"
 # https://nbgrader.readthedocs.io, "nbgrader metadata": a manually graded answer.
 ANSWER = {"grade": True, "solution": True, "task": False, "locked": False, "points": 1, "schema_version": 3}
 HAND_IN = """from mixlab.exercises.guesses import hand_in
 
-hand_in("{lesson}", student="your-name", names=globals())"""
+hand_in("{lesson}", student="{name}", names=globals())"""
 
 
 def main() -> None:
@@ -32,9 +34,9 @@ def student_copy(notebook: Any, lesson: str) -> Any:
     for cell in notebook.cells:
         if "exercise" in tags(cell):
             cell.metadata["nbgrader"] = ANSWER | {"grade_id": cell.id, "cell_type": cell.cell_type}
-    text = "**Hand in.** Put your name in place of `your-name` and run the cell: it writes your guesses to a file."
+    text = f"**Hand in.** Put your name in place of `{PLACEHOLDER}` and run the cell: it writes your guesses to a file."
     asked = nbformat.v4.new_markdown_cell(text, id="hand-in-text")
-    notebook.cells += [asked, nbformat.v4.new_code_cell(HAND_IN.format(lesson=lesson), id="hand-in")]
+    notebook.cells += [asked, nbformat.v4.new_code_cell(HAND_IN.format(lesson=lesson, name=PLACEHOLDER), id="hand-in")]
     return notebook
 
 

@@ -11,6 +11,8 @@ import mixlab
 from mixlab import _check
 from mixlab._files import write_whole
 
+PLACEHOLDER = "your-name"  # what the last cell of a student's copy has in place of a name
+
 
 def hand_in(lesson: str, student: str, names: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Path:
     """Write the guesses of a lesson to the file LESSON.STUDENT.json; a second call replaces it.
@@ -31,6 +33,8 @@ def hand_in(lesson: str, student: str, names: Mapping[str, Any], folder: str | o
     for argument, text in (("lesson", lesson), ("student", student)):
         if not isinstance(text, str) or not re.fullmatch(r"[\w-]{1,40}", text):
             raise ValueError(f"{argument} must be 1 to 40 letters, digits, - or _, got {_check.shown(text)}")
+    if student == PLACEHOLDER:
+        raise ValueError(f"student must be your own name or number, got {student!r}, which stands in its place")
     guesses = {name: value for name, value in names.items() if name.startswith("guess") and _plain(value)}
     if not guesses:
         raise ValueError("names must hold a variable that begins with 'guess', got none; run the Predict cell first")
@@ -48,8 +52,11 @@ def collected(folder: str | os.PathLike[str]) -> dict[str, dict[str, dict[str, A
     """
     lessons: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*.*.json")):
-        answers = json.loads(path.read_text("utf-8"))
-        if {"lesson", "student", "guesses"} <= set(answers):
+        try:
+            answers = json.loads(path.read_text("utf-8"))
+        except ValueError:
+            continue
+        if isinstance(answers, dict) and {"lesson", "student", "guesses"} <= set(answers):
             lessons.setdefault(answers["lesson"], {})[answers["student"]] = answers["guesses"]
     return lessons
 
