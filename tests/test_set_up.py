@@ -1,5 +1,6 @@
 """`make lab` and `make test` set an environment up once, say what they take, and open JupyterLab where a screen is."""
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -137,3 +138,7 @@ def test_old_python_gets_a_sentence(set_up, monkeypatch):
     with pytest.raises(SystemExit, match=r"needs Python 3\.10 or newer, and .* is .*\n.*PYTHON="):
         set_up.main("lab")
     assert steps(set_up) == []
+
+
+def test_the_script_of_the_readmes_picture_finds_what_it_imports():
+    assert importlib.import_module("pictures").TARGET == ROOT / "docs" / "kit.png"

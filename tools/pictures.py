@@ -16,7 +16,7 @@ import mixlab as mx
 from mixlab.panels.shared.panel import Panel
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # the tests open panels in a browser, too
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests")]  # the tests open panels in a browser, too
 
 from browsing import mount  # noqa: E402
 from conftest import CHROMIUM_ARGS, NO_CHROMIUM, find_chromium  # noqa: E402

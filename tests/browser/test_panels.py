@@ -128,7 +128,8 @@ def test_what_is_on_the_canvases_is_what_python_mixes(page: Page) -> None:
     assert sent["lam"] == pytest.approx(uniforms(1, 1)[0])  # at α = 1 a quantile is its own λ
     assert [sent["row"], sent["column"]] == (32 * uniforms(1, 3)[1:]).int().tolist()
     lams = ", ".join(f"{mix.lam:.2f}" for mix in panel.strip[0])
-    assert f"by mixup with λ = {lams}" in str(root.locator("canvas.mx-plot").get_attribute("aria-label"))
+    said = re.compile(re.escape(f"by mixup with λ = {lams}"))
+    expect(root.locator("canvas.mx-plot")).to_have_attribute("aria-label", said)  # drawn with the next frame
 
 
 # In JupyterLab
