@@ -32,14 +32,14 @@ from .plots.calibration import plot_confidence as plot_confidence
 from .plots.comparison import plot_intervals as plot_intervals
 from .plots.mixing import plot_lambda as plot_lambda
 from .plots.mixing import plot_mixed as plot_mixed
-from .plots.reliability import plot_reliability as plot_reliability
+from .plots.reliability_diagram import plot_reliability as plot_reliability
 from .plots.style import picture as picture
 from .plots.table import table as table
 from .plots.training import plot_history as plot_history
 from .runs.run import run as run
+from .runs.run_table import RunTable as RunTable
+from .runs.run_table import runs as runs
 from .runs.sweep import sweep as sweep
-from .runs.table import RunTable as RunTable
-from .runs.table import runs as runs
 from .training.at_test_time import rescaled as rescaled
 from .training.batchnorm import refreshed_batchnorm as refreshed_batchnorm
 from .training.gradient_variance import gradient_variance as gradient_variance

@@ -7,7 +7,7 @@ from .calibration import plot_smooth as plot_smooth
 from .comparison import plot_intervals as plot_intervals
 from .mixing import plot_lambda as plot_lambda
 from .mixing import plot_mixed as plot_mixed
-from .reliability import plot_reliability as plot_reliability
+from .reliability_diagram import plot_reliability as plot_reliability
 from .style import Picture as Picture
 from .style import picture as picture
 from .table import table as table

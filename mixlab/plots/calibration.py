@@ -22,7 +22,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.smooth import smooth_curve, smooth_error
-from mixlab.plots.reliability import accuracy_of, fixed_seed, reliability_of, verdict
+from mixlab.plots.reliability_diagram import accuracy_of, fixed_seed, reliability_of, verdict
 from mixlab.plots.style import (
     BLUE,
     GRAY,

@@ -1,8 +1,8 @@
 # The public names of this package, each with the file it lives in.
 from .run import opened as opened
+from .run_table import RunTable as RunTable
 from .store import StoreError as StoreError
 from .stored_run import Run as Run
 from .sweep import SweepError as SweepError
-from .table import RunTable as RunTable
 
 __all__: list[str]

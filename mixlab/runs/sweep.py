@@ -19,9 +19,9 @@ from mixlab.machine import torch_threads
 from mixlab.mixing.mixer import Mixer
 from mixlab.runs.grid import Planned, planned
 from mixlab.runs.run import run
+from mixlab.runs.run_table import listed
 from mixlab.runs.store import BusyError, Store, StoreError
 from mixlab.runs.stored_run import Run
-from mixlab.runs.table import listed
 from mixlab.training.options import gathered
 
 Outcome = tuple[int, str, str]  # which run, its id, and why it failed: one of the two is empty

@@ -105,7 +105,7 @@ class CalibrationPanel(AnsweringPanel):
         """The reliability diagrams: before and after, a row for each run on show."""
         from matplotlib.figure import Figure
 
-        from mixlab.plots.reliability import draw_bins
+        from mixlab.plots.reliability_diagram import draw_bins
         from mixlab.plots.style import INK
 
         numbers = self.numbers()

@@ -96,7 +96,7 @@ class TrainingPanel(RunPanel[Settings, Record]):
         """The curves and the reliability diagrams of both runs."""
         from matplotlib.figure import Figure
 
-        from mixlab.plots.reliability import plot_reliability
+        from mixlab.plots.reliability_diagram import plot_reliability
         from mixlab.plots.training import plot_history
 
         figure = Figure(figsize=(11.5, 9.2))
