@@ -203,7 +203,9 @@ def test_the_mixing_panel_in_jupyterlab(page: Page, jupyterlab: Any) -> None:
 
 def test_a_reopened_notebook_says_how_to_wake_the_panel(page: Page, jupyterlab: Any) -> None:
     open_panel(page, jupyterlab, "reopened.ipynb", "import mixlab as mx\npanel = mx.panels.lambda_panel()")
+    page.locator("figure[class^=mixlab-still]").wait_for(state="attached", timeout=SECONDS)  # drawn after the widget
     page.keyboard.press("Control+s")
+    expect(page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0, timeout=SECONDS)
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_text("Shut Down Kernel", exact=True).click()
     page.get_by_text("| Unknown").or_(page.get_by_text("No Kernel")).first.wait_for(timeout=SECONDS)
