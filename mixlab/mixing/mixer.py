@@ -162,7 +162,7 @@ class Mixer:
 
         Args:
             x: is [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
-                uint8.
+                uint8; for "cutmix" and "resizemix" also signals [B, C, T], and volumes or videos [B, C, D, H, W].
             y: holds int64 class labels [B]; only variants that look at the model need them.
             model: is the network, for variants that look at it: it maps images to logits.
             normalize: is the (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these,
@@ -217,8 +217,11 @@ class Mixer:
         wanted = "a tensor whose first axis is the batch"
         if _check.tensor("x", x, wanted).ndim == 0:
             raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
-        images = self.kind.takes_images or x.dtype == torch.uint8
-        if images and x.ndim != 4:
+        if self.kind.takes_volumes:
+            if x.ndim not in (3, 4, 5):
+                wanted = "images [batch, channels, height, width], or signals or volumes with one axis less or more"
+                raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
+        elif (self.kind.takes_images or x.dtype == torch.uint8) and x.ndim != 4:
             raise ValueError(f"x must be images [batch, channels, height, width], got {_check.shown(x)}")
         if x.numel() == 0:
             raise ValueError(f"x must not be empty, got {_check.shown(x)}")

@@ -191,13 +191,14 @@ class MixPlan:
             return out
 
         weight, source = self.way.weight(x, self.lam), x.contiguous(memory_format=layout)
-        if layout == torch.channels_last:  # the same bytes, seen in the order they lie in
-            weight, source = weight.permute(0, 1, 3, 4, 2), source.permute(0, 2, 3, 1)
+        last = layout != torch.contiguous_format
+        if last:  # the same bytes, seen in the order they lie in
+            weight, source = weight.movedim(2, -1), source.movedim(1, -1)
             scale, shift = (part if part is None else part.movedim(1, -1) for part in (scale, shift))
         if out is None:
             mixed = mix_for_autograd(source, self.partner, weight, result, scale=scale, shift=shift)
-            return mixed.permute(0, 3, 1, 2) if layout == torch.channels_last else mixed
-        target = out.permute(0, 2, 3, 1) if layout == torch.channels_last else out
+            return mixed.movedim(-1, 1) if last else mixed
+        target = out.movedim(1, -1) if last else out
         target = target.view(self.k, self.batch, *target.shape[1:])
         partner = None if isinstance(self.way, AsIs) else self.partner
         mix_into(target, source, partner, weight, rolled=self.rolled, scale=scale, shift=shift)
