@@ -12,6 +12,7 @@ from mixlab import _check
 from mixlab.mixing import geometry
 from mixlab.mixing.beta import FLOATS, check_lam
 from mixlab.mixing.blend import chunks, combined, mix, store, values
+from mixlab.mixing.constants import constant
 
 _ALL = slice(None)
 
@@ -45,6 +46,10 @@ class Way:
     def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """λ, or where to keep the example's own pixels, for these mixes and examples; broadcasts over [K, B, ...]."""
         return _broadcast(lam[mixes, rows], x)
+
+    def weight_last(self, x: Tensor, lam: Tensor) -> Tensor:
+        """The weight of x where the axis of its channels is moved to the end, as channels_last has it in memory."""
+        return self.weight(x, lam).movedim(2, -1)
 
     def mixes(
         self, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None, rows: slice = _ALL
@@ -124,7 +129,7 @@ class Boxes(Way):
         if self.box.device.type != "cpu":
             return
         first, last = self.box.chunk(2, -1)
-        inside = ((first >= 0) & (first <= last) & (last <= torch.tensor(self.size))).all(-1)
+        inside = ((first >= 0) & (first <= last) & (last <= constant(self.size, torch.int64, self.box.device))).all(-1)
         if not bool(inside.all()):
             pixels, wrong = " by ".join(map(str, self.size)), self.box[~inside][0].tolist()
             edges = "(top, left, bottom, right)" if len(self.size) == 2 else "the first edges and the last ones"
@@ -142,11 +147,23 @@ class Boxes(Way):
         """True around the box."""
         if not self.pastes(x):
             return super().weight(x, lam, mixes, rows)
-        return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, tuple(x.shape[-len(self.size) :])), x)
+        return _over_pixels(self._outside(self.box[mixes, rows], tuple(x.shape[-len(self.size) :])), x)
+
+    def weight_last(self, x: Tensor, lam: Tensor) -> Tensor:
+        """True around the box, for every channel: what has an axis of its own for one value is read slowly."""
+        if x.ndim != len(self.size) + 2:
+            return super().weight_last(x, lam)
+        return self._outside(self.box, tuple(x.shape[2:]), x.shape[1])
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
         """Boxes in another order."""
         return replace(self, box=sort(self.box))
+
+    def _outside(self, box: Tensor, shape: geometry.Size, channels: int = 1) -> Tensor:
+        """Where no box covers the pixel; of a box that the whole batch shares it is worked out once."""
+        several = box[:, :1] if box.stride(1) == 0 else box
+        kept = geometry.outside(several, self.size, shape, channels)
+        return kept.expand(*box.shape[:2], *kept.shape[2:])
 
     def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
         if side == 0 or not self.pastes(half) or not self.shrunk:
