@@ -282,13 +282,10 @@ def _check_weight(weight: Tensor, logits: Tensor) -> None:
 
 
 def _labels_for(logits: Tensor, y: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor, Tensor]:
-    """Both labels and λ of each mix; one label twice where it is cut, or mixed of more labels than two."""
-    if not plan.way.two_labels:
-        mixed = plan.targets(y, None if y.is_floating_point() else logits.shape[1])
-    elif plan.cuts and y.ndim > 2:
-        mixed = plan.apply(y if y.is_floating_point() else y.long())
-    else:
+    """Both labels of each mix and λ; the mixed label twice where it is of more labels than two."""
+    if plan.way.two_labels:
         return plan.labels(y)
+    mixed = plan.targets(y, None if y.is_floating_point() else logits.shape[1])
     return mixed, mixed, plan.lam.flatten()
 
 
