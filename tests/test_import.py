@@ -64,7 +64,3 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = mixlab.mixer
     with pytest.raises(ImportError, match="cannot import name 'mixer' from 'mixlab'"):
         exec("from mixlab import mixer")
-
-
-def test_the_version_is_three_numbers():
-    assert [part.isdigit() for part in mixlab.__version__.split(".")] == [True] * 3

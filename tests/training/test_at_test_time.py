@@ -12,7 +12,6 @@ from small_pictures import clean, small_data, small_model
 from torch import nn
 
 import mixlab as mx
-from mixlab.calibration.recalibration import at_temperature
 from mixlab.training.at_test_time import mean_image, rescaled
 
 
@@ -38,20 +37,6 @@ def test_rescaled_is_the_formula_in_float64(alpha, shrink, output):
 def test_the_mean_image_is_the_pixelwise_mean_in_chunks():
     data = small_data((900, 700, 650), side=4)  # three chunks, the last a part
     torch.testing.assert_close(mean_image(data), clean(data).mean(0), atol=1e-13, rtol=0)
-
-
-@pytest.mark.parametrize("counts", [(20, 20, 20), (30, 20, 10)])
-def test_with_balanced_classes_the_output_half_is_temperature_theta_bar(counts):
-    data, model = small_data(counts), small_model()
-    raw = mx.predict(model, data.test, data.normalization)
-    half = mx.predict(rescaled(model, data, 1.0, shrink=False), data.test, data.normalization)
-    cooled = at_temperature(raw, 0.75)
-    if counts == (20, 20, 20):
-        torch.testing.assert_close(half.probs, cooled.probs, atol=1e-6, rtol=1e-6)
-        assert torch.equal(half.answer, raw.answer)
-    else:  # frequent classes lose a third of their frequency, in logits
-        gap = half.logits - cooled.logits
-        torch.testing.assert_close(gap, torch.tensor([[-1 / 6, -1 / 9, -1 / 18]]).expand(21, 3), atol=1e-6, rtol=0)
 
 
 def test_a_function_that_mixup_fits_exactly_is_undone():
