@@ -18,6 +18,7 @@ def test_refreshed_statistics_are_those_computed_by_hand():
     one, two = nn.BatchNorm2d(4), nn.BatchNorm2d(5, momentum=0.3)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), one, nn.ReLU(), nn.Conv2d(4, 5, 3), two, nn.Flatten())
     model.train()
+    model(clean(data)[:9].float())  # gives it statistics that are to be forgotten
     model[1].eval()
     before = copy.deepcopy(model)
     found = refreshed_batchnorm(model, data, images=80, batch_size=25, seed=5)
