@@ -158,7 +158,7 @@ ESTIMATORS: dict[str, Estimator] = {
         "Murphy's: how much the accuracies of the bins differ, more is better (Murphy 1973)",
         "resolution",
     ),
-    "aurc": _binless("AURC", "area under risk against coverage (Geifman and El-Yaniv 2017)", aurc, aurc_interval),
+    "aurc": _binless("AURC", "area under risk against coverage (Geifman et al. 2019)", aurc, aurc_interval),
 }
 
 

@@ -224,7 +224,7 @@ def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.9
 
     The cross entropy is without bias. The entropy of V votes that name m of the classes is too low by about
     (m - 1) / (2 V) (Miller 1955), and the excess too high by as much, the same for every model: 0.009 on CIFAR-10H,
-    whose entropy is 0.155. Intervals are Student's, for the mean over images. A class that was voted for and given
+    whose entropy is 0.154. Intervals are Student's, for the mean over images. A class that was voted for and given
     probability 0 makes both infinite.
 
     Args:
