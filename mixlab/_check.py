@@ -15,13 +15,13 @@ SEED_MAX = 2**63 - 1  # torch takes 64 bits; one is left for a caller that makes
 
 
 def shown(value: Any) -> str:
-    """A value as error messages show it: tensors and arrays by dtype and shape, the rest by 60 characters of repr."""
+    """A value as error messages show it: tensors and long arrays by dtype and shape, the rest by at most 60 characters."""
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"{'an' if dtype.startswith('int') else 'a'} {dtype} tensor of shape {list(value.shape)}"
-    if isinstance(value, np.ndarray):
-        return f"a NumPy array of {value.dtype} and shape {list(value.shape)}"
     text = " ".join(repr(value).split())
+    if len(text) > 60 and isinstance(value, np.ndarray):
+        return f"a NumPy array of {value.dtype} and shape {list(value.shape)}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
