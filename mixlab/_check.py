@@ -15,7 +15,7 @@ SEED_MAX = 2**63 - 1  # torch takes 64 bits; one is left for a caller that makes
 
 
 def shown(value: Any) -> str:
-    """A value as error messages show it: tensors and long arrays by dtype and shape, the rest by at most 60 characters."""
+    """A value as error messages show it: tensors and long arrays by dtype and shape, the rest by 60 letters of repr."""
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"{'an' if dtype.startswith('int') else 'a'} {dtype} tensor of shape {list(value.shape)}"
