@@ -1,4 +1,4 @@
-"""How often 95% intervals hold the truth: the tables in the docstrings of the KS error, the smooth error and the AURC.
+"""How often 95% intervals hold the truth: what the docstrings of KS, smooth and label errors and of the AURC say.
 
     python benchmarks/interval_coverage.py [SAMPLES]
 
@@ -13,6 +13,7 @@ import torch
 from scipy import stats
 
 from mixlab.calibration.estimators import estimate
+from mixlab.calibration.multilabel import LabelPredictions
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.smooth import GRID, _fixed_point, _waves
 
@@ -47,8 +48,45 @@ def truths(gap):
     }
 
 
+def draw_labels(n, shift, generator):
+    """Logits of eight labels that 1% to 50% of the rows have, too high by `shift`; the labels; and the true logits."""
+    common, rare = torch.randn(n, 1, generator=generator), torch.tensor([0.0, -2, -4, -6, -3, -3, -3, -3])
+    true = 1.5 * torch.randn(n, 8, generator=generator) + common + rare
+    return true + shift, torch.rand(n, 8, generator=generator) < true.sigmoid(), true
+
+
+def label_truths(shift, rounds=10, n_bins=15):
+    """The errors [10] in bins of eight labels, their mean and the mean weighted by count, from 3,000,000 rows."""
+    generator, gap, count = torch.Generator().manual_seed(99), torch.zeros(8 * n_bins).double(), torch.zeros(8).double()
+    for _ in range(rounds):
+        said, _, true = (each.float().sigmoid() for each in draw_labels(300_000, shift, generator))
+        where = torch.bucketize(said, torch.arange(1, n_bins) / n_bins) + n_bins * torch.arange(8)
+        gap += torch.bincount(where.view(-1), (said - true).double().view(-1), 8 * n_bins)
+        count += true.double().sum(0)
+    errors = gap.view(8, n_bins).abs().sum(1) / 300_000 / rounds
+    return torch.stack([*errors, errors.mean(), errors @ count / count.sum()])
+
+
 def main(samples):
     """Print the coverage of each interval in each world."""
+    for shift in (0.0, 0.3, 1.0):
+        truth = label_truths(shift)
+        for n in SIZES[:2]:
+            generator, held = torch.Generator().manual_seed(n), torch.zeros(10)
+            for _ in range(samples):
+                errors = LabelPredictions.from_logits(*draw_labels(n, shift, generator)[:2]).errors()
+                low, high = (
+                    torch.tensor([(each.low, each.high) for each in (*errors.values(), errors.macro, errors.weighted)])
+                    .double()
+                    .T
+                )
+                held += (low - 1e-6 <= truth) & (truth <= high + 1e-6)
+            shares = (held / samples).tolist()
+            print(
+                f"logits too high by {shift}, n = {n:,}: labels {min(shares[:8]):.3f} to {max(shares[:8]):.3f}, "
+                f"mean {shares[8]:.3f}, weighted {shares[9]:.3f}",
+                flush=True,
+            )
     for name, gap in GAPS.items():
         truth = truths(gap)
         for n in SIZES:

@@ -25,15 +25,15 @@ def residual_interval(
     norm: Callable[[Tensor], Tensor],
     truth: Callable[[float], float],
 ) -> tuple[float, float]:
-    """Interval of the error `value`, a norm of a field of residuals, by `bootstrap.invert`, with a high end that holds.
+    """Interval of the error `value`, a norm of a field of residuals, its low end by `bootstrap.invert`.
 
     The worlds go from a calibrated one to the one seen. With right answers at the share
     conf + fraction (correct - conf), a residual's second moment is the mix, at that fraction, of conf (1 - conf) and of
     its square seen; and so is the noise a mix of two independent ones.
 
-    A norm is the largest of some linear measures of the field. The one that is largest for the true field is, for the
-    field seen, at most `value`; so the truth is at most `value` and the quantile of that measure's noise. The high end
-    is no lower than this, with the measure that is largest for the field seen (the norm's gradient).
+    A norm is the largest of some sums of residuals, each with a weight from -1 to 1. The sum that is largest for the
+    truth is at most `value` for the field seen, and its noise has at most the spread of the mean residual: so the high
+    end is the normal one of the value with that spread.
 
     Args:
         predictions: predictions of N examples.
@@ -51,13 +51,6 @@ def residual_interval(
     draws = [norm(s * field + (1 - s) ** 0.5 * calibrated + s**0.5 * seen) for s in fractions]
     truths = torch.tensor([truth(s) for s in fractions], dtype=torch.float64)
     tails = tails_of(level)
-    low, high = invert(value, truths, torch.stack(draws).double(), tails)
-    reach = (seen @ _gradient(norm, field)).double().quantile(tails[1])
-    return low, min(max(high, value + float(reach)), 1.0)
-
-
-def _gradient(norm: Callable[[Tensor], Tensor], field: Tensor) -> Tensor:
-    """The gradient [T] of a norm at `field`."""
-    with torch.enable_grad():
-        at = field.detach().requires_grad_()
-        return torch.autograd.grad(norm(at), at)[0]
+    low, _ = invert(value, truths, torch.stack(draws).double(), tails)
+    spread = float(residuals(predictions).square().sum()) ** 0.5 / len(predictions)
+    return low, min(value + float(torch.special.ndtri(tails[1])) * spread, 1.0)
