@@ -59,7 +59,7 @@ def label_truths(shift, rounds=10, n_bins=15):
     """The errors [10] in bins of eight labels, their mean and the mean weighted by count, from 3,000,000 rows."""
     generator, gap, count = torch.Generator().manual_seed(99), torch.zeros(8 * n_bins).double(), torch.zeros(8).double()
     for _ in range(rounds):
-        said, _, true = (each.float().sigmoid() for each in draw_labels(300_000, shift, generator))
+        said, _, true = (each.sigmoid() for each in draw_labels(300_000, shift, generator))
         where = torch.bucketize(said, torch.arange(1, n_bins) / n_bins) + n_bins * torch.arange(8)
         gap += torch.bincount(where.view(-1), (said - true).double().view(-1), 8 * n_bins)
         count += true.double().sum(0)
