@@ -92,6 +92,11 @@ def legend(ax: Axes, ink: Any, **looks: Any) -> None:
     ax.legend(fontsize=9.5, labelcolor=ink, facecolor=ax.get_facecolor(), **looks)
 
 
+def plain(text: str) -> str:
+    """`text` so that matplotlib shows its letters, and sets no formula between two dollar signs."""
+    return text.replace("$", r"\$")
+
+
 def describe(ax: Axes, alt: str) -> Axes:
     """Store with `ax` the sentences that stand for its picture, ending in a full stop; returns `ax`."""
     ax.set_label(alt)  # matplotlib's place for an artist's name; nothing draws it
@@ -101,5 +106,5 @@ def describe(ax: Axes, alt: str) -> Axes:
 def titled(ax: Axes, ink: Any, kind: str, label: str, lines: Sequence[str], unsaid: Sequence[str] = ()) -> Axes:
     """Write `lines` over the axes, and store them as its words, with what stands elsewhere in it (`unsaid`)."""
     first = f"{label}: {lines[0][0].lower()}{lines[0][1:]}" if label else lines[0]
-    ax.set_title("\n".join([first, *lines[1:]]), loc="left", fontsize=10.5, color=ink)
+    ax.set_title(plain("\n".join([first, *lines[1:]])), loc="left", fontsize=10.5, color=ink)
     return describe(ax, f"{kind}. {'; '.join([first, *lines[1:], *unsaid]).replace('   ', ', ')}.")
