@@ -1,7 +1,7 @@
 // The eyes panel: how much of each image do you see in a blend? The answers, against λ, are shown when all are given.
 
 import { drawAxes } from "../shared/axes.js";
-import { PLAIN_SCALE, connect, fitCanvas, make, slider, write } from "../shared/dom.js";
+import { PLAIN_SCALE, connect, fitCanvas, legendItem, make, slider, write } from "../shared/dom.js";
 import { CHANNELS, bytesOf, paint } from "../shared/pictures.js";
 
 const HEIGHT = 330;
@@ -37,10 +37,6 @@ function plot(canvas, theme, curve, dots) {
     [6, 4],
   );
   for (const [lam, seen] of dots) mark(lam, seen, theme.second);
-}
-
-function legendItem(kind, words) {
-  return make("span", {}, make("i", { class: `mx-swatch mx-${kind}`, "aria-hidden": "true" }), words);
 }
 
 function showPanel({ model, el }) {
