@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,6 +16,9 @@ from mixlab import _check
 # Colors of Okabe and Ito, which color-blind readers can tell apart; hatches and dashes say the same in gray.
 BLUE, VERMILION, GREEN, GRAY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
 PALE_BLUE, PALE_VERMILION = "#A6CEE4", "#F6D5BF"  # of areas
+# The same where a panel stands on a dark page.
+ON_DARK = {BLUE: "#7CC0F5", VERMILION: "#FF9455", GREEN: "#3FCF9F", PALE_BLUE: "#35587A"}
+HEAT = colormaps["viridis"]  # told apart by the color-blind, and dark to light in print and on every theme
 OVER, UNDER = VERMILION, GREEN  # gaps of over-confidence and of under-confidence, in every picture
 SERIES = (BLUE, VERMILION, GREEN, "#A6599A")  # for lines of several runs; all read on white and on black
 DPI = 200  # twice the size at which the picture is shown, so that it is sharp on dense screens
