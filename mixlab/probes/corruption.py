@@ -1,5 +1,6 @@
 """Corrupted images: the kinds and severities of CIFAR-10-C, drawn anew for any batch, and the user's own copy of it."""
 
+import io
 import math
 import os
 from collections.abc import Callable
@@ -29,15 +30,15 @@ class Corruption(NamedTuple):
 def corrupt(images: Tensor, kind: str, severity: int, *, seed: int = 0) -> Tensor:
     """Corrupt a batch of images, the same way for the same seed.
 
-    Kinds and numbers are those that CIFAR-10-C was made with (for 32 × 32 pixels); lengths in pixels grow with the side.
-    They are drawn anew here: images differ from the published files in their noise, and where those used ImageMagick or
-    OpenCV, in how a motion blur or a fog is drawn. Frost and spatter are not among them: the first pastes photographs.
+    Kinds and numbers are those that CIFAR-10-C was made with, for 32 × 32 pixels; lengths in pixels grow with the
+    side. They are drawn anew here: images differ from the published files in their noise and, where ImageMagick or
+    OpenCV made those, in how a motion blur or fog is drawn. Frost, which pastes photographs, and spatter are left out.
 
     Args:
         images: are uint8 [N, channels, height, width], of 1 or 3 channels.
         kind: is a key of CORRUPTIONS.
         severity: is 1 to 5.
-        seed: seeds the noise, which does not depend on how the images are split into batches only if it differs.
+        seed: seeds what is random. Corrupt a test set as a whole: each batch of it would get the same noise.
 
     Returns:
         uint8 like `images`, on their device.
@@ -86,7 +87,9 @@ def load_cifar10c(kind: str, severity: int, *, root: str | os.PathLike[str]) -> 
     whole = np.load(folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / "labels.npy", allow_pickle=False)
     if whole.shape != (5 * _ROWS, 32, 32, 3) or whole.dtype != np.uint8 or labels.shape != (5 * _ROWS,):
-        raise ValueError(f"root must hold images uint8 (50000, 32, 32, 3), got {whole.dtype} {whole.shape} in {kind}.npy")
+        raise ValueError(
+            f"root must hold images uint8 (50000, 32, 32, 3), got {whole.dtype} {whole.shape} in {kind}.npy"
+        )
     part = slice((severity - 1) * _ROWS, severity * _ROWS)
     images = torch.from_numpy(np.array(whole[part])).permute(0, 3, 1, 2).contiguous()
     return Split(images, torch.from_numpy(labels[part].astype(np.int64)))
@@ -159,7 +162,7 @@ def glass_blur(x: Tensor, sigma: float, reach: float, rounds: float, *, generato
     reach = max(1, round(reach * _scale(x)))
     height, width = x.shape[-2:]
     for _ in range(int(rounds)):
-        shift = torch.randint(-reach, reach + 1, (2, len(x), height, width), generator=generator)
+        shift = torch.randint(-reach, reach, (2, len(x), height, width), generator=generator)  # as there, never +reach
         rows = (torch.arange(height)[:, None] + shift[0]).clamp(0, height - 1)
         columns = (torch.arange(width) + shift[1]).clamp(0, width - 1)
         places = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
@@ -267,15 +270,23 @@ def _smooth(x: Tensor, sigma: float) -> Tensor:
 def pixelate(x: Tensor, share: float, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """Shrinks to a share of the side by areas, and back."""
     small = [max(1, int(side * share)) for side in x.shape[2:]]
-    return functional.interpolate(functional.interpolate(x, size=small, mode="area"), size=x.shape[2:], mode="nearest-exact")
+    return functional.interpolate(
+        functional.interpolate(x, size=small, mode="area"), size=x.shape[2:], mode="nearest-exact"
+    )
 
 
 def jpeg(x: Tensor, quality: float, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """Stores the image as a JPEG of this quality, and reads it back."""
-    from torchvision.transforms.v2.functional import jpeg as stored
+    import numpy as np
+    from PIL import Image
 
-    pixels = (255 * x).round().to(torch.uint8)
-    return torch.stack([stored(image, int(quality)) for image in pixels]).float() / 255
+    parts = []
+    for image in (255 * x).round().to(torch.uint8):
+        file = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(file, "JPEG", quality=int(quality))
+        with Image.open(file) as stored:
+            parts.append(torch.from_numpy(np.array(stored)).view(*x.shape[2:], -1).permute(2, 0, 1))
+    return torch.stack(parts).float() / 255
 
 
 def _levels(*numbers: float) -> tuple[tuple[float, ...], ...]:

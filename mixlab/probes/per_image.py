@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlab import _check
+from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
+from mixlab.data.dataset import Split
+from mixlab.mixing.normalize import Statistics, normalized
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +66,10 @@ def outputs(logits: Tensor, of: str) -> Tensor:
 
 OF = ("probs", "logits")
 ROWS = 250  # inputs that go through the model at once: more would only raise the peak of memory
+
+
+def answers(model: nn.Module, split: Split, normalize: Statistics) -> Tensor:
+    """The class that the model gives each image of a split, int64 [N]."""
+    with evaluating(model), torch.no_grad():
+        parts = torch.split(split.images, ROWS)
+        return torch.cat([check_logits(model(normalized(x, normalize)), len(x)).argmax(1) for x in parts])
