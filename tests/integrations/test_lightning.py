@@ -95,6 +95,23 @@ def test_training_batches_are_mixed_and_validation_is_not(fit, Module, MixCallba
     torch.testing.assert_close(one_hot_mix(*callback.plan.labels(last_y)).float(), module.seen[-1][1])
 
 
+def test_a_batch_may_be_a_dict_and_its_last_one_example(fit, Module, MixCallback):
+    class Dict(Module):
+        def training_step(self, batch, index):
+            return super().training_step((batch["picture"], batch["target"]), index)
+
+    rows = [{"name": "cat", "target": y, "picture": x} for x, y in images(5)]
+    for variant, settings in {"mixup": {}, "manifold": {"layers": ["net.act"]}, "puzzle": SETTINGS["puzzle"]}.items():
+        module, loader = Dict(), DataLoader(rows, 4)
+        callback = MixCallback(mx.Mixer(variant, k=2, **settings), CLASSES, labels_getter="target")
+        fit(module, loader, callback)
+        (x, targets), (lone, target) = module.seen
+        assert len(targets) == 8
+        assert len(x) == (4 if variant == "manifold" else 8)
+        assert torch.equal(lone, images(5).tensors[0][4:])
+        assert torch.equal(target, torch.eye(CLASSES)[4:5])
+
+
 def test_a_seed_gives_the_same_mixes_and_another_does_not(fit, Module, MixCallback):
     def seen(seed):
         module = Module()
@@ -202,8 +219,9 @@ def test_wrong_batches_for_the_callback(fit, Module, MixCallback):
 
     gray = torch.zeros(4, 3, 4, 4, dtype=torch.uint8)
     wrong = [
-        ({"image": x, "label": y}, mx.Mixer(), Module(), "batch must be .*, got a value of type dict$"),
-        ((x, y, y), mx.Mixer(), Module(), r"batch must be .*, got \(Tensor, Tensor, Tensor\)$"),
+        ({"image": x, "target": y}, mx.Mixer(), Module(), "batch must be .* got {'image': Tensor, 'target': Tensor}$"),
+        ((x, y, y.clone()), mx.Mixer(), Module(), "masks of integers must be mixed by pasting"),
+        ((x, y, x), mx.Mixer("manifold", layers=["net.act"]), Module(), "batch must hold one input .*'net.act', got"),
         ((x, y + CLASSES), mx.Mixer(), Module(), "y must hold class labels from 0 to 9, got labels from 10 to 13$"),
         ((x, y), mx.Mixer("manifold", layers=["layer1"]), Module(), "layer must be .*; did you mean 'net.layer1'"),
         ((gray, y), mx.Mixer("saliencymix"), Module(), "x must be float images .*, got a uint8 tensor of shape"),
