@@ -105,7 +105,7 @@ def draw_plan(mixer: Mixer, x: Tensor, y: Tensor, **more: Any) -> MixPlan:
     """`mixer.plan` for a batch of any size: a lone example, as a last batch may hold, is left as it is, one row."""
     if len(x) == 1 and mixer.kind.pairs:
         return Mixer("none").plan(x)
-    return mixer.plan(x, y, **more)
+    return mixer.plan(x, y if mixer.kind.needs_model else None, **more)
 
 
 def check_before_model(value: object) -> Mixer:
