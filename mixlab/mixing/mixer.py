@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab.mixing.beta import FLOATS, check_alpha
+from mixlab.mixing.labels import LABELS, check_labels
 from mixlab.mixing.normalize import Statistics, check_given
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import check_gradients_on
@@ -33,7 +34,8 @@ class Mixed:
 
     Attributes:
         x: holds mixed inputs [K * B, ...], k-major.
-        y_a, y_b: are the example's label and its partner's, int64 [K * B].
+        y_a, y_b: are the example's label and its partner's, as `MixPlan.labels` gives them: int64 [K * B] of class
+            labels, float [K * B, C] of soft ones.
         lam: is the weight of y_a, float32 [K * B].
         plan: is the MixPlan it was made by.
     """
@@ -44,8 +46,8 @@ class Mixed:
     lam: Tensor
     plan: MixPlan
 
-    def targets(self, num_classes: int) -> Tensor:
-        """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b), float32 [K * B, num_classes], for what needs them."""
+    def targets(self, num_classes: int | None = None) -> Tensor:
+        """Soft labels λ y_a + (1 − λ) y_b [K * B, C], class labels as `num_classes` one-hot; see `MixPlan.targets`."""
         return self.plan.targets(self.y_a[: self.plan.batch], num_classes)
 
 
@@ -116,7 +118,8 @@ class Mixer:
 
         Args:
             x: holds images [B, C, H, W], uint8 or float, or for mixup any floats [B, ...].
-            y: holds int64 class labels [B] on x's device.
+            y: holds int64 class labels [B] on x's device; or float targets [B, C], such as one-hot, soft or multi-label
+                ones, or [B]; or integer masks [B, H, W] where images are blended, not cut.
             model: is the network, for variants that look at it: it maps x, as it is, to logits.
             generator: is the source of randomness on x's device, by default the global one.
 
@@ -124,9 +127,9 @@ class Mixer:
             Mixed, with K * B mixes, k-major, K that of the plan. Neither x nor y is changed.
 
         Raises:
-            TypeError, ValueError: see the arguments; for float targets, use `plan` and apply it to x and y. "manifold"
-            mixes inside the model: use `plan` and `mixlab.mixed_logits`; so do uint8 images for a variant that looks
-            at it. "mit" and "perturbed" have a loss of their own: use `plan` and `mixlab.mixed_loss`.
+            TypeError, ValueError: see the arguments. "manifold" mixes inside the model: use `plan` and
+            `mixlab.mixed_logits`; so do uint8 images for a variant that looks at it. "mit" and "perturbed" have a loss
+            of their own: use `plan` and `mixlab.mixed_loss`.
         """
         if self.kind.mixes_inside:
             raise TypeError(
@@ -145,7 +148,7 @@ class Mixer:
                 f"{_check.shown(x)}: use plan = mixer.plan(x, y, model=model, normalize=(mean, std)) and "
                 "mx.mixed_logits(model, x, plan, normalize=(mean, std))"
             )
-        _check.tensor("y", y, _check.CLASS_LABELS)
+        _check.tensor("y", y, LABELS)
         plan = self.plan(x, y, model=model, generator=generator)
         return Mixed(plan.apply(x), *plan.labels(y), plan)
 
@@ -163,7 +166,8 @@ class Mixer:
         Args:
             x: is [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
                 uint8.
-            y: holds int64 class labels [B]; only variants that look at the model need them.
+            y: holds labels, as in a call; only variants that look at the model need them, class labels [B] or soft
+                ones [B, C], for the gradient of their cross entropy.
             model: is the network, for variants that look at it: it maps images to logits.
             normalize: is the (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these,
                 which need it for uint8 images.
@@ -172,8 +176,7 @@ class Mixer:
         self.check(x)
         batch = len(x)
         if y is not None:
-            note = " (mix float targets with plan.apply(y))"
-            _check.class_labels("y", y, batch=batch, device=x.device, note=note)
+            check_labels("y", y, batch, x.device)
         if self.kind.needs_model:
             self._check_model(model, y)
             check_given(x, normalize)
@@ -193,6 +196,8 @@ class Mixer:
             normalize=normalize,
         )
         plan = self.kind.draw(request)
+        if x.ndim == 4:
+            object.__setattr__(plan, "channels", x.shape[1])  # new, and nobody's yet; `replace` would check it anew
         return plan.ordered() if self.ordered else plan
 
     def check(self, x: Tensor) -> None:
