@@ -23,7 +23,7 @@ class Batch:
     Attributes:
         whole: is the batch as it came.
         inputs: are the tensors to be mixed, [B, ...] each; plans are drawn for the first.
-        labels: is the tensor [B] or [B, C] whose place the targets take.
+        labels: is the tensor whose place the targets take: class labels [B], float targets [B] or [B, C], or masks.
     """
 
     whole: Any
@@ -40,22 +40,48 @@ class Batch:
         """The labels, as a plain tensor."""
         return self.labels.as_subclass(Tensor)
 
-    def mixed(self, plan: MixPlan, targets: Tensor) -> Any:
-        """The same nest with mixed inputs, and these targets in place of the labels; the rest stays as it is.
+    def mixed(self, plan: MixPlan, num_classes: int | None) -> Any:
+        """The same nest with mixed inputs, and targets in place of the labels; the rest stays as it is.
 
-        Inputs keep their class (tv_tensors). They stay as they are too where the plan mixes inside the model.
+        Inputs keep their class (tv_tensors). They stay as they are too where the plan mixes inside the model. Labels
+        that are masks of integers are cut as the inputs are.
         """
+        new = {id(self.labels): self._targets(plan, num_classes)}
         if plan.inside is None:
-            new = {id(part): _mixed(plan, part, first=part is self.inputs[0]) for part in self.inputs}
+            new |= {id(part): self._mixed(plan, part) for part in self.inputs}
         elif len(self.inputs) > 1:
             raise ValueError(
                 f"batch must hold one input to be mixed inside the model, at layer {plan.inside!r}, got "
                 f"{kinds(self.inputs)}"
             )
-        else:
-            new = {}
-        new[id(self.labels)] = targets
         return _exchanged(self.whole, lambda part: new.get(id(part), part))
+
+    def _targets(self, plan: MixPlan, num_classes: int | None) -> Tensor:
+        if self.y.is_floating_point():
+            return plan.targets(self.y, num_classes)
+        if self.y.ndim > 1 and plan.inside is None:
+            return self._mixed(plan, self.labels)
+        if num_classes is None:
+            raise ValueError(f"num_classes must be given for class labels, got None for {_check.shown(self.y)}")
+        return plan.targets(_check.class_labels("labels", self.y, classes=num_classes), num_classes)
+
+    def _mixed(self, plan: MixPlan, part: Tensor) -> Tensor:
+        """Mixed as a plain tensor, and given back in its own class, which for images and masks carries no more.
+
+        Bytes are images in the first input, and in others of its class and its channels, if these are several. Else
+        they are masks, and go as another kind of integer, since a plan blends bytes of as many channels as images.
+        """
+        first, plain = self.inputs[0], part.as_subclass(Tensor)
+        several = part.ndim == 4 and part.shape[1] > 1
+        is_image = part is first or (type(part) is type(first) and several and part.shape[:2] == first.shape[:2])
+        is_mask = plain.dtype == torch.uint8 and not is_image
+        try:
+            return plan.apply(plain.to(torch.int16) if is_mask else plain).to(plain.dtype).as_subclass(type(part))
+        except TypeError:
+            raise TypeError(
+                f"masks of integers must be mixed by pasting, as in Mixer('cutmix'), got {_check.shown(part)} for "
+                f"{plan!r}, which would blend class labels; name by inputs_getter what else is to be mixed"
+            ) from None
 
 
 def take_apart(batch: Any, labels_getter: Getter = DEFAULT, inputs_getter: Getter = DEFAULT) -> Batch:
@@ -105,7 +131,7 @@ def draw_plan(mixer: Mixer, x: Tensor, y: Tensor, **more: Any) -> MixPlan:
     """`mixer.plan` for a batch of any size: a lone example, as a last batch may hold, is left as it is, one row."""
     if len(x) == 1 and mixer.kind.pairs:
         return Mixer("none").plan(x)
-    return mixer.plan(x, y if mixer.kind.needs_model else None, **more)
+    return mixer.plan(x, y, **more)
 
 
 def check_before_model(value: object) -> Mixer:
@@ -185,20 +211,3 @@ def _at(batch: Any, key: str, name: str) -> Any:
     if not isinstance(batch, Mapping) or key not in batch:
         raise ValueError(f"{name} must be a key of the batch, got {key!r} for {kinds(batch)}")
     return batch[key]
-
-
-def _mixed(plan: MixPlan, part: Tensor, *, first: bool) -> Tensor:
-    """An input mixed as a plain tensor, and given back in its own class, which for images and masks carries no more.
-
-    Bytes are images only in the first input; elsewhere they are masks, and go as another kind of integer, since a plan
-    blends bytes of four axes.
-    """
-    plain = part.as_subclass(Tensor)
-    integers = plain.to(torch.int16) if plain.dtype == torch.uint8 and not first else plain
-    try:
-        return plan.apply(integers).to(plain.dtype).as_subclass(type(part))
-    except TypeError:
-        raise TypeError(
-            f"masks of integers must be mixed by pasting, as in Mixer('cutmix'), got {_check.shown(part)} for "
-            f"{plan!r}, which would blend class labels; name by inputs_getter what else is to be mixed"
-        ) from None

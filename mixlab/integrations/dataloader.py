@@ -51,12 +51,12 @@ class MixCollate:
 
         Args:
             examples: are B pairs (image, label), or other tuples and dicts of one structure, the images tensors of one
-                shape [...] and the labels integers.
+                shape [...] and the labels integers, or floats [num_classes]: one-hot, soft or multi-label.
 
         Returns:
             x [K * B, ...] mixed, k-major, with y_a, y_b and lam [K * B] for `mixed_cross_entropy`; or, with
-            num_classes, the batch with x in place of the images and targets [K * B, num_classes] float32 in place of
-            the labels, for torch's cross entropy. A lone example stays as it is, with K = 1.
+            num_classes, the batch with x in place of the images and targets [K * B, num_classes] in place of the
+            labels, for torch's cross entropy; float32 for class labels. A lone example stays as it is, with K = 1.
 
         Raises:
             TypeError, ValueError: examples without labels, of different structures or shapes, or none; without
@@ -73,11 +73,11 @@ class MixCollate:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{wanted} images of one shape and labels integers, got what torch refuses: {error}") from None
         batch = take_apart(whole, self.labels_getter, self.inputs_getter)
-        y = _check.class_labels("labels", batch.y, classes=self.num_classes)
+        plan = draw_plan(self.mixer, batch.x, batch.y)
         if self.num_classes is not None:
-            plan = draw_plan(self.mixer, batch.x, y)
-            return batch.mixed(plan, plan.targets(y, self.num_classes))
+            return batch.mixed(plan, self.num_classes)
         if not isinstance(whole, (tuple, list)) or len(whole) != 2 or whole[0] is not batch.inputs[0]:
             raise ValueError("num_classes must be given for examples that are no (image, label) pairs, got None")
-        plan = draw_plan(self.mixer, batch.x, y)
-        return batch.mixed(plan, y)[0], *plan.labels(y)
+        if not batch.y.is_floating_point():
+            _check.class_labels("labels", batch.y)
+        return plan.apply(batch.x), *plan.labels(batch.y)

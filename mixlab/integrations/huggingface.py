@@ -17,7 +17,7 @@ from torch.nn import functional
 from mixlab import _check
 from mixlab.integrations.batch import draw_plan
 from mixlab.mixing.hidden import find_layer
-from mixlab.mixing.losses import check_logits, mixed_cross_entropy, mixed_logits, target_cross_entropy
+from mixlab.mixing.losses import mixed_cross_entropy, mixed_logits, target_cross_entropy
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.ways import AsIs
@@ -29,6 +29,9 @@ except ModuleNotFoundError:
     raise ModuleNotFoundError(
         'mixlab.integrations.huggingface needs transformers and accelerate: pip install "mixlab[huggingface]"'
     ) from None
+
+
+_IGNORED = -100  # a label that does not count, in all of transformers
 
 
 class MixTrainer(Trainer):
@@ -78,10 +81,8 @@ class MixTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The batches of one step, and the number of labels in all of them, on all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = sum(self._labels(batch).numel() for batch in batches)
-        if self.args.world_size == 1:
-            return batches, count
-        return batches, self.accelerator.gather(torch.tensor(count, device=device)).sum()
+        count = torch.stack([_count(self._labels(batch)).to(device) for batch in batches]).sum()
+        return batches, self.accelerator.gather(count).sum()
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -94,14 +95,16 @@ class MixTrainer(Trainer):
         plan = draw_plan(self.mixer, x, y, model=_Logits(inner, self.input_key, others))
         net = _Logits(model, self.input_key, {name: self._along(name, part, plan) for name, part in others.items()})
         logits = mixed_logits(net, x, _at_layer_of(net, inner, plan))
-        items = y.numel() if num_items_in_batch is None else num_items_in_batch
+        count = _count(y)
+        items = count if num_items_in_batch is None else num_items_in_batch
         if self.compute_loss_func is not None:
-            outputs, targets = SequenceClassifierOutput(logits=logits), _targets(plan, y, logits)
+            outputs = SequenceClassifierOutput(logits=logits)
+            targets = plan.targets(y, None if y.is_floating_point() else logits.shape[-1])
             loss = self.compute_loss_func(outputs, targets, num_items_in_batch=items * plan.k)
         else:
-            loss = self._mixed_loss(inner, logits, y, plan) * (y.numel() / items)
+            loss = self._mixed_loss(inner, logits, y, plan) * (count / items)
         if plan.clean_loss is not None:
-            loss = loss + plan.clean_loss * (y.numel() / items)
+            loss = loss + plan.clean_loss * (count / items)
         loss = loss * self.accelerator.num_processes  # which take the mean of their gradients
         return (loss, SequenceClassifierOutput(loss=loss, logits=logits)) if return_outputs else loss
 
@@ -157,22 +160,24 @@ class MixTrainer(Trainer):
 
     def _mixed_loss(self, model: nn.Module, logits: Tensor, y: Tensor, plan: MixPlan) -> Tensor:
         """The mean loss of the mixes, by the kind of problem that transformers would see in these labels."""
-        _, classes = check_logits(logits)
+        if logits.ndim != 2:
+            raise ValueError(f"model must give logits [batch, num_labels], got {_check.shown(logits)}")
         problem = getattr(getattr(model, "config", None), "problem_type", None)
-        if problem is None and classes == 1:
+        if problem is None and logits.shape[1] == 1:
             problem = "regression"
         elif problem is None:
             problem = "multi_label_classification" if y.is_floating_point() else "single_label_classification"
         if problem == "regression":
-            values = _targets(plan, y.to(torch.float32), logits)
-            return functional.mse_loss(logits, values.view_as(logits).to(logits.dtype))
-        targets = _targets(plan, y, logits)
+            values = plan.targets(y.to(logits.dtype))
+            return functional.mse_loss(logits, values.view_as(logits))
         if problem == "multi_label_classification":
+            targets = plan.targets(y, logits.shape[1])
             return functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
         smoothing = 0.0 if self.label_smoother is None else self.args.label_smoothing_factor
-        if plan.way.two_labels and not y.is_floating_point():
-            return mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=smoothing)
-        return target_cross_entropy(logits, targets, smoothing)
+        if y.is_floating_point() or not plan.way.two_labels:
+            return target_cross_entropy(logits, plan.targets(y, logits.shape[1]), label_smoothing=smoothing)
+        loss = mixed_cross_entropy(logits, *plan.labels(y), "sum", smoothing, ignore_index=_IGNORED)
+        return loss / (plan.k * _count(y).clamp(min=1))
 
 
 class _Logits(nn.Module):
@@ -199,6 +204,6 @@ def _at_layer_of(net: _Logits, inner: nn.Module, plan: MixPlan) -> MixPlan:
     return replace(plan, layer=f"{path}.{plan.inside}")
 
 
-def _targets(plan: MixPlan, y: Tensor, logits: Tensor) -> Tensor:
-    """Soft targets of the mixes."""
-    return plan.apply(y) if y.is_floating_point() else plan.targets(y, logits.shape[-1])
+def _count(labels: Tensor) -> Tensor:
+    """How many labels count."""
+    return (labels != _IGNORED).sum()

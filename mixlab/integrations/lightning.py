@@ -31,20 +31,20 @@ except ModuleNotFoundError:
 class MixCallback(Callback):
     """Mixes every training batch of a LightningModule whose `training_step` uses cross entropy.
 
-    A batch is (x, y), a dict, or any nest of these. Instead of its y [B], the step is given soft targets
-    [K * B, num_classes] float32, which `F.cross_entropy` and `nn.CrossEntropyLoss` take as they take labels; anything
-    else that is done with y in it, such as an accuracy, must be able to do so too. Its x is mixed, unless it is the
-    only one of its batch; for "manifold" x is left alone, and the step's forward mixes a layer, named as
-    `LightningModule.named_modules` has it ("net.stage1"). For Puzzle Mix the module's own forward gives the logits,
-    and what `clean` adds to the loss is added to what the step returns. Validation, tests and other callbacks see
-    unmixed batches.
+    A batch is (x, y), a dict, or any nest of these; y is class labels [B], or one-hot, soft or multi-label floats
+    [B, num_classes]. In its place the step is given targets [K * B, num_classes], which `F.cross_entropy` and
+    `nn.CrossEntropyLoss` take as they take labels; anything else that is done with y in it, such as an accuracy, must
+    be able to do so too. Its x is mixed, unless it is the only one of its batch; for "manifold" x is left alone, and
+    the step's forward mixes a layer, named as `LightningModule.named_modules` has it ("net.stage1"). For Puzzle Mix the
+    module's own forward gives the logits, and what `clean` adds to the loss is added to what the step returns.
+    Validation, tests and other callbacks see unmixed batches.
 
     What is drawn depends on the seed, the rank, the epoch and the number of the batch, and on nothing else: it is the
     same when training is resumed from a checkpoint, and when an optimizer runs a step more than once.
 
     Args:
         mixer: is a Mixer of any variant but MIT, which decouples the logits.
-        num_classes: is the number of classes, at least 1.
+        num_classes: is the number of classes, at least 1; None is for batches with float targets.
         seed: seeds partners, λs, boxes and layers.
         labels_getter: says where the labels are: "default" for torchvision's rule, which takes the second item of a
             tuple, or the key of a dict that has "label" in it; another text for a key; or a function of the batch.
@@ -56,13 +56,13 @@ class MixCallback(Callback):
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; as training starts, a trainer with two of these callbacks;
-            in training, a batch without int64 labels [B] from 0 to num_classes − 1.
+            in training, a batch without labels, or with class labels that are not from 0 to num_classes − 1.
     """
 
     def __init__(
         self,
         mixer: Mixer,
-        num_classes: int,
+        num_classes: int | None = None,
         *,
         seed: int = 0,
         labels_getter: Getter = DEFAULT,
@@ -70,7 +70,7 @@ class MixCallback(Callback):
     ) -> None:
         self.mixer = check_mixer(mixer)
         check_coupled(self.mixer)
-        self.num_classes = _check.integer("num_classes", num_classes, 1)
+        self.num_classes = None if num_classes is None else _check.integer("num_classes", num_classes, 1)
         self.seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
         self.labels_getter = check_getter("labels_getter", labels_getter)
         self.inputs_getter = check_getter("inputs_getter", inputs_getter)
@@ -105,18 +105,16 @@ class MixCallback(Callback):
     def mixed_step(self, module: LightningModule, step: Callable[..., Any], batch: Any, *rest: Any) -> Any:
         """What a training step returns for this batch, mixed."""
         taken = self._taken_apart(batch)
-        x, y = taken.x, taken.y
-        plan = draw_plan(self.mixer, x, y, model=module, generator=self._generator(x.device))
+        plan = draw_plan(self.mixer, taken.x, taken.y, model=module, generator=self._generator(taken.x.device))
         clean_loss = plan.clean_loss
         self.plan = plan = plan if clean_loss is None else replace(plan, clean_loss=None)  # so that it can be copied
-        mixed = taken.mixed(plan, plan.targets(y, self.num_classes))
+        mixed = taken.mixed(plan, self.num_classes)
         with nullcontext() if plan.inside is None else hidden_mixing(module, plan.inside, plan):
             loss = step(mixed, *rest)
         return loss if clean_loss is None else _added(loss, clean_loss)
 
     def _taken_apart(self, batch: Any) -> Batch:
         taken = take_apart(batch, self.labels_getter, self.inputs_getter)
-        _check.class_labels("y", taken.y, classes=self.num_classes, device=taken.x.device)
         if self.mixer.kind.needs_model and taken.x.dtype == torch.uint8:
             raise TypeError(
                 f"x must be float images as the module takes them for {self.mixer.variant!r}, which looks at the "

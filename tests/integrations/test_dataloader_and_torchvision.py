@@ -149,11 +149,41 @@ def test_a_batch_of_any_structure_is_mixed_in_its_places(structure):
     assert find(whole)[1] is y
 
 
+@pytest.mark.parametrize("name", ["one-hot", "soft", "multi-label"])
+def test_float_targets_are_mixed_as_torchvision_mixes_them(name):
+    x, y, draw = torch.rand(6, 3, 8, 8), torch.arange(6) % 4, torch.rand(6, 4)
+    labels = {"one-hot": torch.eye(4)[y], "soft": draw / draw.sum(1, keepdim=True), "multi-label": draw.round()}[name]
+    mixer = mx.Mixer("mixup", shared_lam=True, partners="roll")
+    torch.manual_seed(4)
+    ours = mx.MixTransform(mixer)(x, labels)
+    torch.manual_seed(4)
+    torchvisions = v2.MixUp(num_classes=4)
+    lam = float(mixer.plan(x).lam[0, 0])
+    torchvisions.make_params = lambda _: {"lam": lam}
+    torch.testing.assert_close(ours, torchvisions(x, labels))
+    for classes in (4, None):
+        torch.manual_seed(4)
+        mixed, first, *rest = mx.MixCollate(mixer, classes)(list(zip(x, labels, strict=True)))
+        targets = first if classes else rest[1][:, None] * first + (1 - rest[1][:, None]) * rest[0]
+        torch.testing.assert_close((mixed, targets), ours)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_masks_for_labels_are_cut_as_the_images_are(dtype):
+    masks = torch.randint(0, 200, (6, 8, 8)).to(dtype)
+    x = masks[:, None].expand(-1, 3, -1, -1).float()
+    mixed, labels = mx.MixTransform(mx.Mixer("cutmix", k=2))({"x": x, "label": masks}).values()
+    assert labels.dtype == dtype
+    assert torch.equal(mixed[:, 0], labels.float())
+    with pytest.raises(TypeError, match="masks of integers must be mixed by pasting"):
+        mx.MixTransform(mx.Mixer("mixup"))(x, masks)
+
+
 def test_two_views_of_an_image_are_mixed_alike_and_strings_stay():
-    x, y = torch.rand(4, 3, 5, 5), torch.arange(4)
-    (one, other), targets, names = mx.MixTransform(mx.Mixer("cutmix", k=2), 4)(((x, 2 * x), y, ["a", "b", "c", "d"]))
-    torch.testing.assert_close(other, 2 * one, rtol=0, atol=0)
-    assert (targets.shape, names) == ((8, 4), ["a", "b", "c", "d"])
+    x, y = torch.randint(0, 256, (4, 3, 5, 5), dtype=torch.uint8), torch.arange(4)
+    (one, other), targets, names = mx.MixTransform(mx.Mixer("mixup", k=2), 4)(((x, x.clone()), y, ["a", "b", "c", "d"]))
+    assert torch.equal(one, other)
+    assert (one.dtype, targets.shape, names) == (torch.uint8, (8, 4), ["a", "b", "c", "d"])
 
 
 @pytest.mark.parametrize("variant", ["mixup", "cutmix", "resizemix", "regmixup", "perturbed", "inputonly"])
@@ -200,6 +230,8 @@ def getter(labels_getter="default", inputs_getter="default"):
             TypeError,
             ["batch", "labels_getter", "got {'image': Tensor,"],
         ),
+        (mx.MixTransform(mx.Mixer()), [X, Y], ValueError, ["num_classes", "got None for an int64 tensor"]),
+        (TRANSFORM, [X, torch.rand(4, 5)], ValueError, ["y", "float targets [batch, 3]", "[4, 5]"]),
         (TRANSFORM, [X, [0, 1, 2, 2]], TypeError, ["batch", "labels", "got (Tensor, list)"]),
         (TRANSFORM, [{"x": X, "labels": Y[:3]}], ValueError, ["batch", "as many rows", "labels of 3", "[4, 3, 5, 5]"]),
         (TRANSFORM, [{"x": X, "labels": Y, "id": Y}], ValueError, ["labels_getter", "holds once", "int64"]),

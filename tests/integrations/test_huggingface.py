@@ -165,6 +165,26 @@ def test_evaluation_keeps_every_row(hf, drop):
     assert steps == (2 if drop else 3)  # batches of 8
 
 
+def test_labels_of_minus_100_do_not_count(hf):
+    """As in transformers: the loss is the sum over the labels that count, by their number in the step."""
+    rows = rows_of(learnable(9), key="picture")
+    for place in (1, 2, 8):  # the last batch counts for nothing
+        rows[place]["labels"] = -100
+    mixer, model = Recording("mixup", k=2), Own()
+    twin = copy.deepcopy(model)
+    more = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
+    hf.trainer(mixer, rows, model, train_sampling_strategy="sequential", **more).train()
+    total = 0.0
+    for plan, place in zip(mixer.plans, torch.arange(8).split(4), strict=True):
+        x, y = torch.stack([rows[i]["picture"] for i in place]), torch.tensor([rows[i]["labels"] for i in place])
+        logits, (y_a, y_b, lam) = twin.net(plan.apply(x)), plan.labels(y)
+        first, second = (F.cross_entropy(logits, labels, reduction="none") for labels in (y_a, y_b))
+        total = total + (lam * first + (1 - lam) * second).sum() / 2
+    (total / 6).backward()
+    for weight, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(weight, other - ALWAYS["learning_rate"] * other.grad)
+
+
 @pytest.mark.parametrize("variant", mx.VARIANTS)
 def test_every_variant_trains_by_its_own_loss(hf, variant):
     """One step of plain descent moves the weights by the gradient of `mx.mixed_loss`."""
@@ -268,6 +288,6 @@ def test_wrong_settings_and_batches(hf):
     refuses(train([{"pixel_values": row["pixel_values"]} for row in good]), TypeError, "inputs", "'labels'", "got")
     refuses(train(rows_of(images(4), key="x")), TypeError, "input_key", "'pixel_values'")
     refuses(train(more), ValueError, "inputs", "attention_mask", "got 'token_type_ids'")
-    refuses(train(late), ValueError, "y", "0 to 9", "10 to 13")
+    refuses(train(late), ValueError, "y_a", "0 to 9", "10 to 13")
     layers = mx.Mixer("manifold", layers=["vit.layer.0"])
     refuses(train(good, layers), ValueError, "layer", "got 'vit.layer.0'", "did you mean 'vit.layers.0'")
