@@ -197,7 +197,9 @@ def mixed_cross_entropy(
         return target_cross_entropy(logits, targets, reduction, label_smoothing, weight)
 
     log_probs, labels = _log_probs(logits), torch.stack([y_a, y_b], dim=1)
-    lam = lam.to(log_probs.dtype).view(*lam.shape, *[1] * (y_a.ndim - lam.ndim))
+    lam = lam.to(log_probs.dtype)
+    if lam.ndim < y_a.ndim:
+        lam = lam.view(-1, *[1] * (y_a.ndim - 1))
     share = torch.stack([lam, 1 - lam], dim=1)  # of each of the two labels
     if ignore_index is not None:
         counts = labels != ignore_index

@@ -20,7 +20,7 @@ PARTNERS = {
     "roll": "the neighbor before, the first with the last: as good as random in a shuffled batch, and the fastest",
     "reversed": "the batch from its other end",
 }
-_COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct")
+_COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct", "probability")
 
 
 def setting_matters(name: str, kind: type[Variant] | Variant) -> bool:
@@ -66,6 +66,8 @@ class Mixer:
             the K mixes does not depend on it.
         partners: is a key of PARTNERS.
         distinct: lets no example be its own partner.
+        probability: is that of a batch to be mixed, from 0 to 1. The others pass as they are: their plan is that of
+            "none" and K = 1, so that each example goes through the model once.
         settings: are what this variant takes besides, such as layers= for "manifold"; see `mixlab.mixing.variants`.
 
     Attributes:
@@ -87,6 +89,7 @@ class Mixer:
         ordered: bool = False,
         partners: str = "random",
         distinct: bool = False,
+        probability: float = 1.0,
         **settings: Any,
     ) -> None:
         self.variant = _check.choice("variant", variant, KINDS)
@@ -96,7 +99,8 @@ class Mixer:
         self.ordered = _check.flag("ordered", ordered)
         self.partners = _check.choice("partners", partners, PARTNERS)
         self.distinct = _check.flag("distinct", distinct)
-        self.kind = _make(self.variant, settings)
+        self.probability = _check.number("probability", probability, 0, 1)
+        self.kind: Variant = _make(self.variant, settings)
 
     def __repr__(self) -> str:
         plain, always = Mixer(self.variant).settings, ("alpha", "k") if self.kind.pairs else ()
@@ -165,7 +169,8 @@ class Mixer:
 
         Args:
             x: is [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
-                uint8.
+                uint8. It may hold integers, such as token ids [B, T], where nothing of it is mixed: for "none", and for
+                "manifold" without the layer "input".
             y: holds labels, as in a call; only variants that look at the model need them, class labels [B] or soft
                 ones [B, C], for the gradient of their cross entropy.
             model: is the network, for variants that look at it: it maps images to logits.
@@ -195,6 +200,8 @@ class Mixer:
             model=model,
             normalize=normalize,
         )
+        if self.probability < 1 and not request.chances(self.probability, 1)[0]:
+            return unmixed(x)
         plan = self.kind.draw(request)
         if x.ndim == 4:
             object.__setattr__(plan, "channels", x.shape[1])  # new, and nobody's yet; `replace` would check it anew
@@ -228,13 +235,24 @@ class Mixer:
         if x.numel() == 0:
             raise ValueError(f"x must not be empty, got {_check.shown(x)}")
         if x.dtype not in (*FLOATS, torch.uint8):
-            raise TypeError(f"x must be uint8 or float, got {_check.shown(x)}")
+            self._check_integers(x)
         if self.kind.pairs and len(x) == 1:
             raise ValueError("x must hold at least two examples to mix, got a batch of one; drop a short last batch")
         if self.kind.pairs and self.distinct and self.partners == "reversed" and len(x) % 2:
             raise ValueError(
                 f"distinct with partners 'reversed' must have an even batch, got {len(x)} examples: the middle one "
                 "would be its own partner"
+            )
+
+    def _check_integers(self, x: Tensor) -> None:
+        if x.dtype not in (torch.int64, torch.int32) or (self.kind.pairs and not self.kind.mixes_inside):
+            raise TypeError(
+                "x must be uint8 or float (token ids are not blended: mix what a layer makes of them, as by "
+                f"Mixer('manifold', layers=['embedding'])), got {_check.shown(x)}"
+            )
+        if "input" in self.kind.layers:
+            raise ValueError(
+                f"layers must not hold 'input' for integers such as token ids, which are not blended, got {self!r}"
             )
 
     def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
@@ -249,6 +267,11 @@ class Mixer:
             return order
         # One random cycle through the whole batch: nobody meets themselves, everybody else is equally likely.
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+def unmixed(x: Tensor) -> MixPlan:
+    """A plan that leaves a batch as it is, once: of one that is not to be mixed, or a last batch of one example."""
+    return Mixer("none").plan(x)
 
 
 def check_mixer(value: object, *, or_none: bool = False) -> Mixer:

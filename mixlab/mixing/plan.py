@@ -143,9 +143,8 @@ class MixPlan:
                 "plan.apply(y) cuts masks as it cuts images"
             )
         own = y if y.is_floating_point() else y.long()
-        other = own.index_select(0, self.partner)
-        y_a, y_b = (labels.repeat(self.k, *[1] * (y.ndim - 1)) for labels in (own, other))
-        return y_a, y_b, self.lam.flatten()
+        other = own.index_select(0, self.partner).expand(self.k, *y.shape).reshape(-1, *y.shape[1:])
+        return own.repeat(self.k, *[1] * (y.ndim - 1)), other, self.lam.flatten()
 
     def targets(self, y: Tensor, num_classes: int | None = None) -> Tensor:
         """Soft labels λ y_a + (1 − λ) y_b [K * B, ...], k-major, with class labels as one-hot rows.
@@ -287,8 +286,8 @@ class MixPlan:
         if x.device != self.partner.device:
             raise ValueError(f"x must be on the plan's device, {self.partner.device}, got one on {x.device}")
         is_image |= x.dtype == torch.uint8 and x.ndim == 4 and self.channels in (None, x.shape[1])
-        mask = x.flatten(0, 1) if x.dtype == torch.uint8 and x.ndim == 4 else x
-        if not (is_image or x.dtype in FLOATS or self.way.pastes(mask)):
+        is_image |= x.dtype in FLOATS
+        if not (is_image or self.way.pastes(x.flatten(0, 1) if x.dtype == torch.uint8 and x.ndim == 4 else x)):
             images = "[batch, channels, height, width]" if self.channels is None else f"of {self.channels} channels"
             raise TypeError(
                 f"x must be float values or uint8 images {images} to be blended, got {_check.shown(x)}; class labels, "

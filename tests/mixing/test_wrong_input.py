@@ -11,7 +11,7 @@ from seeding import seeded
 from torch import nn
 from torch.nn import functional
 
-from mixlab import Mixer, MixPlan, hidden_mixing, mixed_cross_entropy, mixed_logits, mixed_loss, sample_lambda
+from mixlab import Mixer, MixPlan, OneOf, hidden_mixing, mixed_cross_entropy, mixed_logits, mixed_loss, sample_lambda
 from mixlab.mixing import lambda_pdf
 from mixlab.mixing.saliency import saliency
 from mixlab.mixing.variants.puzzle.mincut import least_energy
@@ -100,10 +100,23 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: Mixer("perturbed", transform=False, perturb=False), ValueError, "transform", 'Mixer("none"))'),
     (lambda: Mixer("puzzle", blocks=()), ValueError, "blocks", "()"),
     (lambda: Mixer("puzzle", blocks="four"), TypeError, "blocks", "'four'"),
+    (lambda: Mixer(probability=1.5), ValueError, "probability", "1.5"),
+    (lambda: OneOf(Mixer()), TypeError, "mixers", "Mixer('mixup', alpha=1, k=1)"),
+    (lambda: OneOf([]), ValueError, "mixers", "[]"),
+    (lambda: OneOf(["mixup"]), TypeError, "mixer", "'mixup'"),
+    (lambda: OneOf([Mixer()], 1), TypeError, "weights", "1"),
+    (lambda: OneOf([Mixer()], [-1]), ValueError, "weights", "-1"),
+    (lambda: OneOf([Mixer()], [1, 1]), ValueError, "weights", "[1, 1]"),
+    (lambda: OneOf([Mixer(), Mixer()], [0, 0.0]), ValueError, "weights", "[0, 0.0]"),
+    (lambda: OneOf([Mixer(), Mixer("puzzle")]).plan(X), TypeError, "model", "None"),
+    (lambda: OneOf([Mixer(), Mixer("cutmix")]).plan(X[:, 0]), ValueError, "x", "of shape [4, 6, 6]"),
+    (lambda: OneOf([Mixer(), Mixer("manifold")])(X, Y), TypeError, "variant", "plan.labels(y)"),
     # batches
     (lambda: mix(X[:1], Y[:1]), ValueError, "x", "a batch of one; drop a short last batch"),
     (lambda: mix(X[:, :0]), ValueError, "x", "a float32 tensor of shape [4, 0, 6, 6]"),
     (lambda: mix(X.int()), TypeError, "x", "an int32 tensor of shape [4, 3, 6, 6]"),
+    (lambda: mix(X.bool(), variant="none"), TypeError, "x", "a bool tensor of shape [4, 3, 6, 6]"),
+    (lambda: Mixer("manifold", layers=["input"]).plan(Y), ValueError, "layers", "layers=('input',))"),
     (lambda: mix(GRAY[:, 0]), ValueError, "x", "a uint8 tensor of shape [4, 6, 6]"),
     (lambda: mix(X[:, 0], variant="cutmix"), ValueError, "x", "a float32 tensor of shape [4, 6, 6]"),
     (lambda: mix(X[:3], Y[:3], partners="reversed", distinct=True), ValueError, "distinct", "its own partner"),
