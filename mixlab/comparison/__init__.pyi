@@ -1,5 +1,4 @@
 # The public names of this package, each with the file it lives in.
-from .compare import compare as compare
 from .comparison import Comparison as Comparison
 from .recommendation import Recommendation as Recommendation
 

@@ -79,6 +79,8 @@ def compare(
     minutes = None if minutes is None else _check.number("minutes", minutes, 0, math.inf)
     by = _check.choice("by", by, BY_ROW)
     _check.flag("progress", progress)
+    if "seed" in settings:
+        raise TypeError(f"seed must be left out, as seeds has them, got {_check.shown(settings['seed'])}")
     target = None if page is None else page_path(page)
     settings = suited(data, epochs, settings)
     trainer = checked(model, data, named, settings)
