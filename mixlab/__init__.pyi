@@ -25,6 +25,7 @@ from .mixing.losses import mixed_logits as mixed_logits
 from .mixing.losses import mixed_loss as mixed_loss
 from .mixing.mixer import Mixed as Mixed
 from .mixing.mixer import Mixer as Mixer
+from .mixing.one_of import OneOf as OneOf
 from .mixing.plan import MixPlan as MixPlan
 from .mixing.saliency import saliency as saliency
 from .mixing.variants import VARIANTS as VARIANTS
