@@ -12,7 +12,7 @@ from mixlab.doctor import report
 if TYPE_CHECKING:
     from mixlab.mixing.mixer import Mixer
 
-VARIANTS = ("none", "mixup:0.2", "mixup:1", "cutmix:1")
+VARIANTS = ("mixup:0.2", "mixup:1", "cutmix", "mixup:0.2+cutmix")
 ENDED_EARLY = 3
 _EPILOG = f"""
 exit status: 0 all runs are finished; 1 a run failed, or a file cannot be read or written; 2 a wrong argument;
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=VARIANTS,
         metavar="NAME[:ALPHA]",
-        help=f"what is compared with no mixing (default: {' '.join(VARIANTS[1:])})",
+        help=f"what is compared with no mixing; + draws one for each batch (default: {' '.join(VARIANTS)})",
     )
     compare.add_argument("--model", default="quick", metavar="NAME", help="a name of mixlab.models (default: quick)")
     compare.add_argument("--image-size", type=int, default=32, metavar="S", help="side in pixels (default: 32)")
@@ -104,6 +104,8 @@ def _compare(given: argparse.Namespace, command: str) -> int:
 def _mixer(text: str) -> "Mixer":
     import mixlab as mx
 
+    if "+" in text:
+        return mx.OneOf([_mixer(part) for part in text.split("+")])
     variant, colon, alpha = text.partition(":")
     try:
         return mx.Mixer(variant, alpha=float(alpha)) if colon else mx.Mixer(variant)

@@ -48,7 +48,7 @@ def compare(
     Args:
         data: a Dataset, as `mixlab.load` gives it.
         mixers: are mixers or names of variants, or map names for tables to them. No mixing, "none", is added as the
-            first. Default: mixup with α = 0.2 and with α = 1, and CutMix.
+            first. Default: mixup with α = 0.2 and with α = 1, CutMix, and OneOf the first and CutMix.
         seeds: counts the seeds, from 0 on, or lists them; at least 2.
         model: is a name of `mixlab.models`, or a function from a seed to a new module that maps normalized float images
             [B, C, H, W] to logits [B, classes].

@@ -1,10 +1,12 @@
 """The mixers that are compared, by the names they have in tables; the one that does not mix comes first."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixlab import _check
 from mixlab.mixing.mixer import Mixer
+from mixlab.mixing.one_of import OneOf
 
 BASELINE = "none"
 MOST = 50  # mixers, as an interval corrected for more is beyond what `mean_interval` gives
@@ -14,7 +16,8 @@ _WANTED = 'mixers must be mixers or names of variants, such as ["none", mx.Mixer
 def contenders(mixers: Any = None) -> dict[str, Mixer]:
     """The mixers by name, "none" first; raises TypeError or ValueError as `compare` says it."""
     if mixers is None:
-        mixers = ("none", Mixer("mixup", alpha=0.2), Mixer("mixup", alpha=1.0), Mixer("cutmix"))
+        soft, cut = Mixer("mixup", alpha=0.2), Mixer("cutmix")
+        mixers = (soft, Mixer("mixup", alpha=1.0), cut, OneOf([soft, cut]))
     if isinstance(mixers, Mapping):
         pairs = [(_name(name), _mixer(mixer)) for name, mixer in mixers.items()]
     elif isinstance(mixers, Iterable) and not isinstance(mixers, (str, bytes)):
@@ -37,12 +40,12 @@ def contenders(mixers: Any = None) -> dict[str, Mixer]:
 
 def label_of(mixer: Mixer) -> str:
     """What a mixer is called in a table, such as "mixup α=0.2, k=5"."""
-    text = repr(mixer)
-    if not text.startswith("Mixer("):
-        return text
-    variant, *settings = text.removeprefix("Mixer(").removesuffix(")").split(", ")
-    shown = [setting.replace("alpha=", "α=") for setting in settings if setting != "k=1"]
-    return " ".join([variant.strip("'"), ", ".join(shown)]).strip()
+    if isinstance(mixer, OneOf):
+        names, weights = map(label_of, mixer.settings["mixers"]), mixer.settings["weights"]
+        return " or ".join(names if weights is None else map("{} ({:g})".format, names, weights))
+    variant, *settings = repr(mixer).removeprefix("Mixer(").removesuffix(")").split(", ", 1)
+    shown = re.sub(r"\bk=1(, |$)", "", ", ".join(settings)).removesuffix(", ").replace("alpha=", "α=")
+    return f"{variant.strip(chr(39))} {shown}".strip()
 
 
 def _mixer(value: Any) -> Mixer:

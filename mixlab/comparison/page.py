@@ -3,6 +3,8 @@
 import html
 import os
 import platform
+import re
+import textwrap
 from datetime import datetime, timezone
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -108,7 +110,9 @@ def _wide(name: str, shown: Table) -> str:
 
 
 def _intervals(intervals: dict[str, Interval], quantity: str, reference: float | None) -> str:
-    ax = plot_intervals(intervals, canvas(1.7, 0.15 + 0.3 * len(intervals)), quantity=quantity, reference=reference)
+    named = {textwrap.fill(name, 17): part for name, part in intervals.items()}
+    height = 0.15 + 0.3 * len(named) + 0.1 * sum("\n" in name for name in named)
+    ax = plot_intervals(named, canvas(1.7, height), quantity=quantity, reference=reference)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     return f"<figure>{image(ax)}</figure>"
 
@@ -167,7 +171,8 @@ def _facts(facts: dict[str, Any]) -> str:
 
 
 def _repeat(comparison: "Comparison", command: str | None) -> str:
-    mixers = ", ".join(f"{name!r}: mx.{mixer!r}" for name, mixer in comparison.mixers.items())
+    calls = {name: re.sub(r"\b(Mixer|OneOf)\(", r"mx.\1(", repr(mixer)) for name, mixer in comparison.mixers.items()}
+    mixers = ", ".join(f"{name!r}: {call}" for name, call in calls.items())
     given = ", ".join(f"{name}={comparison.settings[name]!r}" for name in ("epochs", "batch_size", "learning_rate"))
     python = (
         "import mixlab as mx\n\n"

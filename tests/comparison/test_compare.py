@@ -91,10 +91,12 @@ def test_a_run_that_fails_is_named_and_its_mixer_not_recommended(tiny, tmp_path)
 
 
 def test_names_of_mixers():
-    given = ["mixup", mx.Mixer("mixup", alpha=0.2, k=3), "manifold", mx.Mixer("cutmix", shared_lam=True)]
-    names = ["none", "mixup α=1", "mixup α=0.2, k=3", "manifold α=1", "cutmix α=1, shared_lam=True"]
+    given = ["mixup", mx.Mixer("mixup", alpha=0.2, k=3), mx.Mixer("manifold", layers=["a", "b"])]
+    given += [mx.Mixer("cutmix", shared_lam=True), mx.OneOf(given[1:3], [1, 2.5])]
+    names = ["none", "mixup α=1", "mixup α=0.2, k=3", "manifold α=1, layers=('a', 'b')", "cutmix α=1, shared_lam=True"]
+    names += ["mixup α=0.2, k=3 (1) or manifold α=1, layers=('a', 'b') (2.5)"]
     assert [*contenders(given)] == names
-    assert [*contenders()] == ["none", "mixup α=0.2", "mixup α=1", "cutmix α=1"]
+    assert [*contenders()] == ["none", "mixup α=0.2", "mixup α=1", "cutmix α=1", "mixup α=0.2 or cutmix α=1"]
 
 
 @pytest.mark.parametrize(
