@@ -122,12 +122,16 @@ def test_report_is_ten_lines_or_fewer_and_names_what_it_found(cpuinfo, monkeypat
     assert lines["folder"] == str(tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [[], ["doctor"], ["docter"]])
+@pytest.mark.parametrize("arguments", [[], ["doctor"], ["docter"], ["--help"]])
 def test_command_prints_the_report_or_says_how(monkeypatch, capsys, arguments):
     monkeypatch.setattr(sys, "argv", ["mixlab", *arguments])
-    wrong = arguments == ["docter"]
-    assert __main__.main() == 2 * wrong
-    assert capsys.readouterr() == (("", "usage: mixlab [doctor]\n") if wrong else (doctor.report() + "\n", ""))
+    if arguments in ([], ["doctor"]):
+        assert __main__.main() == 0
+        assert capsys.readouterr() == (doctor.report() + "\n", "")
+    else:
+        with pytest.raises(SystemExit, match="0" if arguments == ["--help"] else "2"):
+            __main__.main()
+        assert "usage: mixlab" in "".join(capsys.readouterr())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

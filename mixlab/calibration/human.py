@@ -24,7 +24,8 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.tables import as_tensor
 from mixlab.data.cache import DataError
 from mixlab.data.cifar import CIFAR10
-from mixlab.data.load import balanced, cache_path, load
+from mixlab.data.load import cache_path, load
+from mixlab.data.parts import stratified
 
 FILE = "cifar10h-counts.npy"
 ORIGIN = (
@@ -139,7 +140,7 @@ def load_human(
         raise DataError(f"{place} is damaged: {error}. {ORIGIN}") from None
     if test_size is None:
         return votes
-    return votes.subset(balanced(load(CIFAR10.name, root=root).test.labels, test_size, classes, seed=0))
+    return votes.subset(stratified(load(CIFAR10.name, root=root).test.labels, test_size, seed=0))
 
 
 def human_error(
