@@ -268,8 +268,8 @@ POSITIVE = (torch.rand(500, generator=seeded(1), dtype=torch.float64) < P).long(
 
 def binary_ece() -> float:
     """Of the confidence max(p, 1 − p), in 15 bins of equal width."""
-    confidence, right = np.maximum(P, 1 - P), (P > 0.5).long() == POSITIVE
-    bins = np.ceil(confidence * 15)
+    confidence, right = torch.maximum(P, 1 - P), (P > 0.5).long() == POSITIVE
+    bins = (confidence * 15).ceil()
     return sum(abs(float((confidence - right.double())[bins == b].sum())) for b in range(1, 16)) / 500
 
 
