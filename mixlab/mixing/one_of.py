@@ -74,6 +74,8 @@ class Choice(Variant):
         for names, combined in ((_ANY, any), (_ALL, all)):
             for name in names:
                 object.__setattr__(self, name, combined(getattr(mixer.kind, name) for mixer in self.mixers))
+        volumes = all(mixer.kind.takes_volumes or not mixer.kind.takes_images for mixer in self.mixers)
+        object.__setattr__(self, "takes_volumes", self.takes_images and volumes)
 
     @property
     def layers(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -135,8 +135,8 @@ class Boxes(Way):
         return x.ndim > max(2, len(self.size))
 
     def is_weight(self, x: Tensor) -> bool:
-        """Unless images are to be shrunk."""
-        return not self.shrunk or not self.pastes(x)
+        """Unless images are to be shrunk, or one slice pastes into all of them."""
+        return not (self.shrunk or self._shared) or not self.pastes(x)
 
     def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """True around the box."""
@@ -144,9 +144,32 @@ class Boxes(Way):
             return super().weight(x, lam, mixes, rows)
         return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, tuple(x.shape[-len(self.size) :])), x)
 
+    def mix_into(
+        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+    ) -> None:
+        """Where the whole batch has one box, a slice of the partners is laid over copies of the examples."""
+        if self.shrunk or not self._shared:
+            return super().mix_into(target, x, partner, lam, scale, shift)
+
+        def taken(half: Tensor) -> Tensor:
+            return half if scale is None else values(half, scale, shift)
+
+        for k in range(len(lam)):
+            edges = geometry.scaled(self.box[k, 0], self.size, tuple(x.shape[-len(self.size) :]))
+            box: tuple[Any, ...] = (..., *(slice(int(first), int(last)) for first, last in edges))
+            for rows in chunks(x):
+                store(taken(x[rows]), target[k, rows])
+                store(taken(x[box].index_select(0, partner[rows])), target[k, rows][box])
+        return None
+
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
         """Boxes in another order."""
         return replace(self, box=sort(self.box))
+
+    @cached_property
+    def _shared(self) -> bool:
+        """Whether all examples have the same boxes; on a CPU, as CUDA would have to be waited for."""
+        return self.box.device.type == "cpu" and torch.equal(self.box, self.box[:, :1].expand_as(self.box))
 
     def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
         if side == 0 or not self.pastes(half) or not self.shrunk:
