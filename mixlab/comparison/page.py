@@ -47,7 +47,7 @@ def page_of(comparison: "Comparison", command: str | None = None) -> str:
         _settings(comparison),
         _repeat(comparison, command),
     ]
-    style = files("mixlab.comparison").joinpath("page.css").read_text()
+    style = files("mixlab.comparison").joinpath("page.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,5 +1,6 @@
 """The page of a comparison: whole in one file, readable on any screen; and the command that writes it."""
 
+import base64
 import html
 import re
 
@@ -25,6 +26,9 @@ def test_it_says_what_the_comparison_says_and_needs_no_other_file(comparison, te
     for table in (comparison.table(), comparison.difference_table()):
         assert table._repr_html_() in text
     assert not re.search(r"""(?:src|href)=["'](?!data:)|url\(|@import|<script""", text)
+    for svg in map(base64.b64decode, re.findall(r"svg\+xml;base64,([^\"]+)", text)):
+        assert b"currentColor" in svg
+        assert svg.count(b"#1a1a1a") == 1  # in the style, of the light one
     assert len(re.findall(r'<img alt="[^"]{30,}"', text)) == text.count("<img") == 5 + 5 + 3 + 1
 
 
