@@ -69,7 +69,7 @@ def ks_interval(
     def noise(variance: Tensor) -> Tensor:
         total = variance[order].cumsum(0)[last].cpu()
         spread = total.diff(prepend=total.new_zeros(1)).clamp(min=0).sqrt().float()
-        return (torch.randn(n, len(spread), generator=generator) * spread).cumsum(1)
+        return (torch.randn(n, len(spread), generator=generator, dtype=torch.float32) * spread).cumsum(1)
 
     ends = residual_interval(
         predictions,

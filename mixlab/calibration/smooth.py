@@ -144,7 +144,7 @@ def smooth_interval(
 
     def noise(variance: Tensor) -> Tensor:
         spread = _on_grid(predictions, variance, steps).sqrt().float()
-        return _field(_waves(torch.randn(n, steps + 1, generator=generator) * spread), width)
+        return _field(_waves(torch.randn(n, steps + 1, generator=generator, dtype=torch.float32) * spread), width)
 
     low, high = residual_interval(
         predictions,

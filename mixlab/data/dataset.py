@@ -16,7 +16,7 @@ IMAGES = "a uint8 tensor of images with shape [N, channels, height, width]"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Images uint8 [N, C, H, W] and their labels int64 [N].
+    """Images uint8 [N, C, H, W] and their labels int64 [N]; what is not contiguous is copied so that it is.
 
     Raises TypeError or ValueError unless they are so.
     """
@@ -29,6 +29,8 @@ class Split:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(f"images must be {IMAGES}, got {shown(images)}")
         class_labels("labels", self.labels, batch=len(images))
+        object.__setattr__(self, "images", self.images.contiguous())  # files, and NumPy's views of bytes, need it
+        object.__setattr__(self, "labels", self.labels.contiguous())
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,6 +79,11 @@ class Dataset:
         return f'Dataset("{self.name}", {sizes})'
 
     @property
+    def channels(self) -> int:
+        """The number of channels of the training images, 1 for gray and 3 for color."""
+        return self.train.images.shape[1]
+
+    @property
     def digest(self) -> str:
         """The sha256 of all images and labels of both splits, and of their shapes, as hexadecimal digits.
 
@@ -114,12 +121,12 @@ class Dataset:
 
     def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         images = self.train.images
-        counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+        counts = torch.zeros(images.shape[1], 256, dtype=torch.float64, device="cpu")
         for start in range(0, len(images), 1000):
             for channel in range(images.shape[1]):
                 values = images[start : start + 1000, channel].flatten()
                 counts[channel] += torch.bincount(values, minlength=256).cpu()
-        value = torch.arange(256, dtype=torch.float64) / 255
+        value = torch.arange(256, dtype=torch.float64, device="cpu") / 255
         share = counts / counts.sum(dim=1, keepdim=True)
         mean = share @ value
         variance = (share * (value - mean[:, None]).square()).sum(dim=1)

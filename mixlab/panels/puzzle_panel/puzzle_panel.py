@@ -174,7 +174,7 @@ class PuzzlePanel(AnsweringPanel):
                 ax.imshow(picture, cmap="viridis")
             else:
                 _draw_mask(ax, solution.exact.mask[pair])
-            ax.set_title(title, fontsize=9)
+            ax.set_title(title, fontsize=9, parse_math=False)
         for ax in axes.flat:
             ax.axis("off")
         return figure
