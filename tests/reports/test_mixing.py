@@ -1,15 +1,15 @@
-"""What users of libraries for mixing and calibration reported, and what is right: one row a report.
+"""What users of libraries for mixing reported, and what is right: one row a report.
 
 A row names the public thread, says in one sentence what was asked or went wrong there, and compares what mixlab gives
 for such an input with a value calculated without it, or with the words of the error that is due.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from reported import Report, judge, refused
 from scipy.stats import beta
 from seeding import seeded
 from torch import Tensor
@@ -17,20 +17,6 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 import mixlab as mx
-
-
-class Report(NamedTuple):
-    thread: str  # owner/repository#number
-    says: str
-    gives: Callable[[], Any]
-    right: Any  # a value, or a function that calculates it
-
-
-def refused(call: Callable[[], object], error: type[Exception]) -> str:
-    with pytest.raises(error) as caught:
-        call()
-    return str(caught.value)
-
 
 X = torch.randn(8, 3, 6, 4, generator=seeded(1))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -80,11 +66,6 @@ def batches(count: int, size: int, workers: int = 0) -> list[Any]:
     data = [(X[i % 8], int(Y[i % 8])) for i in range(count)]
     torch.manual_seed(0)
     return list(DataLoader(data, size, num_workers=workers, collate_fn=mx.MixCollate(mx.Mixer("mixup"))))
-
-
-def predictions(confidence: list[float], right: list[int]) -> mx.Predictions:
-    probs = torch.tensor([[value, 1 - value] for value in confidence], dtype=torch.float64)
-    return mx.Predictions.from_probs(probs, 1 - torch.tensor(right))
 
 
 MIXING = [
@@ -247,86 +228,6 @@ def cut_masks() -> Tensor:
     return plan.apply(torch.tensor([0, 7, 255])[torch.randint(0, 3, (8, 6, 4), generator=seeded(1))])
 
 
-def temperature(z: Tensor, y: Tensor) -> float:
-    return mx.fit_temperature(mx.Predictions.from_logits(z, y)).value
-
-
-def reliability(given: mx.Predictions) -> mx.Reliability:
-    return mx.Reliability().update(given.probs, given.labels)
-
-
-def wilson(right: int, count: int) -> list[bool]:
-    share = mx.estimate(predictions([1.0] * count, [1] * right + [0] * (count - right)), "accuracy")
-    return [0 <= share.low <= share.value, share.value <= share.high <= 1]
-
-
-SHARP = 4 * torch.randn(200, 3, generator=seeded(5), dtype=torch.float64)
-TRUE = (SHARP / 3).softmax(1).multinomial(1, generator=seeded(6))[:, 0]
-P = torch.rand(500, generator=seeded(0), dtype=torch.float64)
-POSITIVE = (torch.rand(500, generator=seeded(1), dtype=torch.float64) < P).long()
-
-
-def binary_ece() -> float:
-    """Of the confidence max(p, 1 − p), in 15 bins of equal width."""
-    confidence, right = torch.maximum(P, 1 - P), (P > 0.5).long() == POSITIVE
-    bins = (confidence * 15).ceil()
-    return sum(abs(float((confidence - right.double())[bins == b].sum())) for b in range(1, 16)) / 500
-
-
-CALIBRATION = [
-    Report(
-        "EFS-OpenSource/calibration-framework#17",
-        "a vector of P(class 1) was read as the confidence in what is true",
-        lambda: mx.estimate(mx.Predictions.from_probs(P, POSITIVE), "ece").value,
-        lambda: pytest.approx(binary_ece()),
-    ),
-    Report(
-        "Lightning-AI/torchmetrics#3510",
-        "a confidence of exactly 1 fell into a bin of its own",
-        lambda: mx.estimate(predictions([0.95, 1.0], [1, 0]), "ece").value,
-        pytest.approx(0.475),
-    ),
-    Report(
-        "JonathanWenger/pycalib#4",
-        "a bin's middle stood for its mean confidence, so that a perfect model had an error",
-        lambda: mx.estimate(predictions([1.0] * 9, [1] * 9), "ece").value,
-        0.0,
-    ),
-    Report(
-        "EFS-OpenSource/calibration-framework#52",
-        "empty bins were drawn as if there were answers",
-        lambda: int((reliability(predictions([0.95, 0.97], [1, 0])).bins().count > 0).sum()),
-        1,
-    ),
-    Report("statsmodels/statsmodels#7386", "Wilson's interval ends above 1", lambda: wilson(38, 38), [True, True]),
-    Report("statsmodels/statsmodels#7386", "Wilson's interval begins below 0", lambda: wilson(0, 77), [True, True]),
-    Report(
-        "dirichletcal/experiments_dnn#3",
-        "the temperature of a model that is always wrong turned negative",
-        lambda: refused(lambda: temperature(torch.tensor([[4.0, 0.0]] * 20), torch.ones(20).long()), ValueError),
-        "no best temperature",
-    ),
-    Report(
-        "google-research/robustness_metrics#79",
-        "LBFGS stops before it has converged; at the best T the slope is 0",
-        lambda: slope_at(temperature(SHARP, TRUE)),
-        pytest.approx(0, abs=1e-9),
-    ),
-]
-
-
-def slope_at(t: float) -> float:
-    inverse = torch.tensor(1 / t, dtype=torch.float64, requires_grad=True)
-    functional.cross_entropy(SHARP * inverse, TRUE).backward()
-    return float(inverse.grad)
-
-
-@pytest.mark.parametrize("report", [*MIXING, *CALIBRATION], ids=lambda report: f"{report.thread}: {report.says}")
+@pytest.mark.parametrize("report", MIXING, ids=lambda report: f"{report.thread}: {report.says}")
 def test_what_was_reported_is_right(report):
-    gives, right = report.gives(), report.right() if callable(report.right) else report.right
-    if isinstance(gives, str):
-        assert right in gives
-    elif isinstance(gives, Tensor):
-        torch.testing.assert_close(gives.double(), right.double(), atol=2e-6, rtol=1e-6)
-    else:
-        assert gives == right
+    judge(report)
