@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.mixing.mixer import Mixer, check_mixer
+from mixlab.mixing.mixer import Mixer, check_mixer, unmixed
 from mixlab.mixing.plan import MixPlan
 
 Getter: TypeAlias = str | Callable[[Any], Any]
@@ -130,7 +130,7 @@ def check_getter(name: str, value: Getter) -> Getter:
 def draw_plan(mixer: Mixer, x: Tensor, y: Tensor, **more: Any) -> MixPlan:
     """`mixer.plan` for a batch of any size: a lone example, as a last batch may hold, is left as it is, one row."""
     if len(x) == 1 and mixer.kind.pairs:
-        return Mixer("none").plan(x)
+        return unmixed(x)
     return mixer.plan(x, y, **more)
 
 
