@@ -15,7 +15,7 @@ from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant, host_stream
 
-_ANY = ("takes_alpha", "takes_images", "needs_model", "mixes_inside", "decouples")
+_ANY = ("pairs", "takes_alpha", "takes_images", "needs_model", "mixes_inside", "decouples")
 _ALL = ("label_follows_pixels", "two_labels")
 
 
@@ -58,6 +58,9 @@ class OneOf(Mixer):
         for mixer in self._choice.mixers:
             mixer.check(x)
 
+    def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
+        return torch.arange(batch, device=device)  # the mixer that is drawn draws them
+
 
 @dataclass(frozen=True)
 class Choice(Variant):
@@ -68,7 +71,6 @@ class Choice(Variant):
 
     name = "one_of"
     about = "one of several mixers, drawn for each batch"
-    pairs = False  # those are the business of the mixer drawn
 
     def __post_init__(self) -> None:
         for names, combined in ((_ANY, any), (_ALL, all)):

@@ -104,6 +104,8 @@ def test_it_stands_wherever_a_mixer_does(data):
         mx.MixCollate(mixer)
     x, *_ = mx.MixCollate(OneOf([MIXUP, CUTMIX]))([(torch.rand(3, 8, 8), i) for i in range(4)])
     assert len(x) in (8, 12)
+    lone = torch.rand(3, 8, 8)
+    assert torch.equal(mx.MixCollate(OneOf([MIXUP, NONE]))([(lone, 1)])[0], lone[None])
 
 
 def test_a_run_is_named_by_what_matters_of_each_of_its_mixers(data):
