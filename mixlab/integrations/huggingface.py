@@ -81,7 +81,8 @@ class MixTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The batches of one step, and the number of labels in all of them, on all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.stack([_count(self._labels(batch)).to(device) for batch in batches]).sum()
+        counts = [_count(self._labels(batch)).to(device) for batch in batches]
+        count = sum(counts, torch.zeros((), dtype=torch.int64, device=device))
         return batches, self.accelerator.gather(count).sum()
 
     def compute_loss(
