@@ -11,6 +11,7 @@ from .calibration.recalibration import fit_isotonic as fit_isotonic
 from .calibration.recalibration import fit_temperature as fit_temperature
 from .calibration.recalibration import fit_vector_scaling as fit_vector_scaling
 from .calibration.reliability import Reliability as Reliability
+from .comparison.compare import compare as compare
 from .data.dataset import Dataset as Dataset
 from .data.load import load as load
 from .exercises.check import check as check

@@ -1,7 +1,7 @@
 """Lessons as pages to hand out: `python tools/handout.py [lesson ...]`, run by `make handout`.
 
-Each lesson is run once. Its page holds every picture, keeps alive the panels that need no kernel, shows the others as
-pictures, and fetches nothing from a network.
+Each lesson is run once. Its page holds every picture, keeps alive what the panels do without a kernel, shows the others
+as pictures, and fetches nothing from a network.
 """
 
 import re
@@ -15,10 +15,12 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from mixlab.panels.shared.alone import alone
+from mixlab.panels.shared.panel import REVIVE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "handout"
 CELL_SECONDS = 1800
+NEEDS_KERNEL = "This panel needs a kernel: open the lesson in JupyterLab."
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
 FORMULA = re.compile(r"`[^`]*`|\$\$(?P<display>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
@@ -69,7 +71,10 @@ def _without_kernel(outputs: list[Any], states: dict[str, Any]) -> list[Any]:
     for output in outputs:
         data = output.get("data", {})
         if WIDGET not in data:
-            if replaced is None or replaced not in str(data.get("text/html", "")):
+            page = str(data.get("text/html", ""))
+            if replaced is None or replaced not in page:
+                if REVIVE in page:
+                    data["text/html"] = page.replace(REVIVE, NEEDS_KERNEL)
                 kept.append(output)
             continue
         saved = states.get(data[WIDGET]["model_id"], {"state": {}})

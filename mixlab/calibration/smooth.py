@@ -56,9 +56,10 @@ def smooth_error(predictions: Predictions, *, bandwidth: float | None = None) ->
     four times that in hard cases, and below 1e-5 where bandwidth and value are equal. Binning takes place where p is,
     the rest on the CPU, at a cost that does not grow with n.
 
-    What relplot 1.0.3 does otherwise: its mesh is coarser; its bandwidth is a multiple of 1/1024; a confidence of
-    exactly 0 or 1 counts half, as it is not reflected; the kernel is cut at a distance of 0.5. The default kernel of
-    torch-uncertainty is "logit", which measures distances between logits: another number.
+    What relplot 1.0.3 does otherwise: its mesh is coarser; its bandwidth is a multiple of 1/1024; a confidence within a
+    mesh step (1/1000, or less for a narrow kernel) of 0 or 1 has less weight, down to a half at 0 and at 1, as the ends
+    of the mesh are not doubled; the kernel is cut at a distance of 0.5. The default kernel of torch-uncertainty is
+    "logit", which measures distances between logits: another number.
 
     Args:
         predictions: predictions.
@@ -196,7 +197,7 @@ def _field(waves: Tensor, bandwidth: float) -> Tensor:
 
 def _size(waves: Tensor, bandwidth: float) -> float:
     """smECE at a bandwidth; the mean over nodes there and back is the trapezoidal rule from 0 to 1."""
-    return float(_field(waves, bandwidth).abs().mean())
+    return min(float(_field(waves, bandwidth).abs().mean()), 1.0)
 
 
 def _fixed_point(waves: Tensor) -> float:
@@ -205,7 +206,7 @@ def _fixed_point(waves: Tensor) -> float:
     As the size falls with the bandwidth, a guess and its size have the fixed point between them. Two thirds of the way
     from the one to the other is right where size goes as bandwidth^-1/2, as it does for noise.
     """
-    low, high = abs(float(waves[0])), min(_size(waves, 0.0), 1.0)
+    low, high = min(abs(float(waves[0])), 1.0), _size(waves, 0.0)
     guess = (low + high) / 2
     while high - low > 1e-7:
         size = _size(waves, guess)

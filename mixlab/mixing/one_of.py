@@ -15,7 +15,7 @@ from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant, host_stream
 
-_ANY = ("takes_alpha", "takes_images", "needs_model", "mixes_inside", "decouples")
+_ANY = ("pairs", "takes_alpha", "takes_images", "needs_model", "mixes_inside", "decouples")
 _ALL = ("label_follows_pixels", "two_labels")
 
 
@@ -53,6 +53,14 @@ class OneOf(Mixer):
         """Everything it was made with."""
         return {"mixers": self._choice.mixers, "weights": self._choice.weights}
 
+    def check(self, x: Tensor) -> None:
+        """Raise if one of them cannot mix such batches."""
+        for mixer in self._choice.mixers:
+            mixer.check(x)
+
+    def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
+        return torch.arange(batch, device=device)  # the mixer that is drawn draws them
+
 
 @dataclass(frozen=True)
 class Choice(Variant):
@@ -63,22 +71,18 @@ class Choice(Variant):
 
     name = "one_of"
     about = "one of several mixers, drawn for each batch"
-    pairs = False  # those are the business of the mixer drawn
 
     def __post_init__(self) -> None:
         for names, combined in ((_ANY, any), (_ALL, all)):
             for name in names:
                 object.__setattr__(self, name, combined(getattr(mixer.kind, name) for mixer in self.mixers))
+        volumes = all(mixer.kind.takes_volumes or not mixer.kind.takes_images for mixer in self.mixers)
+        object.__setattr__(self, "takes_volumes", self.takes_images and volumes)
 
     @property
     def layers(self) -> Sequence[str]:
         """Where one of them mixes hidden states."""
         return tuple(dict.fromkeys(layer for mixer in self.mixers for layer in mixer.kind.layers))
-
-    def check(self, x: Tensor) -> None:
-        """Raise if one of them cannot mix such batches."""
-        for mixer in self.mixers:
-            mixer.check(x)
 
     def draw(self, ask: Request) -> MixPlan:
         """The mixer, and its plan."""

@@ -104,6 +104,8 @@ def test_it_stands_wherever_a_mixer_does(data):
         mx.MixCollate(mixer)
     x, *_ = mx.MixCollate(OneOf([MIXUP, CUTMIX]))([(torch.rand(3, 8, 8), i) for i in range(4)])
     assert len(x) in (8, 12)
+    lone = torch.rand(3, 8, 8)
+    assert torch.equal(mx.MixCollate(OneOf([MIXUP, NONE]))([(lone, 1)])[0], lone[None])
 
 
 def test_a_run_is_named_by_what_matters_of_each_of_its_mixers(data):
@@ -116,6 +118,13 @@ def test_a_run_is_named_by_what_matters_of_each_of_its_mixers(data):
     assert name(MIXUP, NONE) != name(NONE, MIXUP)
     assert name(MIXUP, NONE) != name(MIXUP, NONE, weights=[1, 2])
     assert name(MIXUP) != name(Mixer("mixup", 0.3, 3, probability=0.5))
+
+
+def test_a_sweep_trains_it_beside_variants(data):
+    mixers = ["mixup", OneOf([MIXUP, CUTMIX]), OneOf([MIXUP, CUTMIX], [1, 2]), OneOf([MIXUP, CUTMIX])]
+    runs = list(mx.sweep({"variant": mixers, "alpha": [0.2, 0.4]}, data, epochs=1, batch_size=32, progress=False))
+    assert [run.settings["variant"] for run in runs] == ["mixup", "mixup", "one_of", "one_of"]
+    assert mx.run("quick", data, mixers[2], epochs=1, batch_size=32, progress=False).id == runs[3].id != runs[2].id
 
 
 class Words(nn.Module):
