@@ -21,7 +21,7 @@ class Batch:
     """A batch taken apart.
 
     Attributes:
-        whole: is the batch as it came.
+        whole: is the batch itself, which is not changed.
         inputs: are the tensors to be mixed, [B, ...] each; plans are drawn for the first.
         labels: is the tensor whose place the targets take: class labels [B], float targets [B] or [B, C], or masks.
     """
@@ -196,13 +196,13 @@ def _labels(batch: Any, getter: Getter) -> Any:
     if isinstance(place, Tensor) and place is not batch:
         return place
     keys = [key for key in place if isinstance(key, str)] if isinstance(place, Mapping) else []
-    found = [key for key in keys if key.lower() == "labels"] or [key for key in keys if "label" in key.lower()]
-    if not found:
+    matching = [key for key in keys if key.lower() == "labels"] or [key for key in keys if "label" in key.lower()]
+    if not matching:
         raise TypeError(
             "batch must be (inputs, labels), or a dict with the key 'labels', unless labels_getter says where labels "
             f"are; got {kinds(batch)}"
         )
-    return place[found[0]]
+    return place[matching[0]]
 
 
 def _at(batch: Any, key: str, name: str) -> Any:

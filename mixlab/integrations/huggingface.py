@@ -53,7 +53,8 @@ class MixTrainer(Trainer):
     Args:
         args, kwargs: are those of `transformers.Trainer`, the model first.
         mixer: is a Mixer of any variant. Layers of "manifold" are named as the model's `named_modules` has them
-            ("vit.layers.0"), and give one tensor. A variant that looks at the model takes class labels.
+            ("vit.layers.0"), and give one tensor. A variant that looks at the model takes the gradient of its cross
+            entropy, whatever the loss.
         input_key: names what is mixed in the batch, [B, ...]; None is the model's `main_input_name` ("pixel_values",
             "input_values"), or the first parameter of its forward. An attention mask becomes the union of the pair's.
 
@@ -81,8 +82,9 @@ class MixTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The batches of one step, and the number of labels in all of them, on all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.stack([_count(self._labels(batch)).to(device) for batch in batches]).sum()
-        return batches, self.accelerator.gather(count).sum()
+        counts = [_count(self._labels(batch)).to(device) for batch in batches]
+        count = sum(counts, torch.zeros((), dtype=torch.int64, device=device))
+        return batches, self.accelerator.gather(count).sum().clamp(min=1)
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

@@ -1,7 +1,10 @@
 """Mixing in Hugging Face's Trainer, in trainings by the real package."""
 
 import copy
+from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,9 +55,9 @@ def rows_of(data, dtype=torch.float32, key="pixel_values"):
 class Own(nn.Module):
     """A model of the user's own, whose forward takes no further keywords."""
 
-    def __init__(self, outputs=CLASSES):
+    def __init__(self, outputs=CLASSES, config=()):
         super().__init__()
-        self.net = network()
+        self.net, self.config = network(), SimpleNamespace(**dict(config))
         self.net.head = nn.Linear(12, outputs)
 
     def forward(self, picture, labels=None):
@@ -70,77 +73,70 @@ class KeepsPlans:
         return self.plans[-1]
 
 
-class Recording(KeepsPlans, mx.Mixer):
-    pass
+Recording = type("Recording", (KeepsPlans, mx.Mixer), {})
+RecordingOneOf = type("RecordingOneOf", (KeepsPlans, mx.OneOf), {})
 
 
-class RecordingOneOf(KeepsPlans, mx.OneOf):
-    pass
+def cross_entropy(z, t, smoothing=0.0):
+    return -(((1 - smoothing) * t + smoothing * t.sum(1, keepdim=True) / z.shape[1]) * z.log_softmax(1)).sum(1)
 
 
-def cross_entropy(smoothing):
-    return lambda z, t: -(((1 - smoothing) * t + smoothing / z.shape[1]) * z.log_softmax(1)).sum(1)
-
-
-def binary(z, t):
-    return -(t * F.logsigmoid(z) + (1 - t) * F.logsigmoid(-z)).mean(1)
-
-
-def square(z, t):
-    return (z - t)[:, 0] ** 2
-
-
-def by_hand(model, rows, targets, plans, *, key, batch, accumulate, loss):
+def by_hand(model, x, targets, counts, plans, batch, accumulate, loss):
     """The same training in float64, an equation at a time: the mean of all mixes of one step, by plain descent."""
-    x, plans = torch.stack([row[key] for row in rows]), iter(plans)
-    places = torch.arange(len(rows)).split(batch)
-    for first in range(0, len(places), accumulate):
-        step, total = places[first : first + accumulate], 0.0
-        for place in step:
+    plans = iter(plans)
+    for step in torch.arange(len(x)).split(batch * accumulate):
+        total = 0.0
+        for place in step.split(batch):
             lam, partner = torch.ones(1, 1).double(), torch.arange(1)
             if len(place) > 1:
                 plan = next(plans)
                 lam, partner = plan.lam.double(), plan.partner
             for weight in lam:
-                w = weight.view(-1, 1)
-                mixed = w[:, :, None, None] * x[place] + (1 - w[:, :, None, None]) * x[place][partner]
-                logits = model(mixed)["logits"]
+                w, v = weight.view(-1, 1), weight.view(-1, 1, 1, 1)
+                logits = model(v * x[place] + (1 - v) * x[place][partner])["logits"]
                 soft = w * targets[place] + (1 - w) * targets[place][partner]
                 total = total + loss(logits, soft).sum() / len(lam)
-        gradients = torch.autograd.grad(total / sum(map(len, step)), list(model.parameters()), allow_unused=True)
+        weights = list(model.parameters())
+        gradients = torch.autograd.grad(total / counts[step].sum(), weights, allow_unused=True)
         with torch.no_grad():
-            for weight, gradient in zip(model.parameters(), gradients, strict=True):
+            for weight, gradient in zip(weights, gradients, strict=True):
                 weight.sub_(0 if gradient is None else ALWAYS["learning_rate"] * gradient)
-    return model
+
+
+SINGLE = {"problem_type": "single_label_classification"}
+KINDS = {  # the loss by its formula, the model's own config, further arguments
+    "labels": (cross_entropy, {}, {}),
+    "ignored": (cross_entropy, {}, {}),  # −100, as everywhere in transformers
+    "smoothed": (partial(cross_entropy, smoothing=0.2), {}, {"label_smoothing_factor": 0.2}),
+    "soft": (cross_entropy, SINGLE, {}),
+    "many": (lambda z, t: -(t * F.logsigmoid(z) + (1 - t) * F.logsigmoid(-z)).mean(1), {}, {}),
+    "number": (lambda z, t: (z - t)[:, 0] ** 2, {"num_labels": 1}, {}),
+}
 
 
 @pytest.mark.parametrize(("count", "batch", "accumulate"), [(11, 4, 2), (9, 4, 3)])
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("kind", ["labels", "smoothed", "soft", "many", "number"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_training_is_the_one_by_hand(hf, count, batch, accumulate, own, kind):
-    key, outputs = "picture" if own else "pixel_values", 1 if kind == "number" else CLASSES
-    rows = rows_of(learnable(count), torch.float64, key)
-    loss, more, targets = cross_entropy(0.0), {}, F.one_hot(learnable(count).tensors[1], CLASSES).double()
-    if kind == "smoothed":
-        loss, more = cross_entropy(0.2), {"label_smoothing_factor": 0.2}
-    elif kind != "labels":
-        draw = torch.rand(count, outputs, generator=torch.Generator().manual_seed(5))
-        targets = {"soft": draw / draw.sum(1, keepdim=True), "many": draw.round(), "number": draw}[kind].double()
-        for row, target in zip(rows, targets, strict=True):
-            row["labels"] = target[0] if kind == "number" else target
-        loss = {"soft": cross_entropy(0.0), "many": binary, "number": square}[kind]
-    problem = {"problem_type": "single_label_classification"} if kind == "soft" else {}
-    if own:
-        model = Own(outputs)
-        model.config = type("Config", (), problem)
-    else:
-        model = hf.vit(**problem, num_labels=outputs)
-    model, mixer = model.double(), Recording("mixup", alpha=0.4, k=2)
-    twin = copy.deepcopy(model)
-    more |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulate}
+    loss, config, more = KINDS[kind]
+    x, y = learnable(count).tensors
+    targets, counts = F.one_hot(y, CLASSES).double(), torch.ones(count)
+    draw = torch.rand(count, config.get("num_labels", CLASSES), generator=torch.Generator().manual_seed(5)).double()
+    if kind in ("soft", "many", "number"):
+        targets = y = {"soft": draw / draw.sum(1, keepdim=True), "many": draw.round(), "number": draw}[kind]
+    elif kind == "ignored":
+        for part, value in ((targets, 0), (counts, 0), (y, -100)):
+            part[[1, 2, 8]] = value
+    rows = [
+        {"picture" if own else "pixel_values": image, "labels": label}
+        for image, label in zip(x.double(), y, strict=True)
+    ]
+    model = (Own(draw.shape[1], config) if own else hf.vit(**config)).double()
+    twin, mixer = copy.deepcopy(model), Recording("mixup", alpha=0.4, k=2)
+    more = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulate} | more
     hf.trainer(mixer, rows, model, train_sampling_strategy="sequential", **more).train()
-    expected = by_hand(twin, rows, targets, mixer.plans, key=key, batch=batch, accumulate=accumulate, loss=loss)
-    for (name, weight), other in zip(model.named_parameters(), expected.parameters(), strict=True):
+    by_hand(twin, x.double(), targets, counts, mixer.plans, batch, accumulate, loss)
+    for (name, weight), other in zip(model.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(weight, other, rtol=1e-6, atol=1e-7, msg=lambda text, name=name: f"{name}: {text}")
 
 
@@ -164,33 +160,10 @@ def test_evaluation_keeps_every_row(hf, drop):
     for count in (16, 20, 4):
         predicted = trainer.predict(rows[:count])
         assert len(predicted.predictions) == len(predicted.label_ids) == count
-    loss = trainer.evaluate()["eval_loss"]
+    x, y = images(20).tensors
     with torch.no_grad():
-        assert loss == pytest.approx(
-            F.cross_entropy(trainer.model(images(20).tensors[0]).logits, images(20).tensors[1])
-        )
-    steps = len(trainer.get_train_dataloader())
-    assert steps == (2 if drop else 3)  # batches of 8
-
-
-def test_labels_of_minus_100_do_not_count(hf):
-    """As in transformers: the loss is the sum over the labels that count, by their number in the step."""
-    rows = rows_of(learnable(9), key="picture")
-    for place in (1, 2, 8):  # the last batch counts for nothing
-        rows[place]["labels"] = -100
-    mixer, model = Recording("mixup", k=2), Own()
-    twin = copy.deepcopy(model)
-    more = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
-    hf.trainer(mixer, rows, model, train_sampling_strategy="sequential", **more).train()
-    total = 0.0
-    for plan, place in zip(mixer.plans, torch.arange(8).split(4), strict=True):
-        x, y = torch.stack([rows[i]["picture"] for i in place]), torch.tensor([rows[i]["labels"] for i in place])
-        logits, (y_a, y_b, lam) = twin.net(plan.apply(x)), plan.labels(y)
-        first, second = (F.cross_entropy(logits, labels, reduction="none") for labels in (y_a, y_b))
-        total = total + (lam * first + (1 - lam) * second).sum() / 2
-    (total / 6).backward()
-    for weight, other in zip(model.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(weight, other - ALWAYS["learning_rate"] * other.grad)
+        assert trainer.evaluate()["eval_loss"] == pytest.approx(F.cross_entropy(trainer.model(x).logits, y).item())
+    assert len(trainer.get_train_dataloader()) == (2 if drop else 3)  # batches of 8
 
 
 @pytest.mark.parametrize("variant", mx.VARIANTS)
@@ -204,29 +177,11 @@ def test_every_variant_trains_by_its_own_loss(hf, variant):
     x, y = learnable(10).tensors
     (plan,) = mixer.plans
 
-    class Logits(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = twin.net
-
-        def forward(self, x):
-            return self.net(x)
-
     if variant == "puzzle":  # the graph of its clean loss is gone
         plan = replace(plan, clean_loss=F.cross_entropy(twin.net(x), y))
-    mx.mixed_loss(Logits(), x, y, plan).backward()
+    mx.mixed_loss(nn.Sequential(OrderedDict(net=twin.net)), x, y, plan).backward()
     for weight, other in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(weight, other - ALWAYS["learning_rate"] * other.grad)
-
-
-def test_manifold_mixes_a_layer_of_a_transformer(hf):
-    mixer, shapes = mx.Mixer("manifold", k=2, layers=["vit.layers.0"]), []
-    trainer = hf.trainer(mixer, rows_of(images(5)), per_device_train_batch_size=4)
-    for name in ("embeddings", "layernorm"):
-        module = trainer.model.vit.get_submodule(name)
-        module.register_forward_hook(lambda _module, _args, output: shapes.append(len(output)))
-    trainer.train()
-    assert shapes == [4, 8, 1, 1]
 
 
 @pytest.mark.parametrize(("layer", "k"), [("bert.embeddings", 2), ("bert.encoder.layer.0", 1)])
