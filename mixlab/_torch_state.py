@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-one_at_a_time = threading.RLock()  # held by whoever draws from the global generators: a panel trains beside a cell
+one_at_a_time = threading.RLock()  # held by whoever changes the process: a panel trains beside a cell
 
 
 @contextmanager
@@ -35,10 +35,10 @@ def spared(seed: int | None = None) -> Iterator[None]:
 @contextmanager
 def usual_defaults() -> Iterator[None]:
     """Inside, new tensors are float32 and on the CPU unless told otherwise, whatever the caller has set as defaults."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.device("cpu"):
+    with one_at_a_time, torch.device("cpu"):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
             yield
-    finally:
-        torch.set_default_dtype(before)
+        finally:
+            torch.set_default_dtype(before)

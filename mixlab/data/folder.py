@@ -113,7 +113,7 @@ def _files(folder: Path, classes: tuple[str, ...]) -> tuple[Files, int]:
         paths += images
         labels += [label] * len(images)
         others += len(every) - len(images)
-    return Files(paths, torch.tensor(labels)), others
+    return Files(paths, torch.tensor(labels, device="cpu")), others
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -147,7 +147,7 @@ def _read(paths: list[Path], side: int, resize: str) -> Tensor:
             return error
 
     channels = 3 if any(attempt(path, is_gray) is False for path in paths) else 1
-    images, broken = torch.empty(len(paths), channels, side, side, dtype=torch.uint8), []
+    images, broken = torch.empty(len(paths), channels, side, side, dtype=torch.uint8, device="cpu"), []
     with ThreadPoolExecutor(torch_threads()[0]) as pool:
         results = pool.map(lambda path: attempt(path, lambda picture: pixels(picture, channels, side, resize)), paths)
         bar = tqdm(results, desc="reading", total=len(paths), unit=" images", disable=len(paths) < _MANY)

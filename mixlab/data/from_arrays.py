@@ -142,7 +142,9 @@ def _labels(parts: dict[str, Any], classes: Sequence[str] | None) -> tuple[dict[
         if missing := [value for value in values if value not in known]:
             raise ValueError(f"classes must hold every label, got none of {shown(missing)}")
         index = {value: place for place, value in enumerate(known)}
-        return {name: torch.tensor([index[text] for text in array.tolist()]) for name, array in arrays.items()}, known
+        return {
+            name: torch.from_numpy(np.array([index[text] for text in array.tolist()])) for name, array in arrays.items()
+        }, known
     if classes is None and values != list(range(len(values))):
         raise ValueError(f"labels must be 0 to {len(values) - 1} where classes is not given, got {shown(values)}")
     known = tuple(map(str, values)) if classes is None else tuple(classes)

@@ -106,7 +106,7 @@ class Trainer(Loop[Record]):
             every=every,
         )
         mixed = self.epochs if mix_until is None else _check.integer("mix_until", mix_until, 0)
-        self._mix_until = min(mixed, self.epochs)
+        self._mix_until, self._no_mixer = min(mixed, self.epochs), Mixer("none")
         self._take_model(model)
         self._take_images()
         self.dtype, self.picked = self._pick(dtype)
@@ -206,7 +206,7 @@ class Trainer(Loop[Record]):
         images, labels = self._batch(chosen)
         rest = [self.model.get_parameter(name) for name, epochs in self.options.freeze.items() if self.epoch >= epochs]
         with resting(rest), torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            mixer = self.mixer if self.step_count < self._mix_until * self.steps_per_epoch else Mixer("none")
+            mixer = self.mixer if self.step_count < self._mix_until * self.steps_per_epoch else self._no_mixer
             plan = mixer.plan(
                 images, labels, model=self.model, normalize=self._normalize, generator=self._mixing_stream
             )

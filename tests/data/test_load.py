@@ -1,6 +1,7 @@
 """Loading: forms, balanced parts, normalization, the choice of "auto", and what is refused."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,6 +168,12 @@ def test_the_cache_lies_where_root_then_the_environment_then_the_platform_say(tm
         (lambda: load("auto", label_noise=0.3), "label_noise .* 'shapes' .* got label_noise=0.3 with name='auto'"),
         (lambda: load("shapes", source="here"), "source .* 'cifar10' .* got source='here' with name='shapes'"),
         (lambda: load("cifar10", source="/no/where"), "source .* cifar-10-python.tar.gz, .* got '/no/where'"),
+        (
+            lambda: load("/no/where"),
+            "name must be a folder of class .*'/no/where', where there is no folder",
+        ),
+        (lambda: load(Path("shapes")), "name must be a folder of class folders, got 'shapes'"),
+        (lambda: load("shapes", image_size=8), "image_size .* a folder alone, got image_size=8 with name='shapes'"),
         (lambda: data.cache_path("shapes"), "name .* 'cifar10', 'cifar100', got 'shapes'"),
         (lambda: Split(IMAGES.float(), LABELS), r"images .* uint8 .* got a float32 tensor of shape \[4, 3, 2, 2\]"),
         (lambda: Split(IMAGES[0], LABELS), r"images .* \[N, channels, height, width\], got .* \[3, 2, 2\]"),

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from panel_runs import Counting, linear, phase, slow, threads, train_until, wait_until
+from seeding import seeded
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -65,6 +66,17 @@ def test_the_number_shown_is_the_number_trained_on_however_rare_a_class_is(open_
     panel.run()
     assert panel._view["runs"][0]["size"] == "278 images, seed 0"
     assert panel.trainer.data.train.labels.bincount().tolist() == [250, 25, 3]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 1), (20, 3), (33, 1)])
+def test_images_of_any_side_gray_or_color_train(open_panel: Make, side: int, channels: int) -> None:
+    images = torch.randint(0, 256, (24, channels, side, side), dtype=torch.uint8, generator=seeded())
+    split = Split(images, torch.arange(24) % 4)
+    panel = open_panel(mx.panels.training_panel, Dataset("own", split, split, tuple("abcd")), images=24, epochs=1)
+    assert panel.run().phase == "finished"
+    if side % 2 == 0:
+        words = open_panel(mx.panels.puzzle_panel, panel.trainer.data, panel.model.cpu(), pairs=2).describe()
+        assert "Puzzle Mix on 4 × 4 blocks" in words
 
 
 def test_losses_between_records_average_to_the_record(make: Make, data: Dataset) -> None:
