@@ -252,24 +252,21 @@ def check_logits(logits: Tensor) -> None:
         raise ValueError(f"logits must be {wanted}, got {_check.shown(logits)}")
 
 
-def _check_classes(name: str, y: Tensor, logits: Tensor, ignore_index: int | None) -> None:
-    shape = [len(logits), *logits.shape[2:]]
-    wanted = f"int64 class labels of shape {shape}, or float targets of shape {list(logits.shape)}"
-    _check.tensor(name, y, wanted)
-    if y.dtype != torch.int64:
-        raise TypeError(f"{name} must be {wanted}, got {_check.shown(y)}")
-    if list(y.shape) != shape:
-        raise ValueError(f"{name} must be {wanted}, got {_check.shown(y)}")
+def _check_classes(name: str, y: object, logits: Tensor, ignore_index: int | None) -> None:
+    shape = logits.shape[:1] + logits.shape[2:]
+    if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != shape:
+        kind = ValueError if isinstance(y, Tensor) and y.dtype == torch.int64 else TypeError
+        wanted = f"int64 class labels of shape {list(shape)}, or float targets of shape {list(logits.shape)}"
+        raise kind(f"{name} must be {wanted}, got {_check.shown(y)}")
     if ignore_index is not None:
         _check.integer("ignore_index", ignore_index, -(2**63))
         y = y[y != ignore_index] if y.device.type == "cpu" else y
-    _check.class_labels(name, y.flatten(), classes=logits.shape[1], device=logits.device)
+    _check.class_labels(name, y if y.ndim == 1 else y.flatten(), classes=logits.shape[1], device=logits.device)
 
 
-def _check_soft(name: str, y: Tensor, logits: Tensor, ignore_index: int | None) -> None:
-    wanted = f"float targets of shape {list(logits.shape)}, as the logits and the other label are"
-    _check.tensor(name, y, wanted)
-    if not y.is_floating_point() or y.shape != logits.shape:
+def _check_soft(name: str, y: object, logits: Tensor, ignore_index: int | None) -> None:
+    if not isinstance(y, Tensor) or not y.is_floating_point() or y.shape != logits.shape:
+        wanted = f"float targets of shape {list(logits.shape)}, as the logits and the other label are"
         raise ValueError(f"{name} must be {wanted}, got {_check.shown(y)}")
     _check.same_device(name, y, logits.device)
     if ignore_index is not None:
@@ -285,13 +282,10 @@ def _check_weight(weight: Tensor, logits: Tensor) -> None:
 
 
 def _labels_for(logits: Tensor, y: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor, Tensor]:
-    """Both labels and λ of each mix; one label twice where it is cut, or mixed of more labels than two."""
-    if not plan.way.two_labels:
-        mixed = plan.targets(y, None if y.is_floating_point() else logits.shape[1])
-    elif plan.cuts and y.ndim > 2:
-        mixed = plan.apply(y if y.is_floating_point() else y.long())
-    else:
+    """Both labels of each mix and λ; the mixed label twice where it is of more labels than two."""
+    if plan.way.two_labels:
         return plan.labels(y)
+    mixed = plan.targets(y, None if y.is_floating_point() else logits.shape[1])
     return mixed, mixed, plan.lam.flatten()
 
 

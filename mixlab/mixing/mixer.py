@@ -123,7 +123,7 @@ class Mixer:
         Args:
             x: holds images [B, C, H, W], uint8 or float, or for mixup any floats [B, ...].
             y: holds int64 class labels [B] on x's device; or float targets [B, C], such as one-hot, soft or multi-label
-                ones, or [B]; or integer masks [B, H, W] where images are blended, not cut.
+                ones, or [B]; or integer masks [B, H, W]. See `MixPlan.labels`.
             model: is the network, for variants that look at it: it maps x, as it is, to logits.
             generator: is the source of randomness on x's device, by default the global one.
 
@@ -169,7 +169,8 @@ class Mixer:
 
         Args:
             x: is [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
-                uint8. It may hold integers, such as token ids [B, T], where nothing of it is mixed: for "none", and for
+                uint8; for "cutmix" and "resizemix" also signals [B, C, T], and volumes or videos [B, C, D, H, W]. It
+                may hold integers, such as token ids [B, T], where nothing of it is mixed: for "none", and for
                 "manifold" without the layer "input".
             y: holds labels, as in a call; only variants that look at the model need them, class labels [B] or soft
                 ones [B, C], for the gradient of their cross entropy.
@@ -229,8 +230,11 @@ class Mixer:
         wanted = "a tensor whose first axis is the batch"
         if _check.tensor("x", x, wanted).ndim == 0:
             raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
-        images = self.kind.takes_images or x.dtype == torch.uint8
-        if images and x.ndim != 4:
+        if self.kind.takes_volumes:
+            if x.ndim not in (3, 4, 5):
+                wanted = "images [batch, channels, height, width], or signals or volumes with one axis less or more"
+                raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
+        elif (self.kind.takes_images or x.dtype == torch.uint8) and x.ndim != 4:
             raise ValueError(f"x must be images [batch, channels, height, width], got {_check.shown(x)}")
         if x.numel() == 0:
             raise ValueError(f"x must not be empty, got {_check.shown(x)}")

@@ -53,6 +53,11 @@ class OneOf(Mixer):
         """Everything it was made with."""
         return {"mixers": self._choice.mixers, "weights": self._choice.weights}
 
+    def check(self, x: Tensor) -> None:
+        """Raise if one of them cannot mix such batches."""
+        for mixer in self._choice.mixers:
+            mixer.check(x)
+
 
 @dataclass(frozen=True)
 class Choice(Variant):
@@ -69,16 +74,13 @@ class Choice(Variant):
         for names, combined in ((_ANY, any), (_ALL, all)):
             for name in names:
                 object.__setattr__(self, name, combined(getattr(mixer.kind, name) for mixer in self.mixers))
+        volumes = all(mixer.kind.takes_volumes or not mixer.kind.takes_images for mixer in self.mixers)
+        object.__setattr__(self, "takes_volumes", self.takes_images and volumes)
 
     @property
     def layers(self) -> Sequence[str]:
         """Where one of them mixes hidden states."""
         return tuple(dict.fromkeys(layer for mixer in self.mixers for layer in mixer.kind.layers))
-
-    def check(self, x: Tensor) -> None:
-        """Raise if one of them cannot mix such batches."""
-        for mixer in self.mixers:
-            mixer.check(x)
 
     def draw(self, ask: Request) -> MixPlan:
         """The mixer, and its plan."""

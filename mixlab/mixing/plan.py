@@ -115,21 +115,20 @@ class MixPlan:
         """[2, K, B, t * t], where the blocks of a mask's two sides come from; None where none moves."""
         return self.way.moves if isinstance(self.way, Mask) else None
 
-    @property
-    def cuts(self) -> bool:
-        """Whether it mixes place by place, by boxes or blocks, so that masks are cut as the images are."""
-        return self.box is not None or (self.mask is not None and self.mask.shape[2:] != (1, 1))
-
     def labels(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `mixed_cross_entropy` takes: y_a and y_b [K * B, ...], the labels of both, and λ [K * B] of y_a.
 
+        Maps, such as masks, are cut as the images are where a plan cuts boxes or blocks: then y_a and y_b are both the
+        cut map, and λ is 1. Where a plan blends they are the maps of both.
+
         Args:
             y: is on the plan's device: int64 class labels [B]; float targets [B] or [B, C], such as one-hot, soft,
-                multi-label or regression ones; or integer masks [B, H, W] or [B, 1, H, W], which become int64.
+                multi-label or regression ones; or maps, integer masks [B, H, W] or [B, 1, H, W], which become int64, or
+                floats [B, C, H, W]. Of signals [B, C, T], integers [B, T] are maps, too.
 
         Raises:
-            TypeError, ValueError: labels of another kind; masks where boxes or blocks are cut, for which `apply` cuts
-                the masks; a plan with weights, which mixes the labels of all the batch.
+            TypeError, ValueError: labels of another kind; masks for a plan whose blocks have shares between 0 and 1; a
+                plan with weights, which mixes the labels of all the batch.
         """
         if not self.way.two_labels:
             raise ValueError(
@@ -137,12 +136,10 @@ class MixPlan:
                 "plan.targets(y, num_classes), or mx.mixed_loss(model, x, y, plan)"
             )
         check_labels("y", y, self.batch, self.partner.device)
-        if self.cuts and y.ndim > 2:
-            raise ValueError(
-                f"y must be [batch] or [batch, classes] for a plan that cuts images, {self!r}, got {_check.shown(y)}: "
-                "plan.apply(y) cuts masks as it cuts images"
-            )
         own = y if y.is_floating_point() else y.long()
+        if self._cuts(own):
+            cut = self._cut(own)
+            return cut, cut, torch.ones_like(self.lam).flatten()
         other = own.index_select(0, self.partner).expand(self.k, *y.shape).reshape(-1, *y.shape[1:])
         return own.repeat(self.k, *[1] * (y.ndim - 1)), other, self.lam.flatten()
 
@@ -233,13 +230,14 @@ class MixPlan:
             return out
 
         weight, source = self.way.weight(x, self.lam), x.contiguous(memory_format=layout)
-        if layout == torch.channels_last:  # the same bytes, seen in the order they lie in
-            weight, source = weight.permute(0, 1, 3, 4, 2), source.permute(0, 2, 3, 1)
+        last = layout != torch.contiguous_format
+        if last:  # the same bytes, seen in the order they lie in
+            weight, source = weight.movedim(2, -1), source.movedim(1, -1)
             scale, shift = (part if part is None else part.movedim(1, -1) for part in (scale, shift))
         if out is None:
             mixed = mix_for_autograd(source, self.partner, weight, result, scale=scale, shift=shift)
-            return mixed.permute(0, 3, 1, 2) if layout == torch.channels_last else mixed
-        target = out.permute(0, 2, 3, 1) if layout == torch.channels_last else out
+            return mixed.movedim(-1, 1) if last else mixed
+        target = out.movedim(1, -1) if last else out
         target = target.view(self.k, self.batch, *target.shape[1:])
         partner = None if isinstance(self.way, AsIs) else self.partner
         mix_into(target, source, partner, weight, rolled=self.rolled, scale=scale, shift=shift)
@@ -286,8 +284,8 @@ class MixPlan:
         if x.device != self.partner.device:
             raise ValueError(f"x must be on the plan's device, {self.partner.device}, got one on {x.device}")
         is_image |= x.dtype == torch.uint8 and x.ndim == 4 and self.channels in (None, x.shape[1])
-        is_image |= x.dtype in FLOATS
-        if not (is_image or self.way.pastes(x.flatten(0, 1) if x.dtype == torch.uint8 and x.ndim == 4 else x)):
+        blends = is_image or x.dtype in FLOATS
+        if not (blends or self.way.pastes(x) or (x.dtype == torch.uint8 and self.way.pastes(x.flatten(0, 1)))):
             images = "[batch, channels, height, width]" if self.channels is None else f"of {self.channels} channels"
             raise TypeError(
                 f"x must be float values or uint8 images {images} to be blended, got {_check.shown(x)}; class labels, "
@@ -295,6 +293,20 @@ class MixPlan:
                 "mx.mixed_loss does, or one-hot floats"
             )
         self.way.check_input(x)
+
+    def _cuts(self, y: Tensor) -> bool:
+        """Whether these labels have a place for each that the images have, and those are mixed place by place."""
+        if isinstance(self.way, Boxes):
+            return y.ndim > 2 or (not y.is_floating_point() and y.shape[1:] == self.way.size)  # of signals
+        return self.mask is not None and y.ndim > 2 and not self.way.is_weight(y)
+
+    def _cut(self, y: Tensor) -> Tensor:
+        if y.ndim == 2:
+            return self.apply(y[:, None])[:, 0]
+        if not y.is_floating_point() and not self.way.pastes(y):
+            wanted = "class labels or float targets for a plan whose blocks have shares between 0 and 1"
+            raise ValueError(f"y must be {wanted}, got {_check.shown(y)}")
+        return self.apply(y)
 
     def _check_decoupled(self) -> None:
         if self.k % 2 or self.inside is not None or not self.way.two_labels:

@@ -162,6 +162,19 @@ def test_segmentation_by_loops(variant, dtype):
     torch.testing.assert_close(by_hand, total / (12 * 64), rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("variant", ["cutmix", "resizemix"])
+@pytest.mark.parametrize("shape", [(9,), (1, 9), (8, 7), (1, 8, 7), (3, 8, 7)])
+def test_maps_of_classes_are_cut_with_signals_images_and_volumes(variant, shape):
+    sides = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+    maps = torch.randint(0, 5, (6, *shape), generator=seeded())
+    x = maps.double().view(6, 1, *sides)  # what is cut shows its own classes
+    mixed = Mixer(variant, k=2)(x, maps, generator=seeded())
+    assert torch.equal(mixed.y_a, mixed.x.long().view(12, *shape))
+    assert torch.equal(mixed.y_b, mixed.y_a)
+    assert torch.equal(mixed.lam, torch.ones(12))
+    assert not torch.equal(mixed.y_a, maps.repeat(2, *[1] * len(shape)))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mask", [MASKS, MASKS.byte(), MASKS.byte()[:, None], MASKS[:, None], MASKS > 1, MASKS.int()])
 def test_masks_are_cut_and_never_blended(mask, channels):

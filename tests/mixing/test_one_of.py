@@ -118,6 +118,13 @@ def test_a_run_is_named_by_what_matters_of_each_of_its_mixers(data):
     assert name(MIXUP) != name(Mixer("mixup", 0.3, 3, probability=0.5))
 
 
+def test_a_sweep_trains_it_beside_variants(data):
+    mixers = ["mixup", OneOf([MIXUP, CUTMIX]), OneOf([MIXUP, CUTMIX], [1, 2]), OneOf([MIXUP, CUTMIX])]
+    runs = list(mx.sweep({"variant": mixers, "alpha": [0.2, 0.4]}, data, epochs=1, batch_size=32, progress=False))
+    assert [run.settings["variant"] for run in runs] == ["mixup", "mixup", "one_of", "one_of"]
+    assert mx.run("quick", data, mixers[2], epochs=1, batch_size=32, progress=False).id == runs[3].id != runs[2].id
+
+
 class Words(nn.Module):
     def __init__(self) -> None:
         super().__init__()
