@@ -33,7 +33,7 @@ LESS, LEAST, MORE, MOST, MAYBE_LESS, MAYBE_MORE = map(seen, (-0.2, -0.3, 0.2, 0.
         ("nll", {"a": MORE, "b": MAYBE_MORE}, {}, None, "Nothing was decided"),
         ("nll", {"a": MORE}, {}, "none", "Train without mixing: a raises the NLL, by 0.200"),
         ("nll", {"a": MORE, "b": MOST}, {}, "none", "every mixer raises the NLL, a the least, by 0.200"),
-        ("nll", {"a": seen(-0.2, error=0.2)}, {}, None, "give more test images"),
+        ("nll", {"a": seen(-0.2, error=0.2)}, {}, None, "or more test images, to tell a from"),
         ("nll", {}, {}, None, "Nothing was decided: no mixer has two seeds"),
         ("accuracy", {"a": MORE, "b": LESS}, {"b": LESS}, "a", "it raises the accuracy by 20.0 points (97.5%"),
         ("accuracy", {"a": LESS}, {}, "none", "a lowers the accuracy"),
