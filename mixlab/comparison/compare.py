@@ -43,7 +43,8 @@ def compare(
     judged on the other, and the other way round. Means have Student's interval over seeds. Each mixer is compared with
     no mixing by paired differences, whose intervals hold for other seeds and, for accuracy and NLL, for other test
     images; their level is corrected for the number of mixers. A mixer is recommended only where its interval excludes
-    0. As the test images chose the mixer, its own accuracy there is a little too good to report.
+    0. Settle the number of seeds before: whoever adds seeds until something is decided is too often wrong. As the test
+    images chose the mixer, its own accuracy there is a little too good to report.
 
     Args:
         data: a Dataset, as `mixlab.load` gives it.

@@ -51,7 +51,13 @@ def image(ax: Axes) -> str:
     svg = buffer.getvalue().decode()
     width, height = (round(float(size) * _POINTS) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
     svg = re.sub("|".join(_COLORS), lambda color: _COLORS[color[0]], svg[svg.index("<svg") :])
+    svg = re.sub(r' d="[^"]*"', _rounded, svg)
     svg = re.sub(r"(<svg[^>]*>)", lambda head: head[0] + _STYLE, svg, count=1)
     data = base64.b64encode(svg.encode()).decode()
     alt = html.escape(shown.alt, quote=True)
     return f'<img alt="{alt}" width="{width}" height="{height}" src="data:image/svg+xml;base64,{data}">'
+
+
+def _rounded(path: re.Match[str]) -> str:
+    """A path to a hundredth of a point: hatches, whose dots have many curves, take half the bytes."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", path[0].replace("\n", ""))

@@ -88,8 +88,7 @@ def listed(names: list[str]) -> str:
 
 
 def _needed(best: str, seen: Difference) -> str:
-    seeds = seen.seeds_needed()
-    stay = "If mean and spread stay as they are"
+    stay, seeds = "If mean and spread stay as they are", seen.seeds_needed()
     if seeds is None:
-        return f"{stay}, 30 seeds will not tell {best} from no mixing: give more test images."
+        return f"{stay}, it takes more than 30 seeds, or more test images, to tell {best} from no mixing."
     return f"{stay}, {seeds} seeds will tell {best} from no mixing; from few seeds that is a guess."

@@ -59,10 +59,8 @@ def test_differences_are_paired_by_seed_and_hold_for_other_images_too(comparison
 
 def test_time_that_ends_leaves_runs_that_the_same_call_takes_up(tiny, comparison, tmp_path, monkeypatch):
     nothing = tiny(tmp_path, minutes=0)
-    assert not nothing.runs
-    assert set(nothing.left.values()) == {"0 of 3 epochs"}
+    assert (nothing.runs, set(nothing.left.values())) == ({}, {"0 of 3 epochs"})
     assert "Nothing was decided" in repr(nothing)
-
     clock = itertools.count()
     monkeypatch.setattr(training.time, "monotonic", lambda: next(clock) * 1.0)
     part = tiny(tmp_path, minutes=11 / 60)  # the clock is read before each epoch
@@ -122,13 +120,8 @@ def test_wrong_arguments_are_named_before_anything_is_trained(tiny, tmp_path, ar
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(
-    ("size", "given", "suited"),
-    [
-        (300, {}, {"batch_size": 16, "learning_rate": 0.3 / 8, "epochs": 56}),
-        (50_000, {}, {"batch_size": 128, "learning_rate": 0.3, "epochs": 8}),
-        (2_500, {"batch_size": 125}, {"batch_size": 125, "epochs": 50}),
-    ],
-)
-def test_small_training_sets_get_small_batches_and_more_epochs(size, given, suited):
-    assert training.suited(dataset(train=size), None, given) == suited
+@pytest.mark.parametrize(("size", "batch", "epochs"), [(10, 16, 60), (300, 16, 56), (2_500, 64, 26), (50_000, 128, 8)])
+def test_small_training_sets_get_small_batches_and_more_epochs(size, batch, epochs):
+    wanted = {"batch_size": batch, "learning_rate": 0.3 * batch / 128, "epochs": epochs}
+    assert training.suited(dataset(train=size), None, {}) == wanted
+    assert training.suited(dataset(train=size), 5, {"batch_size": 9}) == {"batch_size": 9, "epochs": 5}

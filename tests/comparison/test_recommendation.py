@@ -33,7 +33,7 @@ LESS, LEAST, MORE, MOST, MAYBE_LESS, MAYBE_MORE = map(seen, (-0.2, -0.3, 0.2, 0.
         ("nll", {"a": MORE, "b": MAYBE_MORE}, {}, None, "Nothing was decided"),
         ("nll", {"a": MORE}, {}, "none", "Train without mixing: a raises the NLL, by 0.200"),
         ("nll", {"a": MORE, "b": MOST}, {}, "none", "every mixer raises the NLL, a the least, by 0.200"),
-        ("nll", {"a": seen(-0.2, error=0.2)}, {}, None, "give more test images"),
+        ("nll", {"a": seen(-0.2, error=0.2)}, {}, None, "or more test images, to tell a from"),
         ("nll", {}, {}, None, "Nothing was decided: no mixer has two seeds"),
         ("accuracy", {"a": MORE, "b": LESS}, {"b": LESS}, "a", "it raises the accuracy by 20.0 points (97.5%"),
         ("accuracy", {"a": LESS}, {}, "none", "a lowers the accuracy"),
@@ -52,9 +52,9 @@ def test_seeds_that_would_decide_are_the_fewest():
     assert seen(-0.2, error=0.2).seeds_needed() is None
 
 
-@pytest.mark.parametrize(("mixers", "level"), [(1, 0.95), (2, 0.975), (3, 0.984), (6, 0.992), (49, 0.999)])
-def test_the_level_is_at_least_that_of_bonferroni(mixers, level):
-    assert corrected_level(mixers) == level >= 1 - 0.05 / mixers
+def test_the_level_is_at_least_that_of_bonferroni():
+    for mixers, level in ((1, 0.95), (2, 0.975), (3, 0.984), (6, 0.992), (49, 0.999)):
+        assert corrected_level(mixers) == level >= 1 - 0.05 / mixers
 
 
 @pytest.mark.parametrize(("images", "seeds", "noise"), [(1, 0, 0.01), (0.01, 0.1, 0.1), (1, 0.05, 1)])
