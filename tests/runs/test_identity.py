@@ -107,6 +107,7 @@ OTHERS = {
     "cutout_side": 2,
     "views": 2,
     "every": 2,
+    "mix_until": 1,
     "dtype": torch.bfloat16,
     "compile": True,
 }
