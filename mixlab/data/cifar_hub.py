@@ -80,7 +80,7 @@ def _decode(spec: SetSpec, path: Path, bar: Any) -> tuple[Tensor, Tensor]:
                         images.append(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
                 labels += rows.column(spec.hub_label).to_pylist()
                 bar.update(rows.num_rows)
-        return torch.from_numpy(np.ascontiguousarray(np.stack(images))), torch.tensor(labels, dtype=torch.uint8)
+        return torch.from_numpy(np.ascontiguousarray(np.stack(images))), torch.from_numpy(np.array(labels, np.uint8))
     except Exception as error:  # noqa: BLE001 (a damaged file may fail in any way, in three libraries)
         raise DataError(f"{path.name} cannot be decoded ({first_line(error)})") from None
 
@@ -92,7 +92,7 @@ def _official_order(spec: SetSpec, images: Tensor) -> Tensor:
     batch is recognized by its digest. Where one is not, the order stays, and the set's digest
     will not match.
     """
-    indices = torch.arange(len(images))
+    indices = torch.arange(len(images), device="cpu")
     if len(images) % len(spec.train_blocks):
         return indices
     blocks = indices.view(len(spec.train_blocks), -1)

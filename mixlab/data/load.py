@@ -1,4 +1,4 @@
-"""Load a data set by name: CIFAR-10 and CIFAR-100 from a local cache, and Shapes, drawn without a network.
+"""Load a data set: CIFAR-10 and CIFAR-100 from a local cache, Shapes, drawn without a network, and your own folder.
 
 Images stay uint8 until they are batched; a full set is mapped from its file and read page by page.
 """
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import torch
-from torch import Tensor
 
 from mixlab._check import SEED_MAX, choice, integer, number, shown
 from mixlab.data import shapes
@@ -18,13 +16,15 @@ from mixlab.data.cifar import CIFAR10, SETS, SetSpec
 from mixlab.data.cifar_archive import find_official
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.fetch import fetch, say
+from mixlab.data.folder import load_folder
+from mixlab.data.parts import stratified
 
 NAMES = (*SETS, "shapes", "auto")
 SHAPES_TRAIN, SHAPES_TRAIN_MOST, SHAPES_TEST = 10_000, 50_000, 5_000
 
 
 def load(
-    name: str = "auto",
+    name: str | os.PathLike[str] = "auto",
     train_size: int | None = None,
     seed: int = 0,
     root: str | os.PathLike[str] | None = None,
@@ -33,8 +33,11 @@ def load(
     test_size: int | None = None,
     difficulty: float | None = None,
     label_noise: float | None = None,
+    image_size: int | None = None,
+    resize: str | None = None,
+    test_share: float | None = None,
 ) -> Dataset:
-    """Load a data set: "cifar10", "cifar100", "shapes", or "auto".
+    """Load a data set: "cifar10", "cifar100", "shapes", "auto", or a folder of your own images.
 
     "auto" is CIFAR-10 if it is already cached, else Shapes; it prints which, and never waits for a network. A CIFAR
     set whose cache is missing or damaged is fetched once: from your own copy of the official archive or its unpacked
@@ -49,23 +52,43 @@ def load(
     `difficulty` (0 to 1, default 0.5) and `label_noise` (the chance that a training label is wrong, default 0; test
     labels are always right).
 
-    Raises TypeError or ValueError for a wrong argument before doing anything, and DataError, which lists each source
-    and why it failed, if no source delivers.
+    A folder is given by its path (the names above go first; `Path("shapes")` is a folder). It holds a folder for each
+    class, named as the class, with images of any size and mode in it, or in folders further down; or it holds train/
+    and test/ (or val/), each with such class folders. Without those, `test_share` of the images (default 0.2, at most
+    0.5) become the test split, drawn by `seed`, stratified. Images become squares of `image_size` pixels (default 32,
+    8 to 224): `resize="crop"` (default) takes the largest square about the center, "squash" the whole image; both use
+    Pillow's bilinear filter, averaging on the way down. EXIF orientation is applied, transparent parts show white,
+    16-bit gray is divided by 257, of an animation the first frame counts. If no file has color, images have one
+    channel, else three. Here `train_size` and `test_size` take stratified parts, in which every class keeps its share
+    and has an image at least.
+
+    Raises TypeError or ValueError for a wrong argument before doing anything; DataError, which lists each source and
+    why it failed, if no source delivers, or which names the files of a folder that cannot be read; and ImportError if
+    Pillow is needed and not installed.
     """
-    name = choice("name", name, NAMES)
+    folder = _folder(name)
+    kind = repr(choice("name", name, NAMES)) if folder is None else "a folder"
+    own = {"image_size": image_size, "resize": resize, "test_share": test_share}
+    for owner, options in (("'shapes'", {"difficulty": difficulty, "label_noise": label_noise}), ("a folder", own)):
+        for option, given in options.items():
+            if given is not None and kind != owner:
+                raise ValueError(
+                    f"{option} is an option of {owner} alone, got {option}={shown(given)} with name={str(name)!r}"
+                )
+    seed = integer("seed", seed, 0, SEED_MAX)
+    place = _source(str(name), source)
+    if folder is not None:
+        chosen: dict[str, Any] = {option: given for option, given in own.items() if given is not None}
+        return load_folder(folder, train_size=train_size, test_size=test_size, seed=seed, **chosen)
+    name = str(name)
     classes = len(SETS[name].classes) if name in SETS else len(shapes.CLASSES)
     most = SETS[name].train_count if name in SETS else SHAPES_TRAIN_MOST
     if train_size is not None:
         train_size = integer("train_size", train_size, classes, most)
     if test_size is not None:
         test_size = integer("test_size", test_size, classes, SETS[name].test_count if name in SETS else SHAPES_TEST)
-    seed = integer("seed", seed, 0, SEED_MAX)
-    for option, given in (("difficulty", difficulty), ("label_noise", label_noise)):
-        if given is not None and name != "shapes":
-            raise ValueError(f"{option} is an option of 'shapes' alone, got {option}={shown(given)} with name={name!r}")
     difficulty = 0.5 if difficulty is None else number("difficulty", difficulty, 0, 1)
     label_noise = 0.0 if label_noise is None else number("label_noise", label_noise, 0, 1)
-    place = _source(name, source)
     if name == "auto":
         name = _choose(root)
     if name == "shapes":
@@ -73,7 +96,7 @@ def load(
     data = _open(SETS[name], cache_path(name, root), place, train_size, seed)
     if test_size is None:
         return data
-    test = data.test.subset(balanced(data.test.labels, test_size, classes, seed=0))
+    test = data.test.subset(stratified(data.test.labels, test_size, seed=0))
     return Dataset(data.name, data.train, test, data.classes)
 
 
@@ -106,6 +129,15 @@ def verify(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     except DataError as error:
         raise DataError(f"{path} is damaged: {error}. Delete it; the next load fetches it again") from None
     return path
+
+
+def _folder(name: Any) -> Path | None:
+    """The folder that `name` stands for: a path, or a text that is no name and looks like a path or is one."""
+    if isinstance(name, os.PathLike):
+        return Path(name).expanduser()
+    if isinstance(name, str) and name not in NAMES and (os.sep in name or "/" in name or Path(name).is_dir()):
+        return Path(name).expanduser()
+    return None
 
 
 def _source(name: str, source: Any) -> Path | None:
@@ -145,24 +177,10 @@ def _open(spec: SetSpec, path: Path, source: Path | None, train_size: int | None
     train = Split(tensors["train_images"], tensors["train_labels"].long())
     test = Split(tensors["test_images"], tensors["test_labels"].long())
     if train_size is not None:
-        train = train.subset(balanced(train.labels, train_size, len(spec.classes), seed))
+        train = train.subset(stratified(train.labels, train_size, seed=seed))
         # Choosing touched most of the mapped file: let that mapping go, and take the test images from a fresh one.
         test = Split(read_cache(spec, path)["test_images"], test.labels)
     return Dataset(spec.name, train, test, spec.classes)
-
-
-def balanced(labels: Tensor, size: int, classes: int, seed: int) -> Tensor:
-    """Return the sorted indices, int64 [size], of a class-balanced part; larger parts hold smaller ones.
-
-    Every class gets size // classes; the first size % classes of the classes in a seeded order get one more.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(labels), generator=generator)
-    quota = torch.full((classes,), size // classes)
-    quota[torch.randperm(classes, generator=generator)[: size % classes]] += 1
-    grouped, counts = order[labels[order].argsort(stable=True)], torch.bincount(labels, minlength=classes).tolist()
-    chosen = [members[:count] for members, count in zip(torch.split(grouped, counts), quota.tolist(), strict=True)]
-    return torch.cat(chosen).sort().values
 
 
 def _draw(train_size: int, test_size: int, seed: int, difficulty: float, label_noise: float) -> Dataset:

@@ -74,8 +74,7 @@ def mix(own: Tensor, other: Tensor, weight: Tensor, out: Tensor | None = None) -
         bits = _BITS.get(own.element_size())
         if out is None or bits is None or own.device.type != "cpu":
             return torch.where(weight, own, other, out=out)
-        shared = weight[:1] if weight.stride(0) == 0 else weight
-        taken, kept, result = other.view(bits), shared.to(bits).neg_(), out.view(bits)  # all bits of what is kept
+        taken, kept, result = other.view(bits), weight.to(bits).neg_(), out.view(bits)  # all bits of what is kept
         torch.bitwise_xor(own.view(bits), taken, out=result).bitwise_and_(kept).bitwise_xor_(taken)
         return out
     return torch.lerp(other, own, weight.to(own.dtype), out=out)

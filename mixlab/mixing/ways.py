@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from mixlab.mixing import geometry
 from mixlab.mixing.beta import FLOATS, check_lam
 from mixlab.mixing.blend import chunks, combined, mix, store, values
 from mixlab.mixing.constants import constant
+from mixlab.mixing.output import layout_of
 
 _ALL = slice(None)
 
@@ -140,30 +141,51 @@ class Boxes(Way):
         return x.ndim > max(2, len(self.size))
 
     def is_weight(self, x: Tensor) -> bool:
-        """Unless images are to be shrunk."""
-        return not self.shrunk or not self.pastes(x)
+        """Unless images are to be shrunk, or one slice pastes into all of them."""
+        return not (self.shrunk or self._shared) or not self.pastes(x)
 
     def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """True around the box."""
         if not self.pastes(x):
             return super().weight(x, lam, mixes, rows)
-        return _over_pixels(self._outside(self.box[mixes, rows], tuple(x.shape[-len(self.size) :])), x)
+        return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, tuple(x.shape[-len(self.size) :])), x)
 
     def weight_last(self, x: Tensor, lam: Tensor) -> Tensor:
         """True around the box, for every channel: what has an axis of its own for one value is read slowly."""
         if x.ndim != len(self.size) + 2:
             return super().weight_last(x, lam)
-        return self._outside(self.box, tuple(x.shape[2:]), x.shape[1])
+        return geometry.outside(self.box, self.size, tuple(x.shape[2:]), x.shape[1])
+
+    def mix_into(
+        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+    ) -> None:
+        """Where the whole batch has one box, a slice of the partners is laid over copies of the examples."""
+        if self.shrunk or not self._shared:
+            return super().mix_into(target, x, partner, lam, scale, shift)
+        shape, last = tuple(x.shape[-len(self.size) :]), layout_of(x) != torch.contiguous_format
+        if last:  # the same bytes, seen in the order they lie in
+            x, target = x.movedim(1, -1), target.movedim(2, -1)
+            scale, shift = (part if part is None else part.movedim(1, -1) for part in (scale, shift))
+
+        def taken(half: Tensor) -> Tensor:
+            return half if scale is None else values(half, scale, shift)
+
+        for k in range(len(lam)):
+            edges = geometry.scaled(self.box[k, 0], self.size, shape)
+            box: tuple[Any, ...] = (..., *(slice(int(first), int(end)) for first, end in edges), *[_ALL] * last)
+            for rows in chunks(x) if scale is not None else chunks(x, value=x.element_size()):
+                store(taken(x[rows]), target[k, rows])
+                store(taken(x[box].index_select(0, partner[rows])), target[k, rows][box])
+        return None
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
         """Boxes in another order."""
         return replace(self, box=sort(self.box))
 
-    def _outside(self, box: Tensor, shape: geometry.Size, channels: int = 1) -> Tensor:
-        """Where no box covers the pixel; of a box that the whole batch shares it is worked out once."""
-        several = box[:, :1] if box.stride(1) == 0 else box
-        kept = geometry.outside(several, self.size, shape, channels)
-        return kept.expand(*box.shape[:2], *kept.shape[2:])
+    @cached_property
+    def _shared(self) -> bool:
+        """Whether all examples have the same boxes; on a CPU, as CUDA would have to be waited for."""
+        return self.box.device.type == "cpu" and torch.equal(self.box, self.box[:, :1].expand_as(self.box))
 
     def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
         if side == 0 or not self.pastes(half) or not self.shrunk:

@@ -16,7 +16,7 @@ from mixlab.calibration.scores import nll
 from mixlab.data import load as mixlab_data
 from mixlab.data.cache import DataError
 from mixlab.data.dataset import Dataset, Split
-from mixlab.data.load import balanced
+from mixlab.data.parts import stratified
 
 
 def made_up(images=10_000, seed=0):
@@ -51,6 +51,10 @@ def test_votes_are_shares_entropies_and_a_majority():
 def test_a_subset_is_taken_by_indices_or_by_a_mask():
     votes = HumanVotes(torch.arange(1, 9).view(4, 2))
     assert votes.subset(torch.tensor([2, 0])).counts.tolist() == [[5, 6], [1, 2]]
+    assert HumanVotes(votes.counts.numpy().astype(np.uint16)).subset(np.array([2, 0])).counts.tolist() == [
+        [5, 6],
+        [1, 2],
+    ]
     assert votes.subset(torch.tensor([True, False, False, True])).counts.tolist() == [[1, 2], [7, 8]]
 
 
@@ -101,7 +105,7 @@ def test_test_size_takes_the_votes_on_the_images_that_load_takes(tmp_path, monke
     part = mixlab_data.load("cifar10", test_size=300)
     votes = load_human(tmp_path / "cifar10h-counts.npy", test_size=300)
     assert len(votes) == 300
-    assert np.array_equal(votes.counts.numpy(), counts[balanced(labels, 300, 10, seed=0).numpy()])
+    assert np.array_equal(votes.counts.numpy(), counts[stratified(labels, 300, seed=0).numpy()])
     assert torch.equal(votes.majority, part.test.labels)
 
 

@@ -1,5 +1,8 @@
 """Loading: forms, balanced parts, normalization, the choice of "auto", and what is refused."""
 
+from fractions import Fraction
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,8 @@ from hypothesis import strategies as st
 
 from mixlab.data import load as data
 from mixlab.data.dataset import Dataset, Split
-from mixlab.data.load import balanced, load
+from mixlab.data.load import load
+from mixlab.data.parts import complement, stratified
 
 REAL = pytest.mark.skipif(not data.is_cached("cifar10"), reason="the cache of CIFAR-10 does not exist")
 
@@ -45,14 +49,33 @@ def test_shapes_by_load():
 def test_parts_are_balanced_nested_and_repeatable(classes, each, seed, pick):
     labels = torch.arange(classes).repeat(each)[torch.randperm(classes * each)]
     size = pick.draw(st.integers(classes, classes * each))
-    chosen = balanced(labels, size, classes, seed)
+    chosen = stratified(labels, size, seed=seed)
     assert len(set(chosen.tolist())) == size
     assert chosen.tolist() == sorted(chosen.tolist())
     counts = torch.bincount(labels[chosen], minlength=classes)
     assert counts.max() - counts.min() <= 1
-    assert torch.equal(chosen, balanced(labels, size, classes, seed))
+    assert torch.equal(chosen, stratified(labels, size, seed=seed))
     if size > classes:
-        assert set(balanced(labels, size - 1, classes, seed).tolist()) < set(chosen.tolist())
+        assert set(stratified(labels, size - 1, seed=seed).tolist()) < set(chosen.tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=8), seed=st.integers(0, 99), pick=st.data())
+def test_parts_of_imbalanced_sets_keep_the_shares(counts, seed, pick):
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))[torch.randperm(sum(counts))]
+    size = pick.draw(st.integers(len(counts), sum(counts)))
+    chosen = stratified(labels, size, seed=seed)
+    seats = [1] * len(counts)  # Webster's method, a seat at a time
+    for _ in range(size - len(counts)):
+        seats[max(range(len(counts)), key=lambda i: Fraction(2 * counts[i], 2 * seats[i] + 1))] += 1
+    ours = torch.bincount(labels[chosen], minlength=len(counts)).tolist()
+    quotients = [
+        sorted(Fraction(2 * j + 1, count) for count, most in zip(counts, given, strict=True) for j in range(1, most))
+        for given in (ours, seats)
+    ]
+    assert quotients[0] == quotients[1]  # which ties do not change
+    assert (len(chosen), sum(ours), min(ours) >= 1) == (size, size, True)
+    assert torch.cat([complement(chosen, len(labels)), chosen]).sort().values.equal(torch.arange(len(labels)))
 
 
 IMAGES = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
@@ -66,7 +89,7 @@ def small(images=IMAGES, labels=LABELS, **changed):
 
 def test_the_seed_decides_which_classes_get_one_more():
     labels = torch.arange(10).repeat(30)
-    counts = [torch.bincount(labels[balanced(labels, 13, 10, seed)], minlength=10).tolist() for seed in range(20)]
+    counts = [torch.bincount(labels[stratified(labels, 13, seed=seed)], minlength=10).tolist() for seed in range(20)]
     assert all(sorted(count) == [1] * 7 + [2] * 3 for count in counts)
     assert len(set(map(tuple, counts))) > 10  # of 120
 
@@ -111,7 +134,7 @@ def test_a_part_of_the_real_set_is_balanced_and_does_not_keep_the_rest_alive(cap
     assert torch.equal(part.test.images, other.test.images)  # whatever the seed
     whole = load("cifar10")
     for split, full, size, seed in ((part.train, whole.train, 1_003, 2), (part.test, whole.test, 303, 0)):
-        chosen = balanced(full.labels, size, 10, seed)
+        chosen = stratified(full.labels, size, seed=seed)
         assert torch.equal(split.images, full.images[chosen])
         assert torch.equal(split.labels, full.labels[chosen])
         assert set(split.labels.bincount().tolist()) == {size // 10, size // 10 + 1}
@@ -145,6 +168,12 @@ def test_the_cache_lies_where_root_then_the_environment_then_the_platform_say(tm
         (lambda: load("auto", label_noise=0.3), "label_noise .* 'shapes' .* got label_noise=0.3 with name='auto'"),
         (lambda: load("shapes", source="here"), "source .* 'cifar10' .* got source='here' with name='shapes'"),
         (lambda: load("cifar10", source="/no/where"), "source .* cifar-10-python.tar.gz, .* got '/no/where'"),
+        (
+            lambda: load("/no/where"),
+            "name must be a folder of class .*'/no/where', where there is no folder",
+        ),
+        (lambda: load(Path("shapes")), "name must be a folder of class folders, got 'shapes'"),
+        (lambda: load("shapes", image_size=8), "image_size .* a folder alone, got image_size=8 with name='shapes'"),
         (lambda: data.cache_path("shapes"), "name .* 'cifar10', 'cifar100', got 'shapes'"),
         (lambda: Split(IMAGES.float(), LABELS), r"images .* uint8 .* got a float32 tensor of shape \[4, 3, 2, 2\]"),
         (lambda: Split(IMAGES[0], LABELS), r"images .* \[N, channels, height, width\], got .* \[3, 2, 2\]"),

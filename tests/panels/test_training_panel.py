@@ -12,11 +12,12 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from panel_runs import Counting, linear, phase, slow, threads, train_until, wait_until
+from seeding import seeded
 from torch import Tensor, nn
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
-from mixlab.data.load import balanced
+from mixlab.data.parts import stratified
 from mixlab.panels.shared import running, session
 from mixlab.panels.training_panel.training_panel import TRAINING
 
@@ -42,7 +43,7 @@ class Breaking(Counting):
 def test_a_run_is_what_fit_does(make: Make, data: Dataset) -> None:
     panel = make(variant="cutmix", alpha=0.5, k=2, images=300, seed=3)
     result = panel.run()
-    part = Dataset("few", data.train.subset(balanced(data.train.labels, 300, 10, 3)), data.test, data.classes)
+    part = Dataset("few", data.train.subset(stratified(data.train.labels, 300, seed=3)), data.test, data.classes)
     model = linear(10, seed=3)
     expected = mx.fit(model, part, mx.Mixer("cutmix", alpha=0.5, k=2), epochs=2, seed=3, **TRAINING)
     assert [record.epoch for record in panel.records] == [0, 1, 2]
@@ -55,6 +56,27 @@ def test_a_run_is_what_fit_does(make: Make, data: Dataset) -> None:
     assert (result.phase, result.step, result.steps, result.error) == ("finished", steps, steps, "")
     assert result is panel.result
     assert result.losses[-1][0] < 2
+
+
+def test_the_number_shown_is_the_number_trained_on_however_rare_a_class_is(open_panel: Make, data: Dataset) -> None:
+    labels = torch.arange(3).repeat_interleave(torch.tensor([500, 50, 6]))
+    train, test = Split(data.train.images[: len(labels)], labels), Split(data.test.images[:9], torch.arange(9) % 3)
+    skewed = Dataset("skewed", train, test, data.classes[:3])
+    panel = open_panel(mx.panels.training_panel, skewed, model=linear, images=278, epochs=1)
+    panel.run()
+    assert panel._view["runs"][0]["size"] == "278 images, seed 0"
+    assert panel.trainer.data.train.labels.bincount().tolist() == [250, 25, 3]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 1), (20, 3), (33, 1)])
+def test_images_of_any_side_gray_or_color_train(open_panel: Make, side: int, channels: int) -> None:
+    images = torch.randint(0, 256, (24, channels, side, side), dtype=torch.uint8, generator=seeded())
+    split = Split(images, torch.arange(24) % 4)
+    panel = open_panel(mx.panels.training_panel, Dataset("own", split, split, tuple("abcd")), images=24, epochs=1)
+    assert panel.run().phase == "finished"
+    if side % 2 == 0:
+        words = open_panel(mx.panels.puzzle_panel, panel.trainer.data, panel.model.cpu(), pairs=2).describe()
+        assert "Puzzle Mix on 4 × 4 blocks" in words
 
 
 def test_losses_between_records_average_to_the_record(make: Make, data: Dataset) -> None:

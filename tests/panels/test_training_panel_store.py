@@ -15,7 +15,7 @@ from torch import Tensor
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset
-from mixlab.data.load import balanced
+from mixlab.data.parts import stratified
 from mixlab.panels.training_panel.training_panel import TRAINING
 from mixlab.runs import StoreError
 from mixlab.runs.store import Store
@@ -59,7 +59,7 @@ def test_it_is_the_run_of_mx_run(make: Make, data: Dataset) -> None:
     panel.run()
     (stored,) = mx.runs()
     assert (stored.finished, stored.settings["model"], stored.settings["epochs"]) == (True, "quick", 1)
-    part = Dataset("few", data.train.subset(balanced(data.train.labels, 40, 10, 4)), data.test, data.classes)
+    part = Dataset("few", data.train.subset(stratified(data.train.labels, 40, seed=4)), data.test, data.classes)
     mixer = mx.Mixer("cutmix", alpha=0.5, k=2)
     run = mx.run("quick", part, mixer, epochs=1, seed=4, progress=False, **TRAINING)
     assert run.id == stored.id

@@ -20,7 +20,8 @@ class Request:
 
     Attributes:
         x: is the batch [B, ...], on the device where everything is drawn.
-        y: holds int64 class labels [B], or is None where the caller gave none.
+        y: holds labels, class labels [B] or soft ones [B, C] for variants that look at the model, or is None where the
+            caller gave none.
         partner: says in int64 [B] whom each example is mixed with; itself if the variant has no pairs.
         rolled: says that partner[i] is (i − 1) mod B.
         alpha, k, shared_lam: are the Mixer's settings.

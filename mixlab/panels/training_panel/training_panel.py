@@ -11,7 +11,8 @@ from torch import nn
 
 from mixlab import VARIANTS, Mixer, _check, models
 from mixlab.data.dataset import Dataset
-from mixlab.data.load import balanced, load
+from mixlab.data.load import load
+from mixlab.data.parts import stratified
 from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.course import Course, Training
 from mixlab.panels.shared.panel import Checked, alpha_trait, k_trait, seed_trait
@@ -120,12 +121,14 @@ class TrainingPanel(RunPanel[Settings, Record]):
     def _build(self, settings: Settings) -> Trainer:
         data, count = self._data, len(self._data.classes)
         if settings.images < len(data.train):
-            chosen = balanced(data.train.labels, settings.images, count, settings.seed)
+            chosen = stratified(data.train.labels, settings.images, seed=settings.seed)
             data = Dataset(data.name, data.train.subset(chosen), data.test, data.classes)
         none = settings.variant == "none"
         mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
-        make = self._model if callable(self._model) else getattr(models, self._model)
-        net = make(count, seed=settings.seed)
+        if callable(self._model):
+            net = self._model(count, seed=settings.seed)
+        else:
+            net = getattr(models, self._model)(count, channels=data.channels, seed=settings.seed)
         return Trainer(net, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
 
     def _keep(self, trainer: Training[Record], wait: Callable[[str], None]) -> AbstractContextManager[Course[Record]]:
@@ -156,7 +159,7 @@ def training_panel(
     """A panel that trains a small net live, beside the run before, against the learner's own prediction.
 
     A run is what `mixlab.run` does with the same numbers, in batches of 64 and without augmentation: the model made
-    with `seed`, on the class-balanced part of the training images that `seed` chooses; measured on all test images,
+    with `seed`, on the stratified part of the training images that `seed` chooses; measured on all test images,
     also before the first batch. Each finished epoch is kept in the run store. A start with the settings of a run that
     is stored shows it at once, and one that was broken off, by Stop or with the kernel, goes on from its last finished
     epoch. Where the store takes no file the panel trains nevertheless, and says why nothing is kept.
