@@ -36,7 +36,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"mixlab compare: {error}", file=sys.stderr)
         return 2
     except (DataError, StoreError, OSError, ImportError) as error:
-        print(f"mixlab compare: {error}", file=sys.stderr)
+        way_out = '; pip install "mixlab[lab]"' if isinstance(error, ModuleNotFoundError) else ""
+        print(f"mixlab compare: {error}{way_out}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mixlab compare: stopped; the same command goes on from there", file=sys.stderr)

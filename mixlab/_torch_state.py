@@ -1,4 +1,4 @@
-"""State of a whole model or process, changed for a while and put back: evaluation mode, torch's global generators."""
+"""State of a model or the process, changed for a while and put back: evaluation mode, generators, defaults."""
 
 import threading
 from collections.abc import Iterator
@@ -30,3 +30,15 @@ def spared(seed: int | None = None) -> Iterator[None]:
         if seed is not None:
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too
         yield
+
+
+@contextmanager
+def usual_defaults() -> Iterator[None]:
+    """Inside, new tensors are float32 and on the CPU unless told otherwise, whatever the caller has set as defaults."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)

@@ -91,6 +91,8 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
     slider = page.get_by_label("K, mixes of each pair")
     panel = page.locator(".mixlab-panel").first
     expect(panel).to_contain_text("0.750 on average")
+    page.keyboard.press("Tab")
+    expect(panel.locator(":focus")).to_have_count(1)  # no cell is a stop on the way
     slider.press("ArrowRight")
     expect(panel).to_contain_text("the 3 λs of one pair")
     mixing = page.get_by_role("group", name="Two images, one label")

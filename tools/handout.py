@@ -20,6 +20,7 @@ from mixlab.panels.shared.panel import REVIVE
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "handout"
 CELL_SECONDS = 1800
+IN_TAB_ORDER = ' tabindex="0"'  # of every cell and output, so that a panel would be dozens of keys away
 NEEDS_KERNEL = "This panel needs a kernel: open the lesson in JupyterLab."
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
@@ -55,7 +56,7 @@ def html_of(notebook: Any) -> str:
             cell.outputs = _without_kernel(cell.outputs, states)
     notebook.metadata.pop("widgets", None)
     page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
-    return FETCHED.sub("", page)
+    return FETCHED.sub("", page).replace(IN_TAB_ORDER, "")
 
 
 def _mathml(match: re.Match[str]) -> str:

@@ -59,7 +59,7 @@ class Resampler:
         self.mean = torch.where(count > 0, mean, mean.flip(1))
         self.var = (cells[..., 2] / count.clamp(min=1) - mean.square()).clamp(min=0)
         # drawn in float32, which is several times as fast
-        self.scores = torch.randn((3, len(cells), n), generator=generator).double()
+        self.scores = torch.randn((3, len(cells), n), generator=generator, dtype=torch.float32).double()
         self.count = self._multinomial(generator)
         self.right = Binomials(self.count, self.scores[1], generator)
         self.seed = int(torch.randint(2**62, (), generator=generator))

@@ -62,8 +62,9 @@ def aurc_interval(
     """AURC with a confidence interval, from the influence of each prediction; nothing is resampled.
 
     A prediction changes the area by its own error, and by the rank of all below it. The variance of these influences,
-    over their number, is that of the area; the interval is normal on the logarithmic scale, as the area's law is
-    skewed. Without any error it is [0, 0].
+    over their number, is that of the area; the interval is Student's on the logarithmic scale, as the area's law is
+    skewed, with the degrees of freedom of a variance of values with their kurtosis. Without any error it goes from 0 to
+    the high end of Wilson's interval for the share of errors, which is the area of a random order.
 
     Measured coverage of the population's area by 95% intervals, samples as for `ks_interval`:
 

@@ -116,12 +116,12 @@ def smooth_interval(
     """Smooth calibration error with a confidence interval, from `n` normal resamples of the smoothed residuals.
 
     What is covered is the smooth error of the population. A sample's is too high, since noise counts as error whatever
-    its sign, and that of its resamples is higher still; so ends are found as `bootstrap.invert` says,
-    from worlds in which residuals are a fraction of those seen. Noise is drawn on a grid of six or more steps to a
-    bandwidth (at most 1,024 in all), with the variance that residuals have in that world. A resample's error is above
-    the value seen exactly if it is so at the bandwidth seen, as it falls with the bandwidth: so only this one is looked
-    at, and the slope there says how far the high end lies above. Past the grid, the cost does not grow with the number
-    of predictions.
+    its sign, and that of its resamples is higher still; so the low end is found as `bootstrap.invert` says, from worlds
+    in which residuals are a fraction of those seen; the high end takes the spread of the mean residual. Noise is drawn
+    on a grid of six or more steps to a bandwidth (at most 1,024 in all), with the variance that residuals have in that
+    world. A resample's error is above the value seen exactly if it is so at the bandwidth seen, as it falls with the
+    bandwidth: so only this one is looked at, and the slope there says how far the high end lies above. Past the grid,
+    the cost does not grow with the number of predictions.
 
     Measured coverage of the population's smooth error by 95% intervals, confidences from 0.5 to 1 after Beta(4, 1.5),
     400 samples each but for * with 200 (in brackets: percentiles of a plain bootstrap of rows, 60 for each of 40):
@@ -145,7 +145,7 @@ def smooth_interval(
 
     def noise(variance: Tensor) -> Tensor:
         spread = _on_grid(predictions, variance, steps).sqrt().float()
-        return _field(_waves(torch.randn(n, steps + 1, generator=generator) * spread), width)
+        return _field(_waves(torch.randn(n, steps + 1, generator=generator, dtype=torch.float32) * spread), width)
 
     low, high = residual_interval(
         predictions,

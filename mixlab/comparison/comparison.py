@@ -4,7 +4,6 @@ import html
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from mixlab.calibration.intervals import Interval
 from mixlab.comparison.contenders import BASELINE
@@ -13,6 +12,7 @@ from mixlab.comparison.scores import QUANTITIES, Difference, Scores, corrected_l
 from mixlab.comparison.training import Trained
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.mixer import Mixer
+from mixlab.plots.comparison import numbers_of
 from mixlab.plots.table import Table, table
 from mixlab.training.trainer import Trainer
 
@@ -89,21 +89,18 @@ class Comparison:
 
         Raises ValueError if there is none.
         """
-        rows: list[dict[str, Any]] = [
-            {"mixer": name, "seeds": row["nll"].n} | {QUANTITIES[part].heading: row[part] for part in QUANTITIES}
-            for name, row in self.means.items()
-        ]
-        return table(rows)
+        return _table(self.means)
 
     def difference_table(self) -> Table:
         """A row for each mixer: its differences to no mixing, with intervals at the corrected level.
 
         Raises ValueError if none has two seeds in common with no mixing.
         """
-        return table(
-            {"mixer": name, "seeds": len(seen.values)}
-            | {QUANTITIES[part].heading: self.differences[part][name].interval for part in QUANTITIES}
-            for name, seen in self.differences[self.by].items()
+        return _table(
+            {
+                name: {quantity: self.differences[quantity][name].interval for quantity in QUANTITIES}
+                for name in self.differences[self.by]
+            }
         )
 
     @property
@@ -148,3 +145,16 @@ class Comparison:
         said = [f"<p><strong>{html.escape(self.recommendation.sentence)}</strong></p>"]
         said += [f"<p>{html.escape(line)}</p>" for line in self.remarks]
         return "".join([*said, self.table()._repr_html_() if self.means else ""])
+
+
+def _table(intervals: Mapping[str, Mapping[str, Interval]]) -> Table:
+    """A row for each mixer; the numbers of a column have the same digits."""
+    columns = {}
+    for name, quantity in QUANTITIES.items():
+        column = [row[name] for row in intervals.values()]
+        numbers = (f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]".replace("-", "−") for one in column)
+        columns[quantity.heading] = [*numbers] if name == "seconds" or not column else numbers_of(*column)
+    return table(
+        {"mixer": name, "seeds": row["nll"].n} | {heading: column[place] for heading, column in columns.items()}
+        for place, (name, row) in enumerate(intervals.items())
+    )

@@ -8,9 +8,10 @@ import re
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from mixlab.plots.style import INK, PAPER, paint, picture
+from mixlab.plots.style import BLUE, INK, OVER, PALE_BLUE, PAPER, UNDER, paint, picture
 
 _POINTS = 96 / 72  # CSS pixels
 # An SVG image has colors of its own, by the same rule as the page.
@@ -20,14 +21,15 @@ svg { color: #1a1a1a; --paper: #f5f5f3; --blue: #0072b2; --pale-blue: #a6cee4; -
   svg { color: #ececec; --paper: #202328; --blue: #6cb6e4; --pale-blue: #2f5f80; --over: #ff9a4d; --under: #3ccf9f; }
 }
 </style>"""
-_COLORS = {
-    "#1a1a1a": "currentColor",
-    "#ffffff": "var(--paper)",
-    "#0072b2": "var(--blue)",
-    "#a6cee4": "var(--pale-blue)",
-    "#d55e00": "var(--over)",
-    "#009e73": "var(--under)",
+_NAMES = {
+    INK: "currentColor",
+    PAPER: "var(--paper)",
+    BLUE: "var(--blue)",
+    PALE_BLUE: "var(--pale-blue)",
+    OVER: "var(--over)",
+    UNDER: "var(--under)",
 }
+_COLORS = {to_hex(color): name for color, name in _NAMES.items()}  # as matplotlib writes them
 
 
 def canvas(width: float, height: float) -> Axes:

@@ -47,7 +47,7 @@ def page_of(comparison: "Comparison", command: str | None = None) -> str:
         _settings(comparison),
         _repeat(comparison, command),
     ]
-    style = files("mixlab.comparison").joinpath("page.css").read_text()
+    style = files("mixlab.comparison").joinpath("page.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -73,9 +73,7 @@ def _differences(comparison: "Comparison") -> str:
         if (heading := QUANTITIES[name].heading)
     ]
     mixers = len(comparison.mixers) - 1
-    corrected = (
-        f" Their level is corrected for {mixers} mixers, so that all hold together with 95%." if mixers > 1 else ""
-    )
+    corrected = f" Levels are corrected, so that all {mixers} hold together with 95%." if mixers > 1 else ""
     return (
         "<h2>Against no mixing</h2>"
         f"<p>{QUANTITIES[comparison.by].heading} decides. Shown is each mixer minus no mixing, paired by seed; a "
@@ -96,9 +94,10 @@ def _means(comparison: "Comparison") -> str:
     ]
     return (
         "<h2>Each mixer</h2>"
-        "<p>Means over seeds, of the test images. NLL is in nats; ECE has 15 bins, and is above 0 for a calibrated "
-        "model, too. “After temperature” is what dividing the logits by one number makes of them; the number is fitted "
-        "on the other half of the test images.</p>"
+        "<p>Means over seeds, of the test images. NLL is the mean of −log of the probability that the true class was "
+        "given, in nats. ECE is how far confidence and accuracy are apart, over 15 bins; a calibrated model, too, has "
+        "some by chance. “After temperature”, the logits are divided by a number that is fitted on the other half of "
+        "the test images.</p>"
         f'<div class="figures">{"".join(figures)}</div>'
         f"{_wide('means of each mixer', comparison.table())}"
     )

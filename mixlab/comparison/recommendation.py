@@ -49,10 +49,12 @@ def recommended(by: str, to_none: Differences, to_best: Differences) -> Recommen
     best, heading = best_of(by, to_none), quantity.heading
     gain, size = sign * to_none[best].interval.value, effect(by, to_none[best].interval)
     if to_none[best].decided and gain > 0:
-        rivals = [name for name, other in to_best.items() if name != BASELINE and not other.decided]
-        apart = f"Not told apart from {best}: {listed(rivals)}." if rivals else f"{best} also beats each other mixer."
-        remarks = (apart,) if rivals or len(to_none) > 1 else ()
-        return Recommendation(best, by, f"Train with {best}: it {improves} the {heading} by {size}.", remarks)
+        others = [name for name in to_best if name != BASELINE]
+        rivals = [name for name in others if not to_best[name].decided]
+        beaten = [name for name in others if name not in rivals]
+        remarks = [f"Not told apart from {best}: {listed(rivals)}."] if rivals else []
+        remarks += [f"{best} also beats {listed(beaten)}."] if beaten else []
+        return Recommendation(best, by, f"Train with {best}: it {improves} the {heading} by {size}.", tuple(remarks))
     if all(other.decided and sign * other.interval.value < 0 for other in to_none.values()):
         each = best if len(to_none) == 1 else "every mixer"
         least = "" if len(to_none) == 1 else f" {best} the least,"
@@ -87,8 +89,7 @@ def listed(names: list[str]) -> str:
 
 def _needed(best: str, seen: Difference) -> str:
     seeds = seen.seeds_needed()
+    stay = "If mean and spread stay as they are"
     if seeds is None:
-        return f"Were spread and mean as seen, 30 seeds would not tell {best} from no mixing: give more test images."
-    return (
-        f"Were spread and mean as seen, {seeds} seeds would tell {best} from no mixing; with few seeds that is a guess."
-    )
+        return f"{stay}, 30 seeds will not tell {best} from no mixing: give more test images."
+    return f"{stay}, {seeds} seeds will tell {best} from no mixing; from few seeds that is a guess."

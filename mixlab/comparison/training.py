@@ -124,5 +124,6 @@ def trained(
 def _built(model: Model, data: Dataset) -> nn.Module:
     if not isinstance(model, str):
         return model(0)
-    module: nn.Module = getattr(models, _check.choice("model", model, models.MODELS))(len(data.classes))
+    build = getattr(models, _check.choice("model", model, models.MODELS))
+    module: nn.Module = build(len(data.classes), channels=data.channels)
     return module

@@ -1,7 +1,7 @@
 """A data set in memory: a training and a test split of uint8 images and their labels."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlab._check import class_labels, shown, tensor
+from mixlab.data.from_arrays import parts_from
 
 T = TypeVar("T")
 IMAGES = "a uint8 tensor of images with shape [N, channels, height, width]"
@@ -16,7 +17,7 @@ IMAGES = "a uint8 tensor of images with shape [N, channels, height, width]"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Images uint8 [N, C, H, W] and their labels int64 [N].
+    """Images uint8 [N, C, H, W] and their labels int64 [N]; what is not contiguous is copied so that it is.
 
     Raises TypeError or ValueError unless they are so.
     """
@@ -29,6 +30,8 @@ class Split:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(f"images must be {IMAGES}, got {shown(images)}")
         class_labels("labels", self.labels, batch=len(images))
+        object.__setattr__(self, "images", self.images.contiguous())  # files, and NumPy's views of bytes, need it
+        object.__setattr__(self, "labels", self.labels.contiguous())
 
     def __len__(self) -> int:
         return len(self.images)
@@ -72,9 +75,64 @@ class Dataset:
         for name, split in (("train.labels", self.train), ("test.labels", self.test)):
             class_labels(name, split.labels, classes=len(self.classes))
 
+    @classmethod
+    def from_arrays(
+        cls,
+        train: Any,
+        test: Any = None,
+        *,
+        name: str = "own",
+        classes: Sequence[str] | None = None,
+        image_size: int | None = None,
+        resize: str = "crop",
+        columns: tuple[str, str] | None = None,
+        test_share: float = 0.2,
+        seed: int = 0,
+    ) -> "Dataset":
+        """A Dataset of your own images and labels, gray or in color.
+
+            data = mx.Dataset.from_arrays((images, labels), (test_images, test_labels), classes=["cat", "dog"])
+            data = mx.Dataset.from_arrays(torchvision.datasets.SVHN("data", split="train"))
+            data = mx.Dataset.from_arrays(hub["train"], hub["test"], image_size=64)
+
+        Args:
+            train: is a pair (images, labels); a data set of torchvision, whose stored images are taken before any
+                transform, or any data set of pairs (image, label); or one of Hugging Face. Images are a uint8 tensor or
+                array [N, C, H, W], [N, H, W, C] or [N, H, W] with 1 or 3 channels, or pictures of Pillow. Labels are
+                integers from 0, or texts, which become classes in their order.
+            test: is the same for the test split; without it `test_share` of the images is drawn, stratified, by `seed`.
+            name: names the data set.
+            classes: names the classes (default: as the data set does, or the labels themselves).
+            image_size: is the side of the squares that pictures become, as in `mixlab.load`; needed if sizes differ.
+            resize: is "crop" or "squash", as in `mixlab.load`.
+            columns: names the columns of images and of labels of a Hugging Face data set (default: image or img, and
+                label, labels or fine_label).
+            test_share: is the share of test images where test is left out, at most 0.5.
+            seed: draws them.
+
+        Raises:
+            TypeError, ValueError: images or labels of another kind, such as floats; the message says what to do.
+        """
+        first, second, known = parts_from(
+            train,
+            test,
+            classes=classes,
+            image_size=image_size,
+            resize=resize,
+            columns=columns,
+            test_share=test_share,
+            seed=seed,
+        )
+        return cls(name, Split(*first), Split(*second), known)
+
     def __repr__(self) -> str:
         sizes = f"train {len(self.train):,}, test {len(self.test):,}, {len(self.classes)} classes"
         return f'Dataset("{self.name}", {sizes})'
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the training images, 1 for gray and 3 for color."""
+        return self.train.images.shape[1]
 
     @property
     def digest(self) -> str:
@@ -114,12 +172,12 @@ class Dataset:
 
     def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         images = self.train.images
-        counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+        counts = torch.zeros(images.shape[1], 256, dtype=torch.float64, device="cpu")
         for start in range(0, len(images), 1000):
             for channel in range(images.shape[1]):
                 values = images[start : start + 1000, channel].flatten()
                 counts[channel] += torch.bincount(values, minlength=256).cpu()
-        value = torch.arange(256, dtype=torch.float64) / 255
+        value = torch.arange(256, dtype=torch.float64, device="cpu") / 255
         share = counts / counts.sum(dim=1, keepdim=True)
         mean = share @ value
         variance = (share * (value - mean[:, None]).square()).sum(dim=1)

@@ -10,6 +10,7 @@ from typing import Any
 import platformdirs
 
 from mixlab._check import SEED_MAX, choice, integer, number, shown
+from mixlab._torch_state import usual_defaults
 from mixlab.data import shapes
 from mixlab.data.cache import DataError, read_cache
 from mixlab.data.cifar import CIFAR10, SETS, SetSpec
@@ -23,6 +24,7 @@ NAMES = (*SETS, "shapes", "auto")
 SHAPES_TRAIN, SHAPES_TRAIN_MOST, SHAPES_TEST = 10_000, 50_000, 5_000
 
 
+@usual_defaults()
 def load(
     name: str | os.PathLike[str] = "auto",
     train_size: int | None = None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab._torch_state import usual_defaults
 from mixlab.data.dataset import Dataset, Split
 
 KINDS = {
@@ -41,6 +42,7 @@ class Noisy:
         return float(self.wrong.double().mean())
 
 
+@usual_defaults()
 def with_wrong_labels(data: Dataset, share: float, kind: str = "symmetric", *, seed: int = 0) -> Noisy:
     """Make a share of a data set's training labels wrong: exactly that many, rounded, of images drawn by the seed.
 

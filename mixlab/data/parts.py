@@ -19,10 +19,10 @@ def stratified(labels: Tensor, size: int, *, seed: int) -> Tensor:
     labels = labels.cpu()
     counts = torch.bincount(labels)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(labels), generator=generator)
-    ranks = torch.randperm(len(counts), generator=generator).argsort()
+    order = torch.randperm(len(labels), generator=generator, device="cpu")
+    ranks = torch.randperm(len(counts), generator=generator, device="cpu").argsort()
     grouped = order[labels[order].argsort(stable=True)]
-    place = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    place = torch.arange(len(labels), device="cpu") - (counts.cumsum(0) - counts).repeat_interleave(counts)
     turn = (place + 0.5).double() / counts.repeat_interleave(counts)
     turn[place == 0] = 0
     by_class = ranks.repeat_interleave(counts).argsort(stable=True)
@@ -32,7 +32,7 @@ def stratified(labels: Tensor, size: int, *, seed: int) -> Tensor:
 
 def complement(indices: Tensor, count: int) -> Tensor:
     """The sorted indices, int64, of the `count` examples that are not among `indices`."""
-    left = torch.ones(count, dtype=torch.bool)
+    left = torch.ones(count, dtype=torch.bool, device="cpu")
     left[indices] = False
     return left.nonzero().flatten()
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mixlab._check import SEED_MAX, integer, number
+from mixlab._torch_state import usual_defaults
 
 CLASSES = ("disc", "ring", "crescent", "square", "frame", "triangle", "pentagon", "star", "cross", "heart")
 SIDE = 32
@@ -26,6 +27,7 @@ TRAIN, TEST = 0, 1  # the two streams of pictures, independent of each other at 
 Outline = Callable[[Tensor, Tensor], Tensor]
 
 
+@usual_defaults()
 def draw(
     count: int, *, seed: int = 0, stream: int = TRAIN, difficulty: float = 0.5, label_noise: float = 0.0
 ) -> tuple[Tensor, Tensor]:

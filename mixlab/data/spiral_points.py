@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab._torch_state import usual_defaults
 
 
+@usual_defaults()
 def spirals(
     n: int = 600,
     *,

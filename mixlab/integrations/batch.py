@@ -129,9 +129,7 @@ def check_getter(name: str, value: Getter) -> Getter:
 
 def draw_plan(mixer: Mixer, x: Tensor, y: Tensor, **more: Any) -> MixPlan:
     """`mixer.plan` for a batch of any size: a lone example, as a last batch may hold, is left as it is, one row."""
-    if len(x) == 1 and mixer.kind.pairs:
-        return unmixed(x)
-    return mixer.plan(x, y, **more)
+    return unmixed(x) if len(x) == 1 else mixer.plan(x, y, **more)
 
 
 def check_before_model(value: object) -> Mixer:

@@ -1,4 +1,4 @@
-"""Residual networks for images of 32×32 pixels."""
+"""Residual networks for small images."""
 
 from collections.abc import Callable
 
@@ -11,16 +11,16 @@ class ResNet(nn.Module):
 
     mixing_points = ("input", "stage1", "stage2", "stage3")
 
-    def __init__(self, num_classes: int, blocks: int) -> None:
+    def __init__(self, num_classes: int, channels: int, blocks: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
         self.stage1 = _stage(Padded, 16, 16, blocks)
         self.stage2 = _stage(Padded, 16, 32, blocks)
         self.stage3 = _stage(Padded, 32, 64, blocks)
         self.head = nn.Linear(64, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of normalized images [B, 3, H, W]."""
+        """Logits [B, num_classes] of normalized images [B, channels, H, W]."""
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))
         logits: Tensor = self.head(x.mean((2, 3)))
         return logits
@@ -41,15 +41,15 @@ class ResNet18(nn.Module):
         self.head = nn.Linear(512, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of normalized images [B, 3, H, W]."""
+        """Logits [B, num_classes] of normalized images [B, channels, H, W]."""
         x = self.stage4(self.stage3(self.stage2(self.stage1(self.stem(x)))))
         logits: Tensor = self.head(x.mean((2, 3)))
         return logits
 
 
-def resnet18(num_classes: int) -> ResNet18:
+def resnet18(num_classes: int, channels: int) -> ResNet18:
     """A ResNet18 whose convolutions begin as He et al. (ICCV 2015) draw them, each block as its short cut alone."""
-    stem = nn.Sequential(_conv(3, 64), nn.BatchNorm2d(64), nn.ReLU())
+    stem = nn.Sequential(_conv(channels, 64), nn.BatchNorm2d(64), nn.ReLU())
     net = ResNet18(num_classes, stem, Projected)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -59,9 +59,9 @@ def resnet18(num_classes: int) -> ResNet18:
     return net
 
 
-def preact_resnet18(num_classes: int) -> ResNet18:
+def preact_resnet18(num_classes: int, channels: int) -> ResNet18:
     """A ResNet18 of pre-activated blocks, with torch's own initial weights."""
-    return ResNet18(num_classes, _conv(3, 64), PreActivated)
+    return ResNet18(num_classes, _conv(channels, 64), PreActivated)
 
 
 class Padded(nn.Module):

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from mixlab import _check
-from mixlab._torch_state import spared
+from mixlab._torch_state import spared, usual_defaults
 
 WIDTH = 64  # of the layers before and after the bottleneck
 
@@ -27,7 +27,7 @@ class SpiralNet(nn.Module):
         super().__init__()
         classes = _check.integer("classes", classes, 2)
         seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
-        with spared(seed):
+        with spared(seed), usual_defaults():
             self.block1, self.block2, self.block3 = _blocks(2, WIDTH, WIDTH, WIDTH)
             self.bottleneck = nn.Linear(WIDTH, 2)
             self.block4, self.block5 = _blocks(2, WIDTH, WIDTH)

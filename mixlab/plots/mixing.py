@@ -65,7 +65,7 @@ def plot_mixed(
         mixed: what a Mixer gave; mixed.x [K * B, C, H, W] with C = 1 or 3.
         ax: where to draw; by default a figure of its own.
         x: the batch [B, C, H, W] that was mixed, on the same scale; puts x and its partner x′ to the left and right.
-        classes: names, so that the labels read "0.70 cat + 0.30 dog".
+        classes: names of all labels, so that these read "0.70 cat + 0.30 dog".
         normalize: (mean, std) of each channel, as given to `MixPlan.apply`.
     """
     if not isinstance(mixed, Mixed):
@@ -73,6 +73,11 @@ def plot_mixed(
     if mixed.x.ndim != 4 or mixed.x.shape[1] not in (1, 3):
         wanted = "images of shape [K * B, C, H, W] with 1 or 3 channels"
         raise ValueError(f"mixed.x must hold {wanted}, got {_check.shown(mixed.x)}")
+    if classes is not None:
+        most = int(torch.maximum(mixed.y_a, mixed.y_b).max())
+        if isinstance(classes, str) or len(classes) <= most:
+            wanted = f"classes must hold a name for each label, here at least {most + 1}"
+            raise ValueError(f"{wanted}, got {_check.shown(classes)}")
     k, batch = mixed.plan.lam.shape
     rows = min(8, batch)
     tiles = list(mixed.x.view(k, batch, *mixed.x.shape[1:])[:, :rows])
@@ -96,7 +101,13 @@ def plot_mixed(
             left, top = column * step_x, row * step_y
             ax.imshow(image, extent=(left, left + 1, top + height / width, top), cmap="gray", vmin=0, vmax=1)
             words = texts[column][row].replace(" + ", "\n+ ") if len(texts[column][row]) > 17 else texts[column][row]
-            ax.text(left, top - 0.03, words, fontsize=8.5, color=ink, va="bottom", linespacing=1.1)
+            looks: dict[str, Any] = {
+                "fontsize": 8.5,
+                "va": "bottom",
+                "linespacing": 1.1,
+                "parse_math": False,
+            }  # names as they are
+            ax.text(left, top - 0.03, words, color=ink, **looks)
     ax.set(xlim=(0, len(tiles) * step_x - 0.14), ylim=(rows * step_y - 0.2, 1 - step_y), aspect="equal")
     ax.axis("off")
     first = ", ".join(column[0].replace("\n", " ") for column in texts)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixlab import _check
-from mixlab._torch_state import evaluating
+from mixlab._torch_state import evaluating, usual_defaults
 from mixlab.calibration.intervals import Interval, wilson
 from mixlab.data.dataset import Split
 from mixlab.mixing.normalize import Statistics, normalized
@@ -182,6 +182,7 @@ def _projected(shift: Tensor, radius: float, ball: str) -> Tensor:
     return shift.clamp(-radius, radius) if ball == "linf" else shift * (radius / _lengths(shift)).clamp(max=1)
 
 
+@usual_defaults()
 def _start(clean: Tensor, radius: float, ball: str, generator: torch.Generator) -> Tensor:
     """A uniform draw from the ball."""
     if ball == "linf":

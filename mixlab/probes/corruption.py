@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixlab import _check
+from mixlab._torch_state import usual_defaults
 from mixlab.data.dataset import IMAGES, Split
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -27,6 +28,7 @@ class Corruption(NamedTuple):
     change: Callable[..., Tensor]
 
 
+@usual_defaults()
 def corrupt(images: Tensor, kind: str, severity: int, *, seed: int = 0) -> Tensor:
     """Corrupt a batch of images, the same way for the same seed.
 

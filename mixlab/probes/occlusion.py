@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab._torch_state import usual_defaults
 from mixlab.data.dataset import IMAGES
 
 PLACES = {
@@ -13,6 +14,7 @@ PLACES = {
 }
 
 
+@usual_defaults()
 def occluded(images: Tensor, share: float, place: str = "square", *, grid: int = 8, seed: int = 0) -> Tensor:
     """Hide a share of each image behind gray, the batch's mean color.
 

@@ -148,7 +148,7 @@ def _resolved(run: Planned, data: Dataset, tried: dict[str, str]) -> str:
 
 def _tried(run: Planned, data: Dataset) -> str:
     """What its trainer calls itself, but for device and dtype, which are picked where it is trained."""
-    net, mixer = getattr(models, run.model)(len(data.classes)), run.mixer
+    net, mixer = getattr(models, run.model)(len(data.classes), channels=data.channels), run.mixer
     asked = {name: run.fitting.get(name) for name in ("device", "dtype")}
     tried_on = {"device": "cpu", "dtype": asked["dtype"] or torch.float32}
     trainer = Trainer(net, data, mixer, **gathered(run.fitting | tried_on))

@@ -136,17 +136,19 @@ def _train(training: StoredTraining, progress: bool) -> None:
 
 def _module(model: nn.Module | str, data: Dataset, seed: int, name: str | None) -> tuple[str, nn.Module]:
     """The name to show of a model, and the module, built if it is given by name."""
-    classes = len(data.classes) if isinstance(data, Dataset) else 2  # the Trainer refuses what is no Dataset
+    net = {"num_classes": 2}  # the Trainer refuses what is no Dataset
+    if isinstance(data, Dataset):
+        net = {"num_classes": len(data.classes), "channels": data.channels}
     if isinstance(model, str):
         if name is not None:
             raise ValueError(f"name must be left out where model is a name itself, {model!r}, got {shown(name)}")
         build = getattr(models, _check.choice("model", model, models.MODELS))
-        return model, build(classes, seed=seed)
+        return model, build(**net, seed=seed)
     if name is None:
         return type(model).__qualname__, model
     build = getattr(models, _check.choice("name", name, models.MODELS))
     try:
-        fill(build(classes), tensors_of(model))
+        fill(build(**net), tensors_of(model))
     except ValueError:
         raise ValueError(f"name must be that of a model with these parameters and buffers, got {name!r}") from None
     return name, model

@@ -123,7 +123,8 @@ class Run:
                     f"run {self.id} has a model of your own, {name}: build one, and give it the weights by "
                     "mixlab.training.loop.fill(model, run.weights())"
                 )
-            model: nn.Module = getattr(models, name)(len(self._document["classes"]))
+            channels = len(self._document["identity"]["data"]["normalization"][0])
+            model: nn.Module = getattr(models, name)(len(self._document["classes"]), channels=channels)
             fill(model, weights)
             self._model = model.eval()
         return self._model

@@ -83,7 +83,7 @@ def crop_and_flip(
     device = images.device
     shift = torch.randint(-pad, pad + 1, (2, batch, 1), generator=generator, device=device)
     if flip is None:
-        flip = torch.rand(batch, generator=generator, device=device) < 0.5
+        flip = torch.rand(batch, generator=generator, device=device, dtype=torch.float32) < 0.5
     row = torch.arange(height, device=device) + shift[0]
     column = torch.arange(width, device=device) + shift[1]
     column = torch.where(flip[:, None], column.flip(1), column)

@@ -52,7 +52,7 @@ def refreshed_batchnorm(
             "model must have a BatchNorm layer with running statistics, as there is nothing else to refresh, got "
             f"{type(model).__name__} with none"
         )
-    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))[:count]
+    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed), device="cpu")[:count]
     refreshed = copy.deepcopy(model)
     with _averaging(refreshed), torch.no_grad():
         for start in range(0, count - batch_size + 1, batch_size):

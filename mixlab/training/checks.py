@@ -50,11 +50,17 @@ def check_data(data: Dataset) -> Dataset:
 def check_model(model: nn.Module, device: torch.device, data: Dataset) -> nn.Module:
     """The model, moved to its device and to channels_last, and then seen to give one logit for each class.
 
+    Expanded buffers get memory of their own, as a checkpoint could not be copied into them.
+
     Raises TypeError unless it is a Module, ValueError if it does not take the images, gives another number of logits,
     or has nothing to be trained.
     """
     check_module(model)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if any(stride == 0 and size > 1 for stride, size in zip(buffer.stride(), buffer.shape, strict=True)):
+                setattr(module, name, buffer.contiguous())
     check_logits(model, device, data)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("model must have parameters that require gradients, got none")
@@ -67,7 +73,7 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
     It is run once, in evaluation mode.
     """
     shape = [2, *data.train.images.shape[1:]]
-    look = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
+    look = torch.zeros(shape, dtype=torch.float32, device=device).contiguous(memory_format=torch.channels_last)
     try:
         with evaluating(model), torch.no_grad():  # so that the look does not touch running statistics
             logits = model(look)
@@ -75,12 +81,29 @@ def check_logits(model: nn.Module, device: torch.device, data: Dataset) -> None:
         raise  # says what it is
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"model must take float32 images {shape} in channels_last layout, got {error!r}") from error
-    wanted = (2, len(data.classes))
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
-        given = _check.shown(logits)
+    if check_output(logits, 2).shape[1] != len(data.classes):
         raise ValueError(
-            f"model must give {wanted[1]} logits, one for each class of {data.name}, got {given} for 2 images"
+            f"model must give {len(data.classes)} logits, one for each class of {data.name}, got "
+            f"{_check.shown(logits)} for 2 images"
         )
+
+
+def check_output(output: Any, batch: int) -> Tensor:
+    """What a model returned for a batch, if it is logits [batch, classes].
+
+    Raises TypeError for what is no tensor, such as the dict or tuple of many libraries' models, and ValueError for
+    another shape.
+    """
+    wanted = f"model must return logits, a tensor [{batch}, classes] for {batch} images"
+    if isinstance(output, (Mapping, tuple, list)):
+        parts = f"the keys {list(output)}" if isinstance(output, Mapping) else f"{len(output)} parts"
+        wrap = "wrap it in a module that returns the logits alone"
+        raise TypeError(f"{wanted}, got a {type(output).__name__} with {parts}: {wrap}")
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{wanted}, got {_check.shown(output)}")
+    if output.ndim != 2 or len(output) != batch:
+        raise ValueError(f"{wanted}, got {_check.shown(output)}")
+    return output
 
 
 def check_measured(model: Any, data: Any) -> torch.device:

@@ -161,7 +161,7 @@ def gradient_variance(
     values: dict[str, list[float]] = {name: [] for name in plain}
     with evaluating(model), torch.enable_grad():
         for draw in range(draws):
-            seeds = torch.randint(_check.SEED_MAX, (2,), generator=stream).tolist()
+            seeds = torch.randint(_check.SEED_MAX, (2,), generator=stream, device="cpu").tolist()
             for name, scheme in plain.items():
                 count = scheme.batches * batch_size
                 first, second = (_gradient(model, weights, data, scheme, count, seed=number) for number in seeds)
@@ -179,7 +179,7 @@ def _gradient(
 ) -> Tensor:
     """One stochastic gradient as a vector, at least float32; equal seeds share images, the fewer among the more."""
     device = weights[0].device
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed), device="cpu")
     batch = data.train.subset(order[:count].to(data.train.labels.device)).to(device)
     generator = torch.Generator(device).manual_seed(seed + 1)
     total: Tensor | None = None

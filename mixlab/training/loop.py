@@ -89,7 +89,7 @@ class Loop(ABC, Generic[R]):
         self.steps_per_epoch = examples // self.batch_size
         self.steps = self.epochs * self.steps_per_epoch
         self.step_count = 0
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._order = torch.empty(0, dtype=torch.int64, device=device)
         self._loss_sum: float | Tensor = 0.0
         self._loss_count = 0
         self._began: float | None = None
@@ -291,7 +291,7 @@ class Loop(ABC, Generic[R]):
         for name, stream in self._streams().items():
             check_stream(name, tensors[name], stream.device)
         order = tensors["order"]
-        if under_way and not torch.equal(order.sort().values, torch.arange(self._examples)):
+        if under_way and not torch.equal(order.sort().values, torch.arange(self._examples, device=order.device)):
             raise ValueError(f"state must hold each of {self._examples:,} examples once in 'order', got another order")
 
 

@@ -11,7 +11,7 @@ from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Split
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.training.augment import check_views, views_of
-from mixlab.training.checks import check_dtype, check_module
+from mixlab.training.checks import check_dtype, check_module, check_output
 
 _TEST_BATCH = 200  # images: more would only raise the peak of memory
 
@@ -38,8 +38,8 @@ def predict(
         views: counts how each image is shown, 1, 2 or 6 (see `TrainOptions`); the logits are the mean over views.
 
     Raises:
-        TypeError, ValueError: the model is no torch.nn.Module, the split is no Split, or another dtype or number of
-            views.
+        TypeError, ValueError: the model is no torch.nn.Module or returns no logits [B, classes], the split is no
+            Split, or another dtype or number of views.
         FloatingPointError: a logit is NaN or infinite.
     """
     check_module(model)
@@ -64,5 +64,5 @@ def _mean_logits(model: nn.Module, images: Tensor, normalize: Statistics, dtype:
     for weight, view in views_of(images, views):
         inputs = normalized(view.contiguous(memory_format=torch.channels_last), normalize)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-            parts.append(weight * model(inputs).float())
+            parts.append(weight * check_output(model(inputs), len(inputs)).float())
     return torch.stack(parts).sum(0)

@@ -44,7 +44,7 @@ class Recipe:
         """The network in its initial state, for the classes of `data`."""
         check_dataset(data)
         images = {"images": normalized(data.train.images[:_WHITENED_BY], data.normalization)} if self.whitens else {}
-        model: nn.Module = getattr(models, self.model)(len(data.classes), seed=seed, **images)
+        model: nn.Module = getattr(models, self.model)(len(data.classes), channels=data.channels, seed=seed, **images)
         return model
 
     def fit(

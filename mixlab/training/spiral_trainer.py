@@ -146,7 +146,7 @@ class SpiralTrainer(Loop[SpiralRecord]):
 
 def _field(model: SpiralNet) -> Tensor:
     """The probabilities over the plane, uint8 [classes, GRID, GRID]."""
-    middles = REACH * (2 * torch.arange(GRID) + 1 - GRID) / GRID
+    middles = REACH * (2 * torch.arange(GRID, dtype=torch.float32, device="cpu") + 1 - GRID) / GRID
     y, x = torch.meshgrid(middles, middles, indexing="ij")
     probabilities: Tensor = model(torch.stack([x, y], -1).view(-1, 2)).softmax(1)
     return (255 * probabilities).round().to(torch.uint8).T.reshape(-1, GRID, GRID)

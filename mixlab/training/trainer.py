@@ -49,6 +49,8 @@ class Trainer(Loop[Record]):
         augment: crops and flips the training images at random.
         label_smoothing: is the share of each target that is spread over all classes, in [0, 1].
         every: is the number of epochs between two Records, as a test set takes its time; the last epoch has one too.
+        mix_until: is the number of epochs with mixing; the batches of later epochs are not mixed (default: all are, as
+            far as the mixer mixes).
         device: is where to train (default: CUDA if there is one, else CPU). The model is moved to it.
         dtype: is the arithmetic, torch.float32 or torch.bfloat16 (default: by the device's features, see
             `mixlab doctor`).
@@ -81,6 +83,7 @@ class Trainer(Loop[Record]):
         augment: bool = True,
         label_smoothing: float = 0.0,
         every: int = 1,
+        mix_until: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         options: TrainOptions | None = None,
@@ -102,6 +105,8 @@ class Trainer(Loop[Record]):
             device=_check.device("device", _default_device() if device is None else device),
             every=every,
         )
+        mixed = self.epochs if mix_until is None else _check.integer("mix_until", mix_until, 0)
+        self._mix_until = min(mixed, self.epochs)
         self._take_model(model)
         self._take_images()
         self.dtype, self.picked = self._pick(dtype)
@@ -132,7 +137,8 @@ class Trainer(Loop[Record]):
         self._normalize = self.data.normalization
         self._first_flips = None
         if self._augmentation.alternates:  # drawn here, so that no state need hold them
-            self._first_flips = torch.rand(len(self._train), generator=self._order_stream, device=self.device) < 0.5
+            count, stream = len(self._train), self._order_stream
+            self._first_flips = torch.rand(count, generator=stream, device=self.device, dtype=torch.float32) < 0.5
 
     def _pick(self, dtype: torch.dtype | None) -> tuple[torch.dtype, str]:
         """Set torch's threads; the arithmetic, and the line that says what was picked and why."""
@@ -158,6 +164,7 @@ class Trainer(Loop[Record]):
             **self._augmentation.settings,
             "views": self.options.views,
             "every": self.every,
+            "mix_until": self._mix_until,
             "dtype": _name(self.dtype),
             "device": self.device.type,
             "compile": self.options.compile,
@@ -199,7 +206,8 @@ class Trainer(Loop[Record]):
         images, labels = self._batch(chosen)
         rest = [self.model.get_parameter(name) for name, epochs in self.options.freeze.items() if self.epoch >= epochs]
         with resting(rest), torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            plan = self.mixer.plan(
+            mixer = self.mixer if self.step_count < self._mix_until * self.steps_per_epoch else Mixer("none")
+            plan = mixer.plan(
                 images, labels, model=self.model, normalize=self._normalize, generator=self._mixing_stream
             )
             return mixed_loss(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from drawn_predictions import CORNERS, answers, confident, half_confident
+from drawn_predictions import answers, confident, half_confident
 
 from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.smooth import smooth_error, smooth_interval
@@ -51,13 +51,6 @@ def test_another_generator_moves_the_interval_a_little(error, interval_of):
     assert interval != other
     assert other.value == error(p)
     assert other.high == pytest.approx(interval.high, abs=0.1 * (interval.high - interval.low))
-
-
-@pytest.mark.parametrize("case", CORNERS)
-@both
-def test_intervals_of_few_and_tied_predictions_are_ordered(error, interval_of, case):
-    interval = interval_of(CORNERS[case], n=100)
-    assert 0 <= interval.low <= interval.value == error(CORNERS[case]) <= interval.high <= 1
 
 
 def test_smooth_interval_of_an_error_of_zero_by_chance_has_a_width():

@@ -1,5 +1,6 @@
 """The page of a comparison: whole in one file, readable on any screen; and the command that writes it."""
 
+import base64
 import html
 import re
 
@@ -25,6 +26,9 @@ def test_it_says_what_the_comparison_says_and_needs_no_other_file(comparison, te
     for table in (comparison.table(), comparison.difference_table()):
         assert table._repr_html_() in text
     assert not re.search(r"""(?:src|href)=["'](?!data:)|url\(|@import|<script""", text)
+    for svg in map(base64.b64decode, re.findall(r"svg\+xml;base64,([^\"]+)", text)):
+        assert b"currentColor" in svg
+        assert svg.count(b"#1a1a1a") == 1  # in the style, of the light one
     assert len(re.findall(r'<img alt="[^"]{30,}"', text)) == text.count("<img") == 5 + 5 + 3 + 1
 
 
@@ -47,7 +51,8 @@ def test_it_fits_a_phone_and_reads_in_light_and_dark(browser, text, tmp_path, sc
 
 @pytest.fixture
 def folder(tmp_path):
-    pixels = torch.randint(0, 256, (2, 12, 8, 8, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    """Two classes of gray images."""
+    pixels = torch.randint(0, 256, (2, 12, 9, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     for name, images in zip(("cat", "dog"), pixels, strict=True):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for place, image in enumerate(images):
@@ -58,12 +63,12 @@ def folder(tmp_path):
 def test_command_trains_writes_the_page_and_goes_on(folder, tmp_path, capsys):
     out = tmp_path / "page.html"
     rest = ["--seeds", "2", "--epochs", "1", "--variants", "mixup:0.2+cutmix", "--out", str(out)]
-    call = ["compare", str(folder), "--image-size", "16", *rest]
+    call = ["compare", str(folder), "--image-size", "8", *rest]
     assert __main__.main([*call, "--minutes", "0"]) == 3
     assert "Nothing was decided" in capsys.readouterr().out
     assert __main__.main(call) == 0
     assert "mixup α=0.2 or cutmix α=1" in capsys.readouterr().out
-    assert f"mixlab compare {folder} --image-size 16 --seeds 2" in html.unescape(out.read_text())
+    assert f"mixlab compare {folder} --image-size 8 --seeds 2" in html.unescape(out.read_text())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_command_trains_writes_the_page_and_goes_on(folder, tmp_path, capsys):
         (["--variants", "mixup:x"], 2, "--variants must be"),
         (["--variants", "mixupp"], 2, "did you mean 'mixup'?"),
         (["--out", "missing/page.html"], 2, "page must be a file in a folder that exists"),
-        (["--runs", "/proc/none", "--image-size", "16"], 1, "/proc/none cannot be written"),
+        (["--runs", "/proc/none", "--image-size", "8"], 1, "/proc/none cannot be written"),
     ],
 )
 def test_command_names_what_is_wrong(folder, monkeypatch, tmp_path, capsys, change, status, words):

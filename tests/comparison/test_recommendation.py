@@ -19,7 +19,7 @@ LESS, LEAST, MORE, MOST, MAYBE_LESS, MAYBE_MORE = map(seen, (-0.2, -0.3, 0.2, 0.
     ("by", "to_none", "to_best", "best", "words"),
     [
         ("nll", {"a": LESS, "b": LEAST}, {"none": MORE, "a": MORE}, "b", "b: it lowers the NLL by 0.300"),
-        ("nll", {"a": LESS, "b": LEAST}, {"a": MORE}, "b", "b also beats each other mixer"),
+        ("nll", {"a": LESS, "b": LEAST}, {"a": MORE}, "b", "b also beats a."),
         ("nll", {"a": LESS, "b": LEAST}, {"a": MAYBE_MORE}, "b", "Not told apart from b: a."),
         (
             "nll",

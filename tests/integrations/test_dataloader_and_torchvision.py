@@ -168,6 +168,26 @@ def test_float_targets_are_mixed_as_torchvision_mixes_them(name):
         torch.testing.assert_close((mixed, targets), ours)
 
 
+OFTEN = [mx.Mixer("cutmix", k=2, probability=0.5), mx.OneOf([mx.Mixer("mixup", k=3), mx.Mixer("perturbed")], [1, 2])]
+
+
+@pytest.mark.parametrize("mixer", OFTEN)
+def test_batches_are_mixed_as_often_as_the_mixer_says(mixer):
+    x, y = images(6).tensors
+    collate, transform, seen = mx.MixCollate(mixer, CLASSES), mx.MixTransform(mixer, CLASSES), set()
+    for seed in range(12):
+        results = []
+        for take in (lambda: mixer.plan(x), lambda: transform(x, y), lambda: collate(list(images(6)))):
+            torch.manual_seed(seed)
+            results.append(take())
+        plan, *mixed = results
+        seen.add(plan.variant)
+        for result in mixed:
+            assert torch.equal(result[0], plan.apply(x))
+            assert torch.equal(result[1], plan.targets(y, CLASSES))
+    assert len(seen) == 2
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 def test_masks_for_labels_are_cut_as_the_images_are(dtype):
     masks = torch.randint(0, 200, (6, 8, 8)).to(dtype)

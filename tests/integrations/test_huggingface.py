@@ -62,12 +62,20 @@ class Own(nn.Module):
         return {"logits": logits} if labels is None else {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
-class Recording(mx.Mixer):
-    """A mixer that keeps its plans."""
+class KeepsPlans:
+    """A part of a mixer."""
 
     def plan(self, *args, **kwargs):
         vars(self).setdefault("plans", []).append(super().plan(*args, **kwargs))
         return self.plans[-1]
+
+
+class Recording(KeepsPlans, mx.Mixer):
+    pass
+
+
+class RecordingOneOf(KeepsPlans, mx.OneOf):
+    pass
 
 
 def cross_entropy(smoothing):
@@ -219,6 +227,31 @@ def test_manifold_mixes_a_layer_of_a_transformer(hf):
         module.register_forward_hook(lambda _module, _args, output: shapes.append(len(output)))
     trainer.train()
     assert shapes == [4, 8, 1, 1]
+
+
+@pytest.mark.parametrize(("layer", "k"), [("bert.embeddings", 2), ("bert.encoder.layer.0", 1)])
+def test_a_text_is_mixed_inside_the_model(hf, layer, k):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    model, shapes = BertForSequenceClassification(BertConfig(vocab_size=20, num_labels=CLASSES, **sizes)), []
+    masks = [(torch.arange(6) < 3 + place % 4).long() for place in range(9)]
+    kinds = torch.zeros(6, dtype=torch.int64)
+    rows = [{"input_ids": torch.randint(20, (6,)), "attention_mask": mask, "token_type_ids": kinds} for mask in masks]
+    rows = [row | {"labels": place} for place, row in enumerate(rows)]
+    trainer = hf.trainer(mx.Mixer("manifold", k=k, layers=[layer]), rows, model, per_device_train_batch_size=4)
+    model.bert.encoder.layer[1].register_forward_hook(lambda _module, _args, output: shapes.append(len(output)))
+    trainer.train()
+    assert shapes == [4 * k, 4 * k, 1]
+    with pytest.raises(TypeError, match="token ids are not blended"):
+        hf.trainer(mx.Mixer(), rows, model).train()
+
+
+def test_each_batch_is_mixed_by_one_of_several(hf):
+    several = [mx.Mixer("manifold", layers=["vit.layers.0"]), mx.Mixer("mit"), mx.Mixer("cutmix", probability=0.5)]
+    mixer = RecordingOneOf(several)
+    hf.trainer(mixer, rows_of(learnable()), per_device_train_batch_size=2, gradient_accumulation_steps=20).train()
+    assert {plan.variant for plan in mixer.plans} == {"manifold", "mit", "cutmix", "none"}
 
 
 def test_a_seed_gives_the_same_mixes(hf):

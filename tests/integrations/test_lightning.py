@@ -173,6 +173,18 @@ def test_callback_takes_every_variant(fit, Module, MixCallback, variant):
     torch.testing.assert_close(targets.sum(1), torch.ones(len(x)))
 
 
+def test_one_of_several_mixers_is_drawn_for_each_batch(fit, L, Module, MixCallback):
+    class Watch(L.Callback):
+        def on_train_batch_end(self, *_):
+            seen.append((callback.plan.variant, len(module.seen[-1][1])))
+
+    several = [mx.Mixer("manifold", k=2, layers=["net.act"]), mx.Mixer("puzzle", **SETTINGS["puzzle"])]
+    callback = MixCallback(mx.OneOf([*several, mx.Mixer("cutmix", k=3, probability=0.5)]), CLASSES)
+    module, seen = Module(), []
+    fit(module, DataLoader(learnable(), 4), callback, Watch(), epochs=2)
+    assert set(seen) == {("manifold", 8), ("puzzle", 4), ("cutmix", 12), ("none", 4)}
+
+
 def test_module_is_itself_again_after_an_exception(fit, Module, MixCallback):
     class Breaks(Module):
         def training_step(self, batch, _index):

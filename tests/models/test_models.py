@@ -38,6 +38,17 @@ def test_logits_and_mixing_points(name: str) -> None:
     assert list(heights.values()) == sorted(heights.values(), reverse=True)
 
 
+@pytest.mark.parametrize("side", [8, 33])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_images_of_any_side_gray_or_color_reach_all_weights(name: str, channels: int, side: int) -> None:
+    model = getattr(models, name)(150, channels=channels)
+    logits = model(torch.randn(4, channels, side, side, generator=seeded()))
+    assert logits.shape == (4, 150)
+    logits.logsumexp(1).sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
+
+
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_seed_decides_and_the_global_state_is_left_alone(name: str) -> None:
     before = torch.get_rng_state()
@@ -70,6 +81,7 @@ def test_quick_begins_by_passing_the_channels_on() -> None:
 
 def test_wrong_input() -> None:
     refuses(lambda: models.quick(1), ValueError, "num_classes", "at least 2", "got 1")
+    refuses(lambda: models.resnet18(10, channels=0), ValueError, "channels", "at least 1", "got 0")
     bytes_, gray = torch.zeros(4, 3, 8, 8).byte(), torch.zeros(4, 1, 8, 8)
     refuses(lambda: models.airbench(10, images=bytes_), TypeError, "images", "got a uint8")
     refuses(lambda: models.airbench(10, images=gray), ValueError, "images", "[4, 1, 8, 8]")

@@ -19,6 +19,21 @@ def mixed(dtype: torch.dtype = torch.uint8, batch: int = 4, k: int = 2) -> tuple
     return x, Mixer("mixup", 1.0, k, ordered=True)(x, torch.arange(batch) % 3, generator=g)
 
 
+@pytest.mark.parametrize("name", ["$5 bill$", "a\\b", "x^2_$", r"$\nothing$"])
+def test_names_of_classes_are_drawn_as_they_are(name):
+    x, batch = mixed()
+    ax = plot_mixed(batch, x=x, classes=(name, "dog", "bird"))
+    assert f"x: {name}" in [text.get_text() for text in ax.texts]
+    assert picture(ax).png()  # a formula that is none would raise here
+    assert not any(text.get_parse_math() for text in ax.texts)
+
+
+@pytest.mark.parametrize("classes", [["a"], ["a", "b"], "abc"])
+def test_too_few_names_of_classes_are_refused(classes):
+    with pytest.raises(ValueError, match=f"^classes must hold .* each label, here at least 3, got .*{classes[0]}"):
+        plot_mixed(mixed()[1], classes=classes)
+
+
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0, 1e5])
 def test_lambda_curve_is_the_density(alpha):
     ax = plot_lambda(alpha)

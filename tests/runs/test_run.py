@@ -25,6 +25,7 @@ from tiny_runs import (
 from torch import nn
 
 import mixlab as mx
+from mixlab.data.dataset import Dataset, Split
 from mixlab.machine import using_threads
 from mixlab.runs import StoreError, opened
 from mixlab.runs.history import record_numbers, records_from, reliability_table
@@ -48,6 +49,35 @@ def test_run_has_the_numbers_of_fit(tmp_path):
     assert plain_records(run.history) == plain_records(records)
     assert flat(model.state_dict()) == flat(other.state_dict())
     assert contents(run)["weights"] == flat(other.state_dict())
+
+
+class Expanded(Net):
+    """Has a buffer of one number, seen eight times, and trains a scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1).expand(3))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+def test_strided_labels_and_expanded_buffers_are_stored_and_taken_up(tmp_path):
+    plain = dataset()
+    parts = [
+        Split(part.images.flip(3).transpose(2, 3), torch.stack([part.labels] * 2, 1)[:, 1])
+        for part in (plain.train, plain.test)
+    ]
+    dense = [Split(part.images.flip(3).transpose(2, 3).contiguous(), part.labels) for part in (plain.train, plain.test)]
+    strided, same = (Dataset("tiny", *both, plain.classes) for both in (parts, dense))
+    with opened(net(kind=Expanded), strided, MIXUP, root=tmp_path / "a", **GIVEN) as training:
+        next(iter(training))
+    runs = [
+        tiny_run(tmp_path / name, model=net(kind=Expanded), data=data) for name, data in (("a", strided), ("b", same))
+    ]
+    assert [session["epochs"] for session in runs[0].sessions] == [[0, 1], [1, 3]]
+    assert contents(runs[0]) == contents(runs[1])
+    assert contents(tiny_run(tmp_path / "a", model=net(kind=Expanded), data=same)) == contents(runs[0])
 
 
 def test_stored_run_is_done_and_fills_the_given_model(root, wanted, no_training):

@@ -201,6 +201,25 @@ def test_evaluating_changes_nothing(data: Dataset) -> None:
     assert plain[-1].test_accuracy == trainer.evaluate().test_accuracy
 
 
+def test_epochs_after_mix_until_are_not_mixed(data: Dataset) -> None:
+    def mixes(**settings: Any) -> list[bool]:
+        """For each of three epochs, whether its batches were mixed."""
+        seen = []
+        plan = mx.Mixer.plan
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mx.Mixer, "plan", lambda self, *a, **b: seen.append(self.kind.pairs) or plan(self, *a, **b))
+            for _ in (trainer := fit(data, None, mx.Mixer(), epochs=3, **settings)):
+                pass
+        assert len(seen) == 3 * trainer.steps_per_epoch
+        return seen[:: trainer.steps_per_epoch]
+
+    assert [mixes(), mixes(mix_until=0), mixes(mix_until=2)] == [[True] * 3, [False] * 3, [True, True, False]]
+    plain, never = (fit(data, None, mixer, mix_until=until) for mixer, until in ((None, None), (mx.Mixer(), 0)))
+    assert [record.train_loss for record in plain] == [record.train_loss for record in never]
+    assert differing(plain.model, never.model) == []
+    assert fit(data, None, mx.Mixer(), mix_until=9).settings == fit(data, None, mx.Mixer()).settings
+
+
 def test_predict_leaves_the_mode_as_it_was(data: Dataset) -> None:
     model = mx.models.quick(10)
     before = copy.deepcopy(model)
@@ -227,6 +246,17 @@ def with_train(data: Dataset, **changed: Any) -> Dataset:
     return replace(data, train=Split(**{"images": data.train.images, "labels": data.train.labels} | changed))
 
 
+class Returning(nn.Module):
+    """Returns what `given` makes of logits."""
+
+    def __init__(self, given: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.given, self.net = given, linear()
+
+    def forward(self, x: Any) -> Any:
+        return self.given(self.net(x))
+
+
 NO_BLUE = torch.tensor([1, 1, 0], dtype=torch.uint8).view(3, 1, 1)
 WRONG: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: fit(d, mixer="mixup"), "mixer must be a Mixer or None, .* got 'mixup'"),
@@ -239,7 +269,18 @@ WRONG: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: fit(Dataset("one", *[Split(d.test.images, 0 * d.test.labels)] * 2, ("a",))), "data .* 2 classes, got"),
     (lambda d: fit(d, print), "model must be a torch.nn.Module, got <built-in"),
     (lambda d: fit(d, linear(7)), r"model must give 10 logits, .* \[2, 7\]"),
-    (lambda d: fit(d, nn.Flatten(0, 1)), r"model must give 10 logits, .* \[6, 32, 32\]"),
+    (lambda d: fit(d, nn.Flatten(0, 1)), r"model must return logits, .* got a float32 tensor of shape \[6, 32, 32\]"),
+    (
+        lambda d: fit(d, Returning(lambda y: {"logits": y})),
+        r"model must return logits, .* dict with the keys \['logits'\]",
+    ),
+    (lambda d: fit(d, Returning(lambda y: (y, 0))), "model must return logits, .* got a tuple with 2 parts: wrap it"),
+    (
+        lambda d: predict(Returning(lambda y: {"logits": y}), d.test, d.normalization),
+        "model must return .* a dict with",
+    ),
+    (lambda d: predict(Returning(lambda y: y[0]), d.test, d.normalization), r"model must return .* shape \[10\]"),
+    (lambda d: fit(d, mix_until=-1), "mix_until must be an integer of at least 0, got -1"),
     (lambda d: fit(d, linear().requires_grad_(False)), "model must have parameters that require gradients, got none"),
     (lambda d: fit(d, nn.Linear(7, 10)), r"model must take float32 images \[2, 3, 32, 32\] .* got RuntimeError"),
     (lambda d: fit(d, None, mx.Mixer(partners="reversed", distinct=True), batch_size=33), "distinct .* even .*got 33"),

@@ -39,6 +39,7 @@ ALL = {
     "border": "black",
     "views": 6,
     "every": 2,
+    "mix_until": 2,
 }
 
 

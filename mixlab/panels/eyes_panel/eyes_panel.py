@@ -126,8 +126,8 @@ def blends(pairs: Pairs, lam: list[float]) -> np.ndarray:
     """Each pair's λ x + (1 − λ) x′ as the mixer rounds it, uint8 [pairs, H, W, 3]."""
     n = len(lam)
     both = pairs.images.transpose(0, 1).flatten(0, 1)  # every x, then every x′
-    weights = torch.tensor([*lam, *lam])[None]
-    plan = MixPlan("mixup", torch.arange(2 * n).roll(n), weights, weights)
+    weights = torch.tensor([*lam, *lam], dtype=torch.float32, device="cpu")[None]
+    plan = MixPlan("mixup", torch.arange(2 * n, device="cpu").roll(n), weights, weights)
     return bytes_of(plan.apply(both)[:n])
 
 

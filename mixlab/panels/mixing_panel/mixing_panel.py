@@ -171,7 +171,7 @@ class MixingPanel(AnsweringPanel):
 
         def place(picture: np.ndarray, left: float, top: float, side: float, words: str) -> None:
             axes.imshow(picture, extent=(left, left + side, top + side, top))
-            axes.text(left + side / 2, top - 0.08, words, ha="center", va="bottom", fontsize=9)
+            axes.text(left + side / 2, top - 0.08, words, ha="center", va="bottom", fontsize=9, parse_math=False)
 
         box, true_lam = self._cut(self.lam, self.row, self.column)
         place(a, 0.1, 0.6, 1.8, f"x: {self.names[0]}")
@@ -194,7 +194,7 @@ class MixingPanel(AnsweringPanel):
                 f"{self.variant}\n{lam:.2f}" if len(self.variant) > 8 else f"{self.variant} {lam:.2f}",
             )
         if not third.lams:
-            axes.text(0.1, 5.5, fill(third.words, 110), va="top", fontsize=9)
+            axes.text(0.1, 5.5, fill(third.words, 110), va="top", fontsize=9, parse_math=False)
         axes.set(xlim=(0, 8.1), ylim=(6.4, 0))
         axes.axis("off")
         return figure

@@ -47,7 +47,7 @@ class Masks:
         """How many blocks of x and of x′ are not where they were, [pairs, 2]."""
         if self.plan.moves is None:
             return torch.zeros(len(self.mask), 2, dtype=torch.int64)
-        home = torch.arange(self.plan.moves.shape[-1])
+        home = torch.arange(self.plan.moves.shape[-1], device="cpu")
         return (self.plan.moves[:, 0, : len(self.mask)] != home).sum(-1).T
 
 
@@ -72,7 +72,7 @@ class Board:
         labels = pairs.labels.transpose(0, 1).flatten()
         seen = saliency(pairs.model, self.batch, labels, normalize=pairs.normalize)
         self.saliency = seen.view(2, len(pairs.images), *pairs.size).transpose(0, 1)
-        self._partner = torch.arange(len(self.batch)).roll(len(pairs.images))
+        self._partner = torch.arange(len(self.batch), device="cpu").roll(len(pairs.images))
 
     def problem(self, setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
         """Unary costs, and weights down and right, of every pair's mask, as `least_energy` takes them; in float64."""
@@ -81,7 +81,7 @@ class Board:
         size = divisor(self.pairs.size[0] // blocks, _FINE)
         all_seams = seams(self.batch.double() / 255, self._partner, blocks, size)
         seam = Seams(all_seams.down[:, :, :count], all_seams.right[:, :, :count])
-        lam = torch.full((1, count), setting.lam, dtype=torch.float64)
+        lam = torch.full((1, count), setting.lam, dtype=torch.float64, device="cpu")
         weights = {"beta": setting.beta, "gamma": setting.gamma, "eta": setting.eta}
         return energy(own, other, seam, lam, levels=setting.levels, **weights)
 
@@ -114,7 +114,9 @@ class Board:
 
     def _plan(self, share: Tensor, setting: Setting) -> MixPlan:
         mask = torch.cat([share, 1 - share])
-        nominal = torch.tensor([setting.lam, 1 - setting.lam]).repeat_interleave(len(share))
+        nominal = torch.tensor([setting.lam, 1 - setting.lam], dtype=torch.float32, device="cpu").repeat_interleave(
+            len(share)
+        )
         moves = None
         if setting.transport:
             own = moves_of(mask, self.saliency.transpose(0, 1).flatten(0, 1), setting.cost, most=_FINE)
@@ -125,6 +127,8 @@ class Board:
     def _cutmix(self, lam: float) -> MixPlan:
         count, size = len(self.pairs.images), self.pairs.size
         centers = uniforms(self.seed, 2 * count).view(count, 2).repeat(2, 1)
-        corners, true = clipped_boxes(torch.full((2 * count,), 1 - lam, dtype=torch.float64).sqrt(), centers, size)
+        corners, true = clipped_boxes(
+            torch.full((2 * count,), 1 - lam, dtype=torch.float64, device="cpu").sqrt(), centers, size
+        )
         true_lam = true.float()[None]
         return MixPlan("cutmix", self._partner, true_lam, torch.full_like(true_lam, lam), Boxes(corners[None], size))

@@ -176,7 +176,7 @@ class PuzzlePanel(AnsweringPanel):
                 ax.imshow(picture, cmap=HEAT)
             else:
                 _draw_mask(ax, solution.exact.mask[pair])
-            ax.set_title(title, fontsize=9)
+            ax.set_title(title, fontsize=9, parse_math=False)
         for ax in axes.flat:
             ax.axis("off")
         return figure

@@ -19,13 +19,13 @@ def uniforms(seed: int, n: int) -> Tensor:
         z = (state ^ (state >> 15)) * (state | 1) % _WORD
         z ^= (z + (z ^ (z >> 7)) * (z | 61)) % _WORD
         numbers.append(((z ^ (z >> 14)) + 0.5) / _WORD)
-    return torch.tensor(numbers, dtype=torch.float64)
+    return torch.tensor(numbers, dtype=torch.float64, device="cpu")
 
 
 def cut_box(lam: float, size: tuple[int, int], row: int, column: int) -> tuple[tuple[int, int, int, int], float]:
     """CutMix's box (top, left, bottom, right) about a pixel, clipped to the image, and its true λ."""
     height, width = size
-    center = torch.tensor([(row + 0.5) / height, (column + 0.5) / width], dtype=torch.float64)
-    corners, true_lam = clipped_boxes(torch.tensor(1 - lam, dtype=torch.float64).sqrt(), center, size)
+    center = torch.tensor([(row + 0.5) / height, (column + 0.5) / width], dtype=torch.float64, device="cpu")
+    corners, true_lam = clipped_boxes(torch.tensor(1 - lam, dtype=torch.float64, device="cpu").sqrt(), center, size)
     top, left, bottom, right = corners.tolist()
     return (top, left, bottom, right), float(true_lam)

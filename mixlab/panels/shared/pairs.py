@@ -103,16 +103,14 @@ def choose_pairs(data: Dataset, pairs: int, seed: int, model: nn.Module | None) 
         raise ValueError(
             f"pairs must leave two images for each pair, got {pairs} pairs of {len(split)} training images"
         )
-    chosen = torch.tensor(_choose(split, pairs, seed))
+    chosen = torch.tensor(_choose(split, pairs, seed), device="cpu")
     images = split.images[chosen]
-    if model is None:
-        images = images.expand(-1, -1, 3, -1, -1)  # what the untrained net takes
-    net = models.quick(max(2, len(data.classes))) if model is None else model
+    net = models.quick(max(2, len(data.classes)), channels=channels) if model is None else model
     return Pairs(images, split.labels[chosen], data.classes, data.normalization, net, model is not None)
 
 
 def _choose(split: Split, pairs: int, seed: int) -> list[tuple[int, int]]:
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed), device="cpu").tolist()
     first, rest = order[:pairs], order[pairs:]
     chosen = []
     for i in first:

@@ -152,7 +152,11 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
         """Points float32 [n, 2], then hidden float32 [n, 2], labels uint8 [n], field uint8 [classes, GRID, GRID]."""
         x, y = self._points(settings)
         hidden = torch.zeros_like(x) if record is None else record.hidden
-        field = torch.zeros(settings.classes, GRID, GRID, dtype=torch.uint8) if record is None else record.field
+        field = (
+            torch.zeros(settings.classes, GRID, GRID, dtype=torch.uint8, device="cpu")
+            if record is None
+            else record.field
+        )
         return b"".join(part.numpy().tobytes() for part in (x, hidden, y.to(torch.uint8), field))
 
 

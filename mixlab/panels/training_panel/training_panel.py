@@ -125,8 +125,10 @@ class TrainingPanel(RunPanel[Settings, Record]):
             data = Dataset(data.name, data.train.subset(chosen), data.test, data.classes)
         none = settings.variant == "none"
         mixer = Mixer("none") if none else Mixer(settings.variant, alpha=settings.alpha, k=settings.k)
-        make = self._model if callable(self._model) else getattr(models, self._model)
-        net = make(count, seed=settings.seed)
+        if callable(self._model):
+            net = self._model(count, seed=settings.seed)
+        else:
+            net = getattr(models, self._model)(count, channels=data.channels, seed=settings.seed)
         return Trainer(net, data, mixer, epochs=settings.epochs, seed=settings.seed, **TRAINING)
 
     def _keep(self, trainer: Training[Record], wait: Callable[[str], None]) -> AbstractContextManager[Course[Record]]:

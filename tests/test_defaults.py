@@ -1,0 +1,67 @@
+"""A default dtype or device of the user's changes nothing: sets, nets, trainings and panels have the same numbers."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from seeding import seeded
+
+import mixlab as mx
+from mixlab.data import spirals, with_wrong_labels
+from mixlab.probes import CORRUPTIONS, corrupt, occluded
+from mixlab.probes.occlusion import PLACES
+from mixlab.runs.digest import tensors_digest
+
+
+@pytest.fixture(params=[torch.float64, torch.bfloat16, "meta"], ids=str)
+def unusual(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Sets a default that is not torch's own, for the rest of the test."""
+    of = torch.set_default_device if request.param == "meta" else torch.set_default_dtype
+    yield lambda: of(request.param)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+
+
+def trained(variant: str) -> str:
+    data, model = mx.load("shapes", train_size=100, test_size=20), mx.models.quick(10)
+    *_, record = mx.fit(model, data, mx.Mixer(variant), epochs=1, batch_size=50, dtype=torch.float32)
+    return f"{tensors_digest(dict(model.state_dict()))} {record.test_nll} {record.train_loss}"
+
+
+def spiral() -> str:
+    panel = mx.panels.spiral_panel(epochs=1)
+    panel.run()
+    panel.close()
+    return panel.describe().split("points/s.")[1]
+
+
+def puzzle() -> str:
+    return mx.panels.puzzle_panel(mx.load("shapes", train_size=40, test_size=20), pairs=2).describe()
+
+
+IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=seeded(1))
+
+
+def spoiled() -> str:
+    noisy = with_wrong_labels(mx.load("shapes", train_size=100, test_size=20), 0.3)
+    parts = {kind: corrupt(IMAGES, kind, 4) for kind in CORRUPTIONS} | {"labels": noisy.data.train.labels}
+    return tensors_digest(parts | {place: occluded(IMAGES, 0.4, place) for place in PLACES})
+
+
+WORK: list[Callable[[], Any]] = [
+    spoiled,
+    lambda: mx.load("shapes", train_size=100, test_size=20).digest,
+    lambda: tensors_digest(dict(zip("xy", spirals(60, generator=seeded()), strict=True))),
+    lambda: [tensors_digest(dict(net(10).state_dict())) for net in (mx.models.airbench, mx.models.resnet8)],
+    *(lambda variant=variant: trained(variant) for variant in ("none", "mixup", "puzzle")),
+    spiral,
+    puzzle,
+]
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_a_default_changes_no_number(work: Callable[[], Any], unusual: Callable[[], None]) -> None:
+    wanted = work()
+    unusual()
+    assert work() == wanted
