@@ -124,7 +124,7 @@ class Boxes(Way):
         if self.box.device.type != "cpu":
             return
         first, last = self.box.chunk(2, -1)
-        inside = ((first >= 0) & (first <= last) & (last <= torch.tensor(self.size))).all(-1)
+        inside = ((first >= 0) & (first <= last) & (last <= torch.tensor(self.size, device="cpu"))).all(-1)
         if not bool(inside.all()):
             pixels, wrong = " by ".join(map(str, self.size)), self.box[~inside][0].tolist()
             edges = "(top, left, bottom, right)" if len(self.size) == 2 else "the first edges and the last ones"
