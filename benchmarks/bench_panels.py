@@ -6,6 +6,7 @@ make bench, or: python benchmarks/bench_panels.py [--quick]
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import harness
 import results
 import torch
 from harness import median_of, reading
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 import mixlab as mx
 from mixlab.calibration.predictions import Predictions
@@ -22,7 +23,7 @@ from mixlab.panels.shared.panel import Panel
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
-from browsing import mount, updates_per_second  # noqa: E402
+from browsing import box_of, mount  # noqa: E402
 from conftest import CHROMIUM_ARGS, find_chromium  # noqa: E402
 
 DRAGS, DRAG = 5, 2.0  # how many, and the seconds of each
@@ -115,15 +116,34 @@ def trained(panel: Any) -> Panel:
     return panel
 
 
+def updates_per_second(page: Page, root: Locator, handle: Locator, seconds: float = DRAG) -> float:
+    """Drawings a second while a 60 Hz mouse drags `handle` to and fro at a constant speed, at most one a frame."""
+    box = box_of(handle)
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    before = int(root.get_attribute("data-draws") or 0)
+    start = time.perf_counter()
+    ticks = 0
+    while (now := time.perf_counter() - start) < seconds:
+        page.mouse.move(box["x"] + box["width"] * (0.1 + 0.8 * abs((now + 0.5) % 2 - 1)), middle)
+        ticks += 1
+        time.sleep(max(0.0, start + ticks / 60 - time.perf_counter()))
+    drawn = int(root.get_attribute("data-draws") or 0) - before
+    elapsed = time.perf_counter() - start
+    page.mouse.up()
+    return drawn / elapsed
+
+
 def measure(page: Page, panel: Panel, handle: str, drags: int) -> tuple[list[float], list[float]]:
     """Updates a second of each drag of one handle of a panel, and the 95th percentile of its delays, in ms."""
     root = mount(page, panel)
     place = page.locator(".mx-drag") if handle == "box" else page.get_by_label(handle)
-    rates = [updates_per_second(page, root, place, DRAG) for _ in range(drags)]
+    rates = [updates_per_second(page, root, place) for _ in range(drags)]
     root.evaluate(WATCH)  # only now, as what looks at each event and drawing takes time of its own
     delays = []
     for _ in range(drags):
-        updates_per_second(page, root, place, DRAG)
+        updates_per_second(page, root, place)
         found = torch.tensor(page.evaluate("delays.splice(0)"), dtype=torch.float64)
         delays.append(float(found.quantile(0.95)))
     return rates, delays

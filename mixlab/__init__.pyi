@@ -11,6 +11,7 @@ from .calibration.recalibration import fit_isotonic as fit_isotonic
 from .calibration.recalibration import fit_temperature as fit_temperature
 from .calibration.recalibration import fit_vector_scaling as fit_vector_scaling
 from .calibration.reliability import Reliability as Reliability
+from .comparison.compare import compare as compare
 from .data.dataset import Dataset as Dataset
 from .data.load import load as load
 from .exercises.check import check as check
@@ -24,6 +25,7 @@ from .mixing.losses import mixed_logits as mixed_logits
 from .mixing.losses import mixed_loss as mixed_loss
 from .mixing.mixer import Mixed as Mixed
 from .mixing.mixer import Mixer as Mixer
+from .mixing.one_of import OneOf as OneOf
 from .mixing.plan import MixPlan as MixPlan
 from .mixing.saliency import saliency as saliency
 from .mixing.variants import VARIANTS as VARIANTS

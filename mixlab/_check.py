@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,11 +15,13 @@ SEED_MAX = 2**63 - 1  # torch takes 64 bits; one is left for a caller that makes
 
 
 def shown(value: Any) -> str:
-    """A value as error messages show it: a tensor by dtype and shape, the rest by 60 characters of repr at most."""
+    """A value as error messages show it: tensors and long arrays by dtype and shape, the rest by 60 letters of repr."""
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"{'an' if dtype.startswith('int') else 'a'} {dtype} tensor of shape {list(value.shape)}"
     text = " ".join(repr(value).split())
+    if len(text) > 60 and isinstance(value, np.ndarray):
+        return f"a NumPy array of {value.dtype} and shape {list(value.shape)}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -57,7 +60,7 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`; otherwise name the nearest one."""
     options = list(allowed)
-    if value in options:
+    if isinstance(value, str) and value in options:
         return options[options.index(value)]  # which a member of an Enum of texts is equal to, but not the same as
     near = difflib.get_close_matches(str(value).lower(), options, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from refusals import each_refused
 
 from mixlab import _check
 
@@ -53,20 +54,14 @@ def test_whole_numbers_of_any_kind_are_integers(value):
     assert type(_check.integer("k", value, 1, 2)) is int
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        *[(lambda v=v: _check.number("a", v, 0, 3), "a must .* from 0 to 3, got") for v in (True, "1", [1], -1, 4)],
-        *[(lambda v=v: _check.number("a", v, 0, math.inf), "a must .* got") for v in (math.nan, math.inf, 10**400)],
-        *[(lambda v=v: _check.integer("k", v, 1, 8), "k must .* from 1 to 8, got") for v in (True, "1", 1.5, 0, 9)],
-        (lambda: _check.integer("k", 0, 1), "k must be an integer of at least 1, got 0"),
-        (lambda: _check.flag("f", 1), "f must be True or False, got 1"),
-        (lambda: _check.choice("c", "rol", ("roll", "random")), "c must .* 'random', got 'rol'; did you mean 'roll'"),
-    ],
+test_wrong_values_are_named_with_what_is_allowed = each_refused(
+    *[(lambda v=v: _check.number("a", v, 0, 3), "a must .* from 0 to 3, got") for v in (True, "1", [1], -1, 4)],
+    *[(lambda v=v: _check.number("a", v, 0, math.inf), "a must .* got") for v in (math.nan, math.inf, 10**400)],
+    *[(lambda v=v: _check.integer("k", v, 1, 8), "k must .* from 1 to 8, got") for v in (True, "1", 1.5, 0, 9)],
+    (lambda: _check.integer("k", 0, 1), "k must be an integer of at least 1, got 0"),
+    (lambda: _check.flag("f", 1), "f must be True or False, got 1"),
+    (lambda: _check.choice("c", "rol", ("roll", "random")), "c must .* 'random', got 'rol'; did you mean 'roll'"),
 )
-def test_wrong_values_are_named_with_what_is_allowed(call, message):
-    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
-        call()
 
 
 def test_a_device_is_one_of_this_machine():

@@ -8,7 +8,9 @@ import torch
 from seeding import seeded
 
 import mixlab as mx
-from mixlab.data import spirals
+from mixlab.data import spirals, with_wrong_labels
+from mixlab.probes import CORRUPTIONS, corrupt, occluded
+from mixlab.probes.occlusion import PLACES
 from mixlab.runs.digest import tensors_digest
 
 
@@ -38,7 +40,17 @@ def puzzle() -> str:
     return mx.panels.puzzle_panel(mx.load("shapes", train_size=40, test_size=20), pairs=2).describe()
 
 
+IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=seeded(1))
+
+
+def spoiled() -> str:
+    noisy = with_wrong_labels(mx.load("shapes", train_size=100, test_size=20), 0.3)
+    parts = {kind: corrupt(IMAGES, kind, 4) for kind in CORRUPTIONS} | {"labels": noisy.data.train.labels}
+    return tensors_digest(parts | {place: occluded(IMAGES, 0.4, place) for place in PLACES})
+
+
 WORK: list[Callable[[], Any]] = [
+    spoiled,
     lambda: mx.load("shapes", train_size=100, test_size=20).digest,
     lambda: tensors_digest(dict(zip("xy", spirals(60, generator=seeded()), strict=True))),
     lambda: [tensors_digest(dict(net(10).state_dict())) for net in (mx.models.airbench, mx.models.resnet8)],

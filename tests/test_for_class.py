@@ -14,6 +14,10 @@ from mixlab import panels
 from mixlab.exercises.guesses import collected, hand_in
 from mixlab.panels.shared.alone import alone
 
+OWN = """import torch, mixlab as mx
+data = mx.load("shapes", train_size=40, test_size=10)
+said = mx.Predictions.from_logits(torch.tensor([[6.0, 0.0]] * 20), torch.tensor([0] * 15 + [1] * 5))"""
+
 
 def notebook(*cells):
     """A notebook of (type, source, tags)."""
@@ -72,7 +76,9 @@ def test_nothing_is_handed_in_under_a_wrong_name(tmp_path, arguments, words):
 def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path: Path) -> None:
     cells = notebook(
         ("markdown", r"Its mean is $\frac{\alpha}{2}$, and `$HOME` is code.", []),
-        ("code", "from mixlab import panels\npanels.lambda_panel(alpha=1.0, k=2)", []),
+        ("code", f"from mixlab import panels\n{OWN}\npanels.lambda_panel(alpha=1.0, k=2)", []),
+        *(("code", code, []) for code in ("panels.mixing_panel(data)", "panels.calibration_panel(said)")),
+        *(("code", code, []) for code in ("panels.eyes_panel(data, pairs=3)", "panels.spiral_panel()")),
     )
     path = tmp_path / "lesson.ipynb"
     nbformat.write(cells, path)
@@ -83,10 +89,28 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
     expect(page.locator("math mfrac")).to_have_count(1)
     expect(page.get_by_text("$HOME")).to_be_visible()
     slider = page.get_by_label("K, mixes of each pair")
-    expect(page.locator(".mixlab-panel")).to_contain_text("0.750 on average")
-    expect(page.locator("figure[class^=mixlab-still]")).to_have_count(0)  # the picture of a living panel
+    panel = page.locator(".mixlab-panel").first
+    expect(panel).to_contain_text("0.750 on average")
+    page.keyboard.press("Tab")
+    expect(panel.locator(":focus")).to_have_count(1)  # no cell is a stop on the way
     slider.press("ArrowRight")
-    expect(page.locator(".mixlab-panel")).to_contain_text("the 3 λs of one pair")
+    expect(panel).to_contain_text("the 3 λs of one pair")
+    mixing = page.get_by_role("group", name="Two images, one label")
+    expect(mixing.get_by_label("Third row")).to_have_count(0)
+    mixing.get_by_label("λ, share of x").press("Home")
+    expect(mixing.get_by_role("img", name="mixup of both images: 1.00")).to_have_count(1)
+    calibration = page.get_by_role("group", name="Calibration")
+    expect(calibration).to_contain_text(" to ")  # the interval that Python gave
+    calibration.get_by_label("Temperature T").press("End")
+    expect(calibration).to_contain_text("at T = 4.00 it says 0.82")
+    expect(calibration.locator(".mx-reach").first).to_be_empty()
+    eyes = page.get_by_role("group", name="Your own eyes")
+    for _ in range(3):
+        eyes.get_by_role("button", name="Answer", exact=True).click()
+    expect(eyes.get_by_role("img", name="What you saw against λ. The curve")).to_have_count(1)
+    dead = page.locator("figure[class^=mixlab-still]")
+    expect(dead).to_have_count(1)
+    expect(dead).to_contain_text(handout.NEEDS_KERNEL)
     assert {url.split(":")[0] for url in asked} <= {"file", "blob", "data"}
 
 

@@ -11,6 +11,7 @@ import pytest
 import set_up as module
 from paths import ROOT
 
+ANEW = ["venv", "pip", "pairing"]
 LESSON = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
 
 
@@ -68,7 +69,7 @@ def steps(module):
 
 def test_second_set_up_runs_nothing_and_tests_are_added_to_the_lessons_environment(set_up):
     set_up.main("lab")
-    assert steps(set_up) == ["venv", "pip", "pairing"]
+    assert steps(set_up) == ANEW
     set_up.main("lab")
     assert steps(set_up) == []
     settings = set_up.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
@@ -82,34 +83,31 @@ def test_second_set_up_runs_nothing_and_tests_are_added_to_the_lessons_environme
     assert steps(set_up) == ["pip", "pairing"]
 
 
-def test_interrupted_set_up_begins_anew(set_up, monkeypatch):
-    set_up.main("lab")
-    steps(set_up)
-    with monkeypatch.context() as patch:
+def interrupted(set_up):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(set_up, "torch_choice", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             set_up.main("test")
-    set_up.main("lab")
-    assert steps(set_up) == ["venv", "pip", "pairing"]
 
 
-def test_failed_install_says_so_and_leaves_the_lessons_usable(set_up):
-    set_up.main("lab")
+def failed(set_up):
     set_up.failing = "pip"
     with pytest.raises(SystemExit, match=r"did not finish.*same command again"):
         set_up.main("test")
-    steps(set_up)
-    set_up.main("lab")
-    assert steps(set_up) == []
 
 
-def test_moved_environment_is_made_anew(set_up):
-    set_up.main("lab")
+def moved(set_up):
     stamp = set_up.stamp(set_up.VENV, "lab")
     stamp.write_text("/elsewhere/.venv\n" + stamp.read_text().split("\n", 1)[1])
+
+
+@pytest.mark.parametrize(("happened", "then"), [(interrupted, ANEW), (failed, []), (moved, ANEW)])
+def test_the_lessons_are_usable_after_whatever_happened(set_up, happened, then):
+    set_up.main("lab")
+    happened(set_up)
     steps(set_up)
     set_up.main("lab")
-    assert steps(set_up) == ["venv", "pip", "pairing"]
+    assert steps(set_up) == then
 
 
 def test_torch_and_torchvision_come_as_a_pair(set_up, monkeypatch, capsys):

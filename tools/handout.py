@@ -1,7 +1,7 @@
 """Lessons as pages to hand out: `python tools/handout.py [lesson ...]`, run by `make handout`.
 
-Each lesson is run once. Its page holds every picture, keeps alive the panels that need no kernel, shows the others as
-pictures, and fetches nothing from a network.
+Each lesson is run once. Its page holds every picture, keeps alive what the panels do without a kernel, shows the others
+as pictures, and fetches nothing from a network.
 """
 
 import re
@@ -15,10 +15,13 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from mixlab.panels.shared.alone import alone
+from mixlab.panels.shared.panel import REVIVE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "handout"
 CELL_SECONDS = 1800
+IN_TAB_ORDER = ' tabindex="0"'  # of every cell and output, so that a panel would be dozens of keys away
+NEEDS_KERNEL = "This panel needs a kernel: open the lesson in JupyterLab."
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
 FORMULA = re.compile(r"`[^`]*`|\$\$(?P<display>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
@@ -53,7 +56,7 @@ def html_of(notebook: Any) -> str:
             cell.outputs = _without_kernel(cell.outputs, states)
     notebook.metadata.pop("widgets", None)
     page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
-    return FETCHED.sub("", page)
+    return FETCHED.sub("", page).replace(IN_TAB_ORDER, "")
 
 
 def _mathml(match: re.Match[str]) -> str:
@@ -69,7 +72,10 @@ def _without_kernel(outputs: list[Any], states: dict[str, Any]) -> list[Any]:
     for output in outputs:
         data = output.get("data", {})
         if WIDGET not in data:
-            if replaced is None or replaced not in str(data.get("text/html", "")):
+            page = str(data.get("text/html", ""))
+            if replaced is None or replaced not in page:
+                if REVIVE in page:
+                    data["text/html"] = page.replace(REVIVE, NEEDS_KERNEL)
                 kept.append(output)
             continue
         saved = states.get(data[WIDGET]["model_id"], {"state": {}})

@@ -18,6 +18,8 @@ from .intervals import mean_interval as mean_interval
 from .intervals import wilson as wilson
 from .ks import ks_error as ks_error
 from .ks import ks_interval as ks_interval
+from .multilabel import LabelErrors as LabelErrors
+from .multilabel import LabelPredictions as LabelPredictions
 from .predictions import Predictions as Predictions
 from .recalibration import at_temperature as at_temperature
 from .recalibration import crossfit as crossfit

@@ -78,7 +78,8 @@ def _under(size: Tensor, conf: Tensor, right: Tensor) -> Tensor:
 
 def _resolution(size: Tensor, _conf: Tensor, right: Tensor) -> Tensor:
     total = size.sum(0)
-    return (right.square() / size.clamp(min=1)).sum(0) / total - (right.sum(0) / total).square()
+    spread = (right.square() / size.clamp(min=1)).sum(0) / total - (right.sum(0) / total).square()
+    return spread.clamp(min=0)  # which rounding alone takes below 0
 
 
 def _square_debiased(size: Tensor, conf: Tensor, right: Tensor) -> Tensor:

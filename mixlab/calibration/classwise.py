@@ -1,4 +1,4 @@
-"""Binned gaps of every class, and the interval of their mean error.
+"""Binned gaps of every class, or of every label of a multi-label model, and the interval of their mean error.
 
 All N rows count for each class, so that these are the largest sums of the package: they are taken for some classes
 at a time, with one bincount.
@@ -20,6 +20,7 @@ def class_gaps(
 ) -> tuple[Tensor, Tensor]:
     """Sums of (p_k - [label = k]) for each class and bin, [blocks, C, n_bins] float64, and others `beside` them.
 
+    Labels are [N] int64, or [N, C] bool where a row may have several.
     Those beside are "count": how many p_k; "variance": sums of p_k (1 - p_k), which a calibrated model has; "": zeros.
     Row i is in block i mod blocks. Classes are taken some at a time, to save memory.
     """
@@ -43,16 +44,29 @@ def class_gaps(
         if beside:
             weights = None if beside == "count" else (part * (1 - part)).view(-1)
             other[:, first : first + taken] = torch.bincount(where.view(-1), weights, size).view(shape)
-        mine = ((labels >= first) & (labels < first + taken)).nonzero()[:, 0]
-        hits = where[labels[mine] - first, mine]
+        if labels.ndim == 2:
+            hits = where[labels[:, first : first + taken].T]
+        else:
+            mine = ((labels >= first) & (labels < first + taken)).nonzero()[:, 0]
+            hits = where[labels[mine] - first, mine]
         gap[:, first : first + taken] -= torch.bincount(hits, minlength=size).view(shape)
     return gap, other
 
 
 def block_interval(
-    value: float, probs: Tensor, labels: Tensor, n_bins: int, n: int, tails: Tensor, generator: torch.Generator
+    value: float,
+    probs: Tensor,
+    labels: Tensor,
+    n_bins: int,
+    n: int,
+    tails: Tensor,
+    generator: torch.Generator,
+    *,
+    weights: Tensor | None = None,
 ) -> tuple[float, float]:
     """Interval of the classwise L1 error `value`: whole blocks of rows are resampled, so that classes vary together.
+
+    The error is a mean over classes, with `weights` [C] float64 on the CPU that sum to 1 (default: all the same).
 
     In worlds in which all gaps are a fraction of those seen, gaps vary about that as they do about those seen. Where
     the variance of the hits in a cell is below SPARSE, what was seen says too little of it, as often nothing was hit at
@@ -65,9 +79,11 @@ def block_interval(
         for sums in class_gaps(probs, labels, "width", n_bins, beside="variance", blocks=blocks)
     )
     used = parts.any(0)
-    parts, variance = parts[:, used] / (rows * classes), variance.sum(0)[used]
+    weights = torch.full((classes,), 1 / classes, dtype=torch.float64) if weights is None else weights
+    share = weights.repeat_interleave(n_bins)[used] / rows
+    parts, variance = parts[:, used] * share, variance.sum(0)[used]
     gap, sparse = parts.sum(0), variance < SPARSE
-    spread = variance[sparse].sqrt() / (rows * classes)
+    spread = variance[sparse].sqrt() * share[sparse]
     scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)
     draws = []
     step = max(1, CHUNK // max(1, len(gap)))

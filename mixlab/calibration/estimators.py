@@ -158,7 +158,7 @@ ESTIMATORS: dict[str, Estimator] = {
         "Murphy's: how much the accuracies of the bins differ, more is better (Murphy 1973)",
         "resolution",
     ),
-    "aurc": _binless("AURC", "area under risk against coverage (Geifman and El-Yaniv 2017)", aurc, aurc_interval),
+    "aurc": _binless("AURC", "area under risk against coverage (Geifman et al. 2019)", aurc, aurc_interval),
 }
 
 
@@ -209,7 +209,25 @@ def estimate(
     level: float = 0.95,
     generator: torch.Generator | None = None,
 ) -> Interval:
-    """One of ESTIMATORS with its interval; arguments and intervals as for `estimates`."""
+    """One of ESTIMATORS with its interval.
+
+        mx.estimate(predictions, "ece")
+
+    Args:
+        predictions: predictions.
+        name: names the estimator in ESTIMATORS.
+        n_bins: 1 to 10,000.
+        n: resamples, 100 to 1,000,000.
+        level: is the level of confidence, 0.5 to 0.999.
+        generator: on the CPU; by default the same fixed seed each time, so that asking twice gives the same.
+
+    Returns:
+        Interval: n is the number of predictions. What it covers, and how often, `estimates` says.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or out of range, or an unknown name.
+    """
+    check_predictions(predictions, "predictions")
     _check.choice("name", name, ESTIMATORS)
     return estimates(predictions, (name,), n_bins=n_bins, n=n, level=level, generator=generator)[name]
 

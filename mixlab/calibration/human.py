@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from mixlab.calibration.bins import width_edges
 from mixlab.calibration.bootstrap import WORLDS, invert
 from mixlab.calibration.intervals import Interval, mean_interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
+from mixlab.calibration.tables import as_tensor
 from mixlab.data.cache import DataError
 from mixlab.data.cifar import CIFAR10
 from mixlab.data.load import cache_path, load
@@ -30,7 +32,7 @@ ORIGIN = (
     f"The votes are data/{FILE} of https://github.com/jcpeterson/cifar-10h; their license, CC BY-NC-SA 4.0, is why "
     "they are not shipped"
 )
-COUNTS = "an integer tensor of votes with shape [images, classes]"
+COUNTS = "an integer tensor or array of votes with shape [images, classes]"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +45,7 @@ class HumanVotes:
     counts: Tensor
 
     def __post_init__(self) -> None:
-        counts = _check.tensor("counts", self.counts, COUNTS)
+        counts = _check.tensor("counts", as_tensor(self.counts), COUNTS)
         whole = not (counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool)
         if not whole or counts.ndim != 2:
             raise TypeError(f"counts must be {COUNTS}, got {_check.shown(counts)}")
@@ -81,10 +83,10 @@ class HumanVotes:
         """[N] int64, the answer that most people gave; the first one at a tie."""
         return self.counts.argmax(1)
 
-    def subset(self, indices: Tensor) -> "HumanVotes":
+    def subset(self, indices: Any) -> "HumanVotes":
         """The votes on the images at `indices`: int64 [M], or bool [N]."""
-        wanted = f"a tensor of indices from 0 to {len(self) - 1}, or a mask of {len(self)} images"
-        _check.tensor("indices", indices, wanted)
+        wanted = f"a tensor or array of indices from 0 to {len(self) - 1}, or a mask of {len(self)} images"
+        indices = _check.tensor("indices", as_tensor(indices), wanted)
         if indices.ndim != 1 or indices.dtype not in (torch.int64, torch.bool):
             raise TypeError(f"indices must be {wanted}, got {_check.shown(indices)}")
         mask = indices.dtype == torch.bool
@@ -225,7 +227,7 @@ def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.9
 
     The cross entropy is without bias. The entropy of V votes that name m of the classes is too low by about
     (m - 1) / (2 V) (Miller 1955), and the excess too high by as much, the same for every model: 0.009 on CIFAR-10H,
-    whose entropy is 0.155. Intervals are Student's, for the mean over images. A class that was voted for and given
+    whose entropy is 0.154. Intervals are Student's, for the mean over images. A class that was voted for and given
     probability 0 makes both infinite.
 
     Args:

@@ -10,10 +10,14 @@ from torch import Tensor
 
 from mixlab import _check
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its confidence interval.
+    """A value with its confidence interval: low <= value <= high.
+
+    Ends that miss the value by rounding are moved to it; ones that miss it by more raise ValueError, as NaN does.
 
     Attributes:
         value: the number seen, such as a mean or an estimate.
@@ -27,6 +31,14 @@ class Interval:
     high: float
     n: int
     level: float
+
+    def __post_init__(self) -> None:
+        low, high = min(self.low, self.value), max(self.high, self.value)
+        near = math.isclose(low, self.low, abs_tol=_ROUNDING) and math.isclose(high, self.high, abs_tol=_ROUNDING)
+        if math.isnan(self.value) or not near:
+            raise ValueError(f"value must lie between low and high, got {self.value}, {self.low} and {self.high}")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
@@ -59,11 +71,12 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
-    """Interval of a share of `count` (Wilson, "Probable inference, the law of succession", JASA 1927)."""
+    """Interval of a share [...] of `count` (Wilson, "Probable inference, the law of succession", JASA 1927)."""
     z2 = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)).square()
     center = (share + z2 / (2 * count)) / (1 + z2 / count)
     reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
-    return (center - reach).clamp(min=0), (center + reach).clamp(max=1)
+    # The ends meet the share where it is 0 or 1, but for rounding.
+    return (center - reach).clamp(min=0).minimum(share), (center + reach).clamp(max=1).maximum(share)
 
 
 def tails_of(level: float) -> Tensor:

@@ -3,15 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixlab import _check
-
-PROBS = "a floating-point tensor of probabilities with shape [examples, classes]"
-LOGITS = "a floating-point tensor of logits with shape [examples, classes]"
-BINARY = "for the probability p of class 1 out of two give torch.stack([1 - p, p], -1)"
+from mixlab.calibration.tables import (
+    as_tensor,
+    count_faults,
+    label_column,
+    logits_table,
+    probs_table,
+    raise_on_rows,
+    wide,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,45 +41,51 @@ class Predictions:
     given_dtype: torch.dtype = torch.float32
 
     @classmethod
-    def from_logits(cls, logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> "Predictions":
-        """Predictions from what a network gives before its softmax.
+    def from_logits(cls, logits: Any, labels: Any, classes: Sequence[str] | None = None) -> "Predictions":
+        """Predictions from what a network gives before its softmax, or its sigmoid.
 
         Args:
-            logits: [N, C] float, finite, N at least 1 and C at least 2; half types are widened to float32.
-            labels: [N] int64 class labels on the same device.
+            logits: [N, C] float, finite, N at least 1 and C at least 2; or [N] or [N, 1], the logit of class 1 out of
+                two, whose sigmoid is its probability. A tensor or an array; half types are widened to float32.
+            labels: [N] or [N, 1] class labels of any integer type, in an array or in a tensor on the same device.
             classes: C names, for pictures and tables.
 
         Raises:
             TypeError, ValueError: an argument of the wrong kind, shape or range.
         """
-        _check_table("logits", logits, LOGITS)
-        labels = _check_labels(logits, labels)
-        broken = int((~logits.isfinite()).any(1).sum())
+        table, column = _let_in("logits", logits_table(logits), labels)
+        broken = int((~table.isfinite()).any(1).sum())
         if broken:
             raise ValueError(f"logits must be finite, got {broken:,} rows with NaN or infinity")
-        wide = _wide(logits.detach())
-        return cls(wide.softmax(1), labels, _check_classes(classes, logits.shape[1]), wide, wide.dtype)
+        full = wide(table)
+        return cls(full.softmax(1), column, _check_classes(classes, table.shape[1]), full, full.dtype)
 
     @classmethod
-    def from_probs(cls, probs: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> "Predictions":
+    def from_probs(cls, probs: Any, labels: Any, classes: Sequence[str] | None = None) -> "Predictions":
         """Predictions from probabilities. Logits are never guessed: they raise like any row that does not sum to 1.
+
+        A probability of 0 is let in. Only what takes its logarithm minds: the NLL is infinite if it was the true
+        class's; then a temperature is refused, and a vector scaling wherever there is one.
+
+        Most estimators look at the answer and its confidence, for class 1 out of two at max(p, 1 - p). "classwise" and
+        `mixlab.calibration.multilabel` look at p itself, as `calibration_curve` of scikit-learn does.
 
         Args:
             probs: [N, C] float, N at least 1 and C at least 2, at least 0, each row with a sum of 1 within 1e-4
-                (float16: 2e-3, bfloat16: 1.6e-2, since their rounding adds up).
-            labels: [N] int64 class labels on the same device.
+                (float16: 2e-3, bfloat16: 1.6e-2, since their rounding adds up); or [N] or [N, 1], the probability of
+                class 1 out of two. A tensor or an array, as `predict_proba` of scikit-learn gives it.
+            labels: [N] or [N, 1] class labels of any integer type, in an array or in a tensor on the same device.
             classes: C names, for pictures and tables.
 
         Raises:
             TypeError, ValueError: an argument of the wrong kind, shape or range.
         """
-        _check_table("probs", probs, PROBS)
-        labels = _check_labels(probs, labels)
-        raise_on_rows(count_faults(probs))
-        names, wide = _check_classes(classes, probs.shape[1]), _wide(probs.detach())
-        if float(wide.amax()) > 1:  # by rounding, as the sums are right
-            wide = wide.clamp(max=1)
-        return cls(wide, labels, names, given_dtype=probs.dtype)
+        table, column = _let_in("probs", probs_table(probs), labels)
+        raise_on_rows(count_faults(table))
+        names, full = _check_classes(classes, table.shape[1]), wide(table)
+        if float(full.amax()) > 1:  # by rounding, as the sums are right
+            full = full.clamp(max=1)
+        return cls(full, column, names, given_dtype=table.dtype)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -111,10 +123,13 @@ class Predictions:
         """The same on the CPU."""
         return self._each(lambda table: table.cpu())
 
-    def __getitem__(self, rows: Tensor | slice) -> "Predictions":
-        """Some of the rows, by a slice, indices or a mask; at least one."""
+    def __getitem__(self, rows: Any) -> "Predictions":
+        """Some of the rows, by a slice, or a tensor or array of indices or a mask; at least one."""
+        rows = as_tensor(rows)
         if not isinstance(rows, (Tensor, slice)):
-            raise TypeError(f"rows must be a slice, or a tensor of indices or a mask, got {_check.shown(rows)}")
+            raise TypeError(
+                f"rows must be a slice, or a tensor or array of indices or a mask, got {_check.shown(rows)}"
+            )
         chosen = self._each(lambda table: table[rows])
         if chosen.labels.ndim != 1 or len(chosen) == 0:
             raise ValueError(f"rows must choose at least one of {len(self):,} predictions, got {_check.shown(rows)}")
@@ -155,59 +170,17 @@ def square_sums(probs: Tensor) -> Tensor:
     return torch.cat([part.double().square().sum(1) for part in parts])
 
 
-def count_faults(probs: Tensor) -> Tensor:
-    """How many rows [3] are not finite, hold a negative number, or have another sum than 1; waits for no device."""
-    if probs.device.type == "cpu" and len(probs) and probs.min() >= 0:
-        wide = _wide(probs)  # a matrix times ones is many times as fast as a sum of short rows
-        total = wide @ wide.new_ones(wide.shape[1])
-        if (total - 1).abs().max() <= _tolerance(probs.dtype):
-            return torch.zeros(3, dtype=torch.int64, device=wide.device)
-    total = probs.sum(1, dtype=torch.float64)
-    finite = total.isfinite()
-    negative = finite & (probs.amin(1) < 0)
-    loose = finite & ~negative & ((total - 1).abs() > _tolerance(probs.dtype))
-    return torch.stack([~finite, negative, loose]).sum(1)
-
-
-def raise_on_rows(faults: Tensor) -> None:
-    """Raise what `count_faults` has counted."""
-    counts = [int(count) for count in faults.tolist()]
-    if any(counts):
-        kinds = ("with NaN or infinity", "with a negative number", "with another sum")
-        listed = ", ".join(f"{count:,} {what}" for count, what in zip(counts, kinds, strict=True) if count)
-        raise ValueError(
-            "probs must hold probabilities, in rows that sum to 1; for logits call .softmax(-1) first; "
-            f"got {sum(counts):,} wrong rows: {listed}"
-        )
-
-
-def _tolerance(dtype: torch.dtype) -> float:
-    """How far from 1 a row may sum: rounding each entry moves the sum by up to eps / 2, so twice eps is lenient."""
-    return max(1e-4, 2 * torch.finfo(dtype).eps)
-
-
-def _wide(table: Tensor) -> Tensor:
-    return table if table.dtype == torch.float64 else table.float()
-
-
-def _check_table(name: str, table: Tensor, wanted: str) -> None:
-    _check.tensor(name, table, wanted)
-    if not table.is_floating_point():
-        raise TypeError(f"{name} must be {wanted}, got {_check.shown(table)}")
-    if table.ndim != 2 or table.shape[1] < 2:
-        raise ValueError(f"{name} must be {wanted} and at least 2 classes, got {_check.shown(table)}; {BINARY}")
+def _let_in(name: str, table: Tensor, labels: Any) -> tuple[Tensor, Tensor]:
+    """The table [N, C] without its gradient, and the labels [N], once they fit."""
     if len(table) == 0:
-        raise ValueError(f"{name} must hold at least one prediction, got {_check.shown(table)}")
-
-
-def _check_labels(table: Tensor, labels: Tensor) -> Tensor:
+        raise ValueError(f"{name} must hold at least one prediction, got none")
+    column = label_column(labels, table)
     classes = table.shape[1]
-    _check.class_labels("labels", labels, batch=len(table), classes=classes, device=table.device)
-    if labels.device.type != "cpu":
-        outside = int(((labels < 0) | (labels >= classes)).sum())
+    if column.device.type != "cpu":
+        outside = int(((column < 0) | (column >= classes)).sum())
         if outside:
             raise ValueError(f"labels must hold class labels from 0 to {classes - 1}, got {outside:,} outside")
-    return labels
+    return table.detach(), column
 
 
 def _check_classes(classes: Sequence[str] | None, count: int) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ predictions as for a billion.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +16,10 @@ from mixlab.calibration.bins import fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
-from mixlab.calibration.predictions import BINARY, count_faults, is_right, raise_on_rows, square_sums
+from mixlab.calibration.predictions import is_right, square_sums
+from mixlab.calibration.tables import count_faults, label_column, probs_table, raise_on_rows
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
-PROBS = "a floating-point tensor of probabilities with shape [batch, classes]"
 BINNED = {"accuracy": "accuracy"} | {name: ESTIMATORS[name].metric for name in METRICS if ESTIMATORS[name].metric}
 
 
@@ -74,21 +75,14 @@ class Reliability:
         self.n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
         self._state: Tensor | None = None if device is None else self._zeros(torch.device(device))
 
-    def update(self, probs: Tensor, labels: Tensor) -> "Reliability":
-        """Add predictions: probs [N, C] float, labels [N] int64 on the same device; N may be 0. Returns self.
+    def update(self, probs: Any, labels: Any) -> "Reliability":
+        """Add predictions: probs and labels as `Predictions.from_probs` takes them, but N may be 0. Returns self.
 
-        Rows must be finite, at least 0, and sum to 1 within 1e-4 (float16: 2e-3, bfloat16: 1.6e-2, since their rounding
-        adds up). Logits are never guessed: they raise like any row that does not sum to 1.
-        Raises TypeError or ValueError, and then nothing has been added.
+        Logits are never guessed: they raise like any row that does not sum to 1. Raises TypeError or ValueError, and
+        then nothing has been added.
         """
-        _check.tensor("probs", probs, PROBS)
-        if not probs.is_floating_point():
-            raise TypeError(f"probs must be {PROBS}, got {_check.shown(probs)}")
-        if probs.ndim != 2 or probs.shape[1] < 2:
-            raise ValueError(f"probs must be {PROBS} and at least 2 classes, got {_check.shown(probs)}; {BINARY}")
-        _check.class_labels("labels", labels, batch=len(probs), classes=probs.shape[1])
-        if labels.device != probs.device:
-            raise ValueError(f"labels must live on {probs.device} like probs, got labels on {labels.device}")
+        probs = probs_table(probs)
+        labels = label_column(labels, probs)
         if self._state is not None and probs.device != self._state.device:
             own = self._state.device
             raise ValueError(f"probs must live on {own} like this Reliability, got probs on {probs.device}")

@@ -25,11 +25,15 @@ def residual_interval(
     norm: Callable[[Tensor], Tensor],
     truth: Callable[[float], float],
 ) -> tuple[float, float]:
-    """Interval of the error `value`, a norm of a field of residuals, by `bootstrap.invert`.
+    """Interval of the error `value`, a norm of a field of residuals, its low end by `bootstrap.invert`.
 
     The worlds go from a calibrated one to the one seen. With right answers at the share
     conf + fraction (correct - conf), a residual's second moment is the mix, at that fraction, of conf (1 - conf) and of
     its square seen; and so is the noise a mix of two independent ones.
+
+    A norm is the largest of some sums of residuals, each with a weight from -1 to 1. The sum that is largest for the
+    truth is at most `value` for the field seen, and its noise has at most the spread of the mean residual: so the high
+    end is the normal one of the value with that spread.
 
     Args:
         predictions: predictions of N examples.
@@ -46,4 +50,7 @@ def residual_interval(
     fractions = [world / (WORLDS - 1) for world in range(WORLDS)]
     draws = [norm(s * field + (1 - s) ** 0.5 * calibrated + s**0.5 * seen) for s in fractions]
     truths = torch.tensor([truth(s) for s in fractions], dtype=torch.float64)
-    return invert(value, truths, torch.stack(draws).double(), tails_of(level))
+    tails = tails_of(level)
+    low, _ = invert(value, truths, torch.stack(draws).double(), tails)
+    spread = float(residuals(predictions).square().sum()) ** 0.5 / len(predictions)
+    return low, min(value + float(torch.special.ndtri(tails[1])) * spread, 1.0)

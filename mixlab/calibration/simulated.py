@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.predictions import Predictions, check_predictions, count_faults
+from mixlab.calibration.predictions import Predictions, check_predictions
+from mixlab.calibration.tables import as_tensor, count_faults
 from mixlab.data import shapes
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import SHAPES_TEST, SHAPES_TRAIN_MOST
@@ -108,10 +110,10 @@ class Blobs:
         bayes = float(self.posterior.amax(1).mean())
         return f"Blobs({len(self.points):,} points, {len(self.means)} classes, best accuracy {bayes:.3f})"
 
-    def posterior_at(self, points: Tensor) -> Tensor:
+    def posterior_at(self, points: Any) -> Tensor:
         """The true chance of each class, float64 [M, C], at points [M, 2] of any floating-point type."""
-        wanted = "a floating-point tensor of points with shape [points, 2]"
-        _check.tensor("points", points, wanted)
+        wanted = "a floating-point tensor or array of points with shape [points, 2]"
+        points = _check.tensor("points", as_tensor(points), wanted)
         if not points.is_floating_point() or points.ndim != 2 or points.shape[1] != 2:
             raise TypeError(f"points must be {wanted}, got {_check.shown(points)}")
         return _blob_posterior(points, self.means.to(points.device), self.spread)
@@ -197,7 +199,7 @@ def _ambiguous(count: int, seed: int, stream: int) -> tuple[Split, Tensor]:
     return Split(images, torch.where(chance < own, figure, following)), posterior
 
 
-def true_error(predictions: Predictions, posterior: Tensor, *, norm: str = "l1") -> float:
+def true_error(predictions: Predictions, posterior: Any, *, norm: str = "l1") -> float:
     """The true calibration error of predictions whose exact chances of being right are known.
 
     E|g| for norm "l1", the root of E(g^2) for "l2", where g is the mean of chance - confidence given the confidence.
@@ -213,7 +215,7 @@ def true_error(predictions: Predictions, posterior: Tensor, *, norm: str = "l1")
 
     Args:
         predictions: N predictions, at least 2.
-        posterior: [N, C] float, the true chance of each class for each row; on the same device.
+        posterior: [N, C] float, the true chance of each class for each row; an array, or a tensor on the same device.
         norm: "l1" or "l2".
 
     Raises:
@@ -221,7 +223,7 @@ def true_error(predictions: Predictions, posterior: Tensor, *, norm: str = "l1")
     """
     check_predictions(predictions, "predictions")
     _check.choice("norm", norm, ("l1", "l2"))
-    _check_posterior(posterior, predictions)
+    posterior = _check_posterior(as_tensor(posterior), predictions)
     if len(predictions) < 2:
         raise ValueError(f"predictions must hold at least 2 predictions, got {len(predictions)}")
     shuffled = torch.randperm(len(predictions), generator=torch.Generator().manual_seed(0)).to(predictions.probs.device)
@@ -242,12 +244,13 @@ def _mean_of_others(values: Tensor, reach: int) -> Tensor:
     return (total[last + 1] - total[first] - values) / (last - first)
 
 
-def _check_posterior(posterior: Tensor, p: Predictions) -> None:
-    wanted = f"a floating-point tensor of probabilities with shape [{len(p)}, {p.num_classes}]"
-    _check.tensor("posterior", posterior, wanted)
-    if not posterior.is_floating_point() or posterior.shape != p.probs.shape:
-        raise TypeError(f"posterior must be {wanted}, got {_check.shown(posterior)}")
-    _check.same_device("posterior", posterior, p.probs.device)
-    wrong = int(count_faults(posterior).sum())
+def _check_posterior(posterior: Any, p: Predictions) -> Tensor:
+    wanted = f"a floating-point tensor or array of probabilities with shape [{len(p)}, {p.num_classes}]"
+    table = _check.tensor("posterior", posterior, wanted)
+    if not table.is_floating_point() or table.shape != p.probs.shape:
+        raise TypeError(f"posterior must be {wanted}, got {_check.shown(table)}")
+    _check.same_device("posterior", table, p.probs.device)
+    wrong = int(count_faults(table).sum())
     if wrong:
         raise ValueError(f"posterior must hold probabilities, in rows that sum to 1, got {wrong:,} wrong rows")
+    return table

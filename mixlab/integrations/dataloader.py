@@ -1,14 +1,14 @@
-"""Mixing in a DataLoader: a `collate_fn` that mixes, and what every place outside a training loop asks of a mixer."""
+"""Mixing in a DataLoader: a `collate_fn` that mixes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import default_collate
 
 from mixlab import _check
-from mixlab.mixing.mixer import Mixer, check_mixer
+from mixlab.integrations.batch import DEFAULT, Getter, check_before_model, check_getter, draw_plan, take_apart
+from mixlab.mixing.mixer import Mixer
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,12 @@ class MixCollate:
 
     Args:
         mixer: is a Mixer of a variant that mixes before the model sees the batch.
-        num_classes: is the number of classes, for soft targets; None gives both labels and λ.
+        num_classes: is the number of classes, for soft targets; None gives both labels and λ of pairs (image, label).
+        labels_getter: says where the labels are in the batch that torch makes of the examples: "default" for
+            torchvision's rule, which takes the second item of a tuple, or the key of a dict that has "label" in it;
+            another text for a key; or a function of the batch.
+        inputs_getter: says what is mixed: "default" for all tensors but the labels, another text for a key, or a
+            function of the batch that gives a tensor or a tuple of them.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT); no
@@ -29,6 +34,8 @@ class MixCollate:
 
     mixer: Mixer
     num_classes: int | None = None
+    labels_getter: Getter = DEFAULT
+    inputs_getter: Getter = DEFAULT
 
     def __post_init__(self) -> None:
         mixer = check_before_model(self.mixer)
@@ -36,65 +43,41 @@ class MixCollate:
             _check.integer("num_classes", self.num_classes, 1)
         elif not mixer.kind.two_labels:
             raise ValueError(f"num_classes must be given for {mixer!r}, which mixes more labels than two, got None")
+        check_getter("labels_getter", self.labels_getter)
+        check_getter("inputs_getter", self.inputs_getter)
 
-    def __call__(self, examples: Sequence[Any]) -> tuple[Tensor, ...]:
+    def __call__(self, examples: Sequence[Any]) -> Any:
         """Make a batch, and mix it.
 
         Args:
-            examples: are B pairs (image, label), the images tensors of one shape [...] and the labels integers.
+            examples: are B pairs (image, label), or other tuples and dicts of one structure, the images tensors of one
+                shape [...] and the labels integers, or floats [num_classes]: one-hot, soft or multi-label.
 
         Returns:
             x [K * B, ...] mixed, k-major, with y_a, y_b and lam [K * B] for `mixed_cross_entropy`; or, with
-            num_classes, x with targets [K * B, num_classes] float32 for torch's cross entropy.
+            num_classes, the batch with x in place of the images and targets [K * B, num_classes] in place of the
+            labels, for torch's cross entropy; float32 for class labels. A lone example stays as it is, with K = 1.
 
         Raises:
-            TypeError, ValueError: examples that are not such pairs, or images of different shapes; none, or only one
-                of them, as there may be in the last batch without drop_last=True.
+            TypeError, ValueError: examples without labels, of different structures or shapes, or none; without
+                num_classes, examples that are no pairs.
         """
-        wanted = "examples must be (image, label) pairs"
+        wanted = "examples must be (image, label) pairs, or dicts or tuples of one structure,"
         if not isinstance(examples, Sequence) or isinstance(examples, str):
             raise TypeError(f"{wanted} in a list, got {_check.shown(examples)}")
         if not examples:
-            raise ValueError(f"{wanted}, at least two of them, got none")
-        for example in examples:
-            if not isinstance(example, (tuple, list)) or len(example) != 2:
-                raise TypeError(f"{wanted}, got {_check.shown(example)}")
+            raise ValueError(f"{wanted} at least one of them, got none")
         try:
-            x, y = default_collate(list(examples))
-        except (RuntimeError, TypeError) as error:
+            whole = default_collate(list(examples))
+        except (RuntimeError, TypeError, KeyError, AttributeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{wanted}, images of one shape and labels integers, got what torch refuses: {error}") from None
-        _check.class_labels("labels", y, classes=self.num_classes)
-        plan = self.mixer.plan(x, y)
-        if self.num_classes is None:
-            return plan.apply(x), *plan.labels(y)
-        return plan.apply(x), plan.targets(y, self.num_classes)
-
-
-def check_before_model(value: object) -> Mixer:
-    """Return `value` if it is a Mixer that mixes where there is no model yet."""
-    mixer = check_mixer(value)
-    if mixer.kind.mixes_inside or mixer.kind.needs_model:
-        does = "mixes inside the model" if mixer.kind.mixes_inside else "looks at the model"
-        raise ValueError(
-            f"mixer must mix before the model sees the batch, got {mixer!r}, which {does}: mix in the training loop, "
-            "by plan = mixer.plan(x, y, model=model) and mx.mixed_logits(model, x, plan)"
-        )
-    check_coupled(mixer)
-    return mixer
-
-
-def check_coupled(mixer: Mixer) -> None:
-    """Raise if mixed images and their labels are not all that the loss needs."""
-    if mixer.kind.decouples:
-        raise ValueError(
-            f"mixer must be one whose logits go to the loss as they are, got {mixer!r}, which decouples them: mix in "
-            "the training loop, by plan = mixer.plan(x) and mx.mixed_loss(model, x, y, plan)"
-        )
-
-
-def kinds(parts: Any) -> str:
-    """The types of the parts of a batch, as the values may be long."""
-    if not isinstance(parts, (tuple, list)):
-        return f"a value of type {type(parts).__name__}"
-    return f"({', '.join(type(part).__name__ for part in parts)})"
+            raise kind(f"{wanted} images of one shape and labels integers, got what torch refuses: {error}") from None
+        batch = take_apart(whole, self.labels_getter, self.inputs_getter)
+        plan = draw_plan(self.mixer, batch.x, batch.y)
+        if self.num_classes is not None:
+            return batch.mixed(plan, self.num_classes)
+        if not isinstance(whole, (tuple, list)) or len(whole) != 2 or whole[0] is not batch.inputs[0]:
+            raise ValueError("num_classes must be given for examples that are no (image, label) pairs, got None")
+        if not batch.y.is_floating_point():
+            _check.class_labels("labels", batch.y)
+        return plan.apply(batch.x), *plan.labels(batch.y)

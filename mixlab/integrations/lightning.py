@@ -5,7 +5,7 @@ callback stands in front of `training_step` while the module trains, and steps a
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import update_wrapper
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.integrations.dataloader import check_coupled, kinds
+from mixlab.integrations.batch import DEFAULT, Batch, Getter, check_coupled, check_getter, draw_plan, take_apart
 from mixlab.mixing.hidden import hidden_mixing
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.mixing.plan import MixPlan
@@ -29,37 +29,51 @@ except ModuleNotFoundError:
 
 
 class MixCallback(Callback):
-    """Mixes every training batch of a LightningModule whose `training_step` takes (x, y) and uses cross entropy.
+    """Mixes every training batch of a LightningModule whose `training_step` uses cross entropy.
 
-    Instead of its y [B], the step is given soft targets [K * B, num_classes] float32, which `F.cross_entropy` and
+    A batch is (x, y), a dict, or any nest of these; y is class labels [B], or one-hot, soft or multi-label floats
+    [B, num_classes]. In its place the step is given targets [K * B, num_classes], which `F.cross_entropy` and
     `nn.CrossEntropyLoss` take as they take labels; anything else that is done with y in it, such as an accuracy, must
-    be able to do so too. Its x is mixed; for "manifold" x is left alone, and the step's forward mixes a layer, named as
-    `LightningModule.named_modules` has it ("net.stage1"). For Puzzle Mix the module's own forward gives the logits,
-    and what `clean` adds to the loss is added to what the step returns. Validation, tests and other callbacks see
-    unmixed batches.
+    be able to do so too. Its x is mixed, unless it is the only one of its batch; for "manifold" x is left alone, and
+    the step's forward mixes a layer, named as `LightningModule.named_modules` has it ("net.stage1"). For Puzzle Mix the
+    module's own forward gives the logits, and what `clean` adds to the loss is added to what the step returns.
+    Validation, tests and other callbacks see unmixed batches.
 
     What is drawn depends on the seed, the rank, the epoch and the number of the batch, and on nothing else: it is the
     same when training is resumed from a checkpoint, and when an optimizer runs a step more than once.
 
     Args:
         mixer: is a Mixer of any variant but MIT, which decouples the logits.
-        num_classes: is the number of classes, at least 1.
+        num_classes: is the number of classes, at least 1; None is for batches with float targets.
         seed: seeds partners, λs, boxes and layers.
+        labels_getter: says where the labels are: "default" for torchvision's rule, which takes the second item of a
+            tuple, or the key of a dict that has "label" in it; another text for a key; or a function of the batch.
+        inputs_getter: says what is mixed: "default" for all tensors but the labels, another text for a key, or a
+            function of the batch that gives a tensor or a tuple of them; the first is what Puzzle Mix gives the module.
 
     Attributes:
         plan: is the MixPlan of the last training batch, without its clean loss; None before the first.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; as training starts, a trainer with two of these callbacks;
-            in training, a batch that is not (x, y) with int64 labels [B] from 0 to num_classes − 1, or holds one
-            example.
+            in training, a batch without labels, or with class labels that are not from 0 to num_classes − 1.
     """
 
-    def __init__(self, mixer: Mixer, num_classes: int, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        mixer: Mixer,
+        num_classes: int | None = None,
+        *,
+        seed: int = 0,
+        labels_getter: Getter = DEFAULT,
+        inputs_getter: Getter = DEFAULT,
+    ) -> None:
         self.mixer = check_mixer(mixer)
         check_coupled(self.mixer)
-        self.num_classes = _check.integer("num_classes", num_classes, 1)
+        self.num_classes = None if num_classes is None else _check.integer("num_classes", num_classes, 1)
         self.seed = _check.integer("seed", seed, 0, _check.SEED_MAX)
+        self.labels_getter = check_getter("labels_getter", labels_getter)
+        self.inputs_getter = check_getter("inputs_getter", inputs_getter)
         self.plan: MixPlan | None = None
         self._place = (0, 0, 0)
         self._stepping_aside = ExitStack()
@@ -90,31 +104,23 @@ class MixCallback(Callback):
 
     def mixed_step(self, module: LightningModule, step: Callable[..., Any], batch: Any, *rest: Any) -> Any:
         """What a training step returns for this batch, mixed."""
-        x, y = self._checked(batch)
-        plan = self.mixer.plan(x, y, model=module, generator=self._generator(x.device))
+        taken = self._taken_apart(batch)
+        plan = draw_plan(self.mixer, taken.x, taken.y, model=module, generator=self._generator(taken.x.device))
         clean_loss = plan.clean_loss
         self.plan = plan = plan if clean_loss is None else replace(plan, clean_loss=None)  # so that it can be copied
-        targets = plan.targets(y, self.num_classes)
-        if plan.inside is None:
-            loss = step((plan.apply(x), targets), *rest)
-        else:
-            with hidden_mixing(module, plan.inside, plan):
-                loss = step((x, targets), *rest)
+        mixed = taken.mixed(plan, self.num_classes)
+        with nullcontext() if plan.inside is None else hidden_mixing(module, plan.inside, plan):
+            loss = step(mixed, *rest)
         return loss if clean_loss is None else _added(loss, clean_loss)
 
-    def _checked(self, batch: Any) -> tuple[Tensor, Tensor]:
-        wanted = "batch must be (x, y), images and their class labels"
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise TypeError(f"{wanted}, got {kinds(batch)}")
-        x, y = batch
-        _check.tensor("x", x, "the images of a batch, a tensor")
-        _check.class_labels("y", y, batch=len(x), classes=self.num_classes, device=x.device)
-        if self.mixer.kind.needs_model and x.dtype == torch.uint8:
+    def _taken_apart(self, batch: Any) -> Batch:
+        taken = take_apart(batch, self.labels_getter, self.inputs_getter)
+        if self.mixer.kind.needs_model and taken.x.dtype == torch.uint8:
             raise TypeError(
                 f"x must be float images as the module takes them for {self.mixer.variant!r}, which looks at the "
-                f"module's gradients, got {_check.shown(x)}"
+                f"module's gradients, got {_check.shown(taken.x)}"
             )
-        return x, y
+        return taken
 
     def _generator(self, device: torch.device) -> torch.Generator:
         (state,) = np.random.SeedSequence([self.seed, *self._place]).generate_state(1, np.uint64)

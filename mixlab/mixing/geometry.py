@@ -1,48 +1,58 @@
-"""Where the pixels of a mix come from: boxes and masks scaled to a tensor, blocks moved, an image shrunk into a box."""
+"""Where the pixels of a mix come from: boxes and masks scaled to a tensor, blocks moved, an image shrunk into a box.
+
+A box has an edge of each kind for each axis: those of an image [height, width], a signal [time], or a volume [depth,
+height, width].
+"""
 
 import math
+from functools import reduce
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+Size: TypeAlias = tuple[int, ...]  # of each axis: (time,), (height, width) or (depth, height, width)
 
-def scaled(box: Tensor, size: tuple[int, int], shape: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Edges (top, left, bottom, right), each [...], of boxes [..., 4] in `size` pixels, for a tensor of `shape`."""
+
+def scaled(box: Tensor, size: Size, shape: Size) -> list[tuple[Tensor, Tensor]]:
+    """The (first, last) edges, each [...], along every axis of boxes [..., 2 D] in `size` pixels, for this shape."""
     edges = box.unbind(-1)
+    axes = list(zip(edges[: len(size)], edges[len(size) :], strict=True))
     if shape == size:
-        return edges
-    down, across = shape[0] / size[0], shape[1] / size[1]
-    ratios = (down, across, down, across)
-    return tuple((edge.double() * ratio).round().long() for edge, ratio in zip(edges, ratios, strict=True))
+        return axes
+    ratios = [new / old for new, old in zip(shape, size, strict=True)]
+    fitted = [
+        [(edge.double() * ratio).round().long() for edge in axis] for axis, ratio in zip(axes, ratios, strict=True)
+    ]
+    return [(first, last) for first, last in fitted]
 
 
-def outside(box: Tensor, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
-    """bool [..., height, width]: true where no box covers the pixel, and the example keeps its own."""
-    top, left, bottom, right = (edge[..., None] for edge in scaled(box, size, shape))
-    row, column = (torch.arange(side, device=box.device) for side in shape)
-    rows = (row >= top) & (row < bottom)
-    columns = (column >= left) & (column < right)
-    return ~rows[..., :, None] | ~columns[..., None, :]
+def outside(box: Tensor, size: Size, shape: Size) -> Tensor:
+    """bool [..., *shape]: true where no box covers the pixel, and the example keeps its own."""
+    parts = []
+    for axis, ((first, last), side) in enumerate(zip(scaled(box, size, shape), shape, strict=True)):
+        place = torch.arange(side, device=box.device)
+        off = (place < first[..., None]) | (place >= last[..., None])
+        parts.append(off.view(*off.shape[:-1], *[1] * axis, side, *[1] * (len(shape) - axis - 1)))
+    return reduce(torch.bitwise_or, parts)
 
 
-def shrunk(x: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
+def shrunk(x: Tensor, box: Tensor, size: Size) -> Tensor:
     """Each x[i], whole, shrunk into its box to the nearest pixels; what lies around the box is meaningless.
 
     Args:
-        x: is [B, ..., height, width].
-        box: is [B, 4], in pixels of `size`.
-        size: is the (height, width) that the boxes belong to.
+        x: is [B, ..., *shape], of as many axes of pixels as `size` has.
+        box: is [B, 2 D], in pixels of `size`.
+        size: is the length of each axis that the boxes belong to.
     """
-    height, width = x.shape[-2:]
-    top, left, bottom, right = (edge[:, None] for edge in scaled(box, size, (height, width)))
-    sources = []
-    for first, last, side in ((top, bottom, height), (left, right, width)):
-        place = torch.arange(side, device=x.device) - first
-        sources.append((place * side // (last - first).clamp(min=1)).clamp(0, side - 1))
-    rows, columns = sources
-    flat = x.reshape(len(x), -1, height, width)
-    flat = flat.gather(2, rows[:, None, :, None].expand_as(flat))
-    return flat.gather(3, columns[:, None, None, :].expand_as(flat)).view(x.shape)
+    shape = tuple(x.shape[-len(size) :])
+    flat = x.reshape(len(x), -1, *shape)
+    for axis, ((first, last), side) in enumerate(zip(scaled(box, size, shape), shape, strict=True)):
+        place = torch.arange(side, device=x.device) - first[:, None]
+        source = (place * side // (last - first)[:, None].clamp(min=1)).clamp(0, side - 1)
+        source = source.view(len(x), 1, *[1] * axis, side, *[1] * (len(shape) - axis - 1))
+        flat = flat.gather(axis + 2, source.expand_as(flat))
+    return flat.view(x.shape)
 
 
 def moved(x: Tensor, moves: Tensor) -> Tensor:

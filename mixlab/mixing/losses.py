@@ -1,6 +1,7 @@
 """The loss of a mixed batch: from the model's logits of the mixes to cross entropy against both labels at once."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +10,12 @@ from torch.nn import functional
 from mixlab import _check
 from mixlab.mixing.beta import check_lam
 from mixlab.mixing.hidden import HiddenMix, check_model_and_plan, check_unmixed, type_of
+from mixlab.mixing.labels import check_labels
 from mixlab.mixing.normalize import Statistics, check_given, normalized
 from mixlab.mixing.plan import MixPlan
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Maps logits and their labels to a value for each row."""
 
 
 def mixed_loss(
@@ -19,8 +24,11 @@ def mixed_loss(
     y: Tensor,
     plan: MixPlan,
     *,
+    loss: Loss | None = None,
     normalize: Statistics | None = None,
     label_smoothing: float = 0.0,
+    weight: Tensor | None = None,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """The loss of a batch mixed by any plan, to be differentiated: what a training step comes down to.
 
@@ -31,28 +39,63 @@ def mixed_loss(
     a mix has more labels than two, and `plan.clean_loss` where it has one (Puzzle Mix with clean above 0; its graph is
     gone after one backward pass).
 
+    Another `loss` is taken of both labels, λ loss(logits, y_a) + (1 − λ) loss(logits, y_b), which is the loss of the
+    mixed label for any loss that is linear in its target. So for multi-label targets y, float [B, C]:
+
+        bce = partial(functional.binary_cross_entropy_with_logits, reduction="none")
+        mixed_loss(model, x, y, plan, loss=bce).backward()
+
+    Squared error is not linear in its target, but has the same gradient either way: the loss of both labels is the one
+    of the mixed label plus λ (1 − λ) (y_a − y_b)². For other losses of regression take `plan.targets(y)` and the
+    `mixed_logits`.
+
+    Segmentation: masks [B, H, W] for logits [B, C, H, W]. A plan that cuts images cuts their masks, and the loss is
+    that of the cut mask; one that blends images takes the loss of both masks in every pixel. 255 is not counted here:
+
+        plan = Mixer("cutmix").plan(x)
+        mixed_loss(model, x, masks, plan, ignore_index=255).backward()
+
     Args:
         model: maps images to logits.
         x: holds uint8 images, or what the model takes, [B, ...] on the plan's device.
-        y: holds int64 class labels [B].
+        y: holds int64 class labels [B], float targets [B, C] or [B], or masks [B, H, W], as `loss` takes them.
         plan: comes from `Mixer.plan`.
+        loss: maps logits and labels [K * B, ...] to a value for each row, [K * B] or more axes: reduction="none".
         normalize: is (mean, std), as in `MixPlan.apply`; uint8 images need it.
-        label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1]; not in the
-            clean loss.
+        label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1]. It is left to
+            a loss of the caller's, as are weight and ignore_index; none of them is in the clean loss.
+        weight: is float [C], the weight of each class.
+        ignore_index: is a class label that counts for nothing.
 
     Returns:
-        A scalar, in nats: the mean over the K * B mixes, and the clean loss.
+        A scalar: the mean over the K * B mixes, in nats for cross entropy, and the clean loss.
 
     Raises:
-        TypeError, ValueError, RuntimeError: see `mixed_logits` and `mixed_cross_entropy`.
+        TypeError, ValueError, RuntimeError: see `mixed_logits`, `mixed_cross_entropy` and `MixPlan.labels`; a `loss`
+            that gives no value for each row.
     """
+    if loss is not None and (label_smoothing != 0 or weight is not None or ignore_index is not None):
+        raise TypeError(
+            "loss must be None where label_smoothing, weight or ignore_index is given, which one of your own takes "
+            f"itself, got {_check.shown(loss)}"
+        )
+    if loss is not None and not callable(loss):
+        raise TypeError(f"loss must be None or a function of (logits, y), got {_check.shown(loss)}")
+    check_model_and_plan(model, plan)
+    check_labels("y", y, plan.batch, plan.partner.device)
     logits = mixed_logits(model, x, plan, normalize=normalize)
-    if plan.way.two_labels:
-        loss = mixed_cross_entropy(logits, *plan.labels(y), label_smoothing=label_smoothing)
+    if loss is not None:
+        total = _linear(loss, logits, *_labels_for(logits, y, plan))
     else:
-        _, classes = check_logits(logits)
-        loss = target_cross_entropy(logits, plan.targets(y, classes), label_smoothing)
-    return loss if plan.clean_loss is None else loss + plan.clean_loss
+        check_logits(logits)
+        total = mixed_cross_entropy(
+            logits,
+            *_labels_for(logits, y, plan),
+            label_smoothing=label_smoothing,
+            weight=weight,
+            ignore_index=ignore_index,
+        )
+    return total if plan.clean_loss is None else total + plan.clean_loss
 
 
 def mixed_logits(model: nn.Module, x: Tensor, plan: MixPlan, *, normalize: Statistics | None = None) -> Tensor:
@@ -105,22 +148,30 @@ def mixed_cross_entropy(
     lam: Tensor,
     reduction: Literal["mean", "sum", "none"] = "mean",
     label_smoothing: float = 0.0,
+    weight: Tensor | None = None,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """λ · CE(logits, y_a) + (1 − λ) · CE(logits, y_b), the loss of a mixed example.
 
     Equal to cross entropy against the soft label λ onehot(y_a) + (1 − λ) onehot(y_b), because cross entropy is linear
-    in the label; so two look-ups replace a [N, C] target.
+    in the label; so two look-ups replace a [N, C] target. At λ = 1 it is torch's cross entropy with the same options.
 
     Args:
-        logits: is [N, C], of any float type; the loss of a half type is computed in float32.
-        y_a: holds int64 class labels [N] from 0 to C − 1.
-        y_b: holds the other label of each, int64 [N].
-        lam: is the weight of y_a, float [N] in [0, 1].
-        reduction: is "mean" over the N examples, "sum", or "none" for one loss each, in nats.
+        logits: is [N, C], or [N, C, ...] for dense labels, of any float type; the loss of a half type is computed in
+            float32.
+        y_a: holds int64 class labels [N], or [N, ...], from 0 to C − 1; or soft labels, floats of the logits' shape.
+        y_b: holds the other label of each, like y_a.
+        lam: is the weight of y_a, float in [0, 1], [N] or of the class labels' shape.
+        reduction: is "sum", "none" for one loss each, in nats, or "mean". As in torch, the mean of class labels
+            divides by the weight of all that count, Σ λ w[y_a] + (1 − λ) w[y_b], and that of soft labels by their
+            number.
         label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1].
+        weight: is float [C], the weight of each class.
+        ignore_index: is a class label that counts for nothing, such as 255; not for soft labels.
 
     Returns:
-        A scalar, or [N] for reduction "none"; differentiable in `logits`.
+        A scalar, or [N, ...] for reduction "none"; differentiable in `logits`. If all labels are ignored, the mean is
+        NaN, as in torch.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range. Values of λ and labels are looked at on
@@ -128,47 +179,134 @@ def mixed_cross_entropy(
 
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2 and its official code.
     """
-    examples, classes = check_logits(logits)
-    _check.class_labels("y_a", y_a, batch=examples, classes=classes, device=logits.device)
-    _check.class_labels("y_b", y_b, batch=examples, classes=classes, device=logits.device)
-    check_lam("lam", lam, (examples,), logits.device)
+    check_logits(logits)
+    is_soft = isinstance(y_a, Tensor) and y_a.is_floating_point()
+    for name, y in (("y_a", y_a), ("y_b", y_b)):
+        if is_soft:
+            _check_soft(name, y, logits, ignore_index)
+        else:
+            _check_classes(name, y, logits, ignore_index)
+    dense = isinstance(lam, Tensor) and lam.ndim > 1 and not is_soft
+    check_lam("lam", lam, tuple(y_a.shape) if dense else (len(logits),), logits.device)
     _check.choice("reduction", reduction, ("mean", "sum", "none"))
     label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
+    if weight is not None:
+        _check_weight(weight, logits)
+    if is_soft:
+        targets = y_b.lerp(y_a, lam.to(y_a.dtype).view(-1, *[1] * (y_a.ndim - 1)))
+        return target_cross_entropy(logits, targets, reduction, label_smoothing, weight)
 
-    log_probs = _log_probs(logits)
-    both = log_probs.gather(1, torch.stack([y_a, y_b], dim=1))
-    lam = lam.to(both.dtype)
-    loss = -(torch.stack([lam, 1 - lam], dim=1) * both).sum(dim=1)
+    log_probs, labels = _log_probs(logits), torch.stack([y_a, y_b], dim=1)
+    lam = lam.to(log_probs.dtype)
+    if lam.ndim < y_a.ndim:
+        lam = lam.view(-1, *[1] * (y_a.ndim - 1))
+    share = torch.stack([lam, 1 - lam], dim=1)  # of each of the two labels
+    if ignore_index is not None:
+        counts = labels != ignore_index
+        labels, share = labels.where(counts, 0), share.where(counts, 0)
+    chosen = log_probs.gather(1, labels)
+    if ignore_index is not None:
+        chosen = chosen.where(counts, 0)  # which may be −∞, times 0
+    weighed = share if weight is None else share * weight.to(share.dtype)[labels]
+    loss = -(weighed * chosen).sum(dim=1)
     if label_smoothing > 0:
-        loss = (1 - label_smoothing) * loss - label_smoothing * log_probs.mean(dim=1)
+        spread = (
+            log_probs if weight is None else log_probs * weight.to(log_probs.dtype).view(-1, *[1] * (logits.ndim - 2))
+        )
+        even = spread.mean(dim=1) if ignore_index is None else spread.mean(dim=1) * share.sum(dim=1)
+        loss = (1 - label_smoothing) * loss - label_smoothing * even
     if reduction == "none":
         return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
+    if reduction == "sum":
+        return loss.sum()
+    return loss.mean() if weight is None and ignore_index is None else loss.sum() / weighed.sum()
 
 
-def target_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross entropy against targets of any kind, in nats, for mixes of more than two labels.
+def target_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    label_smoothing: float = 0.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Cross entropy against soft targets, as torch's, in nats; that of half types in float32.
 
     Args:
-        logits: is [N, C], of any float type; the loss of a half type is computed in float32.
-        targets: is float [N, C], with rows that sum to 1, as `MixPlan.targets` gives them; entries may be negative.
+        logits: is [N, C, ...], of any float type.
+        targets: is float of that shape. `MixPlan.targets` of a plan with weights has entries that may be negative.
+        reduction: is "mean" over the examples, "sum", or "none".
         label_smoothing: is the share of every target that is spread evenly over all classes, in [0, 1].
+        weight: is float [C], the weight of each class.
     """
-    check_logits(logits)
-    label_smoothing = _check.number("label_smoothing", label_smoothing, 0, 1)
-    log_probs = _log_probs(logits)
-    smoothed = (1 - label_smoothing) * targets.to(log_probs.dtype) + label_smoothing / logits.shape[1]
-    return -(smoothed * log_probs).sum(dim=1).mean()
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return functional.cross_entropy(
+        precise, targets.to(precise.dtype), weight, reduction=reduction, label_smoothing=label_smoothing
+    )
 
 
-def check_logits(logits: Tensor) -> tuple[int, int]:
-    """(examples, classes) of logits; raise if they are anything else."""
-    wanted = "a float tensor of shape [examples, classes], both at least 1"
+def check_logits(logits: Tensor) -> None:
+    """Raise unless these are logits."""
+    wanted = "a float tensor of shape [examples, classes], or [examples, classes, ...], none of them 0"
     _check.tensor("logits", logits, wanted)
-    if logits.ndim != 2 or not logits.is_floating_point() or logits.numel() == 0:
+    if logits.ndim < 2 or not logits.is_floating_point() or logits.numel() == 0:
         raise ValueError(f"logits must be {wanted}, got {_check.shown(logits)}")
-    examples, classes = logits.shape
-    return examples, classes
+
+
+def _check_classes(name: str, y: object, logits: Tensor, ignore_index: int | None) -> None:
+    shape = logits.shape[:1] + logits.shape[2:]
+    if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != shape:
+        kind = ValueError if isinstance(y, Tensor) and y.dtype == torch.int64 else TypeError
+        wanted = f"int64 class labels of shape {list(shape)}, or float targets of shape {list(logits.shape)}"
+        raise kind(f"{name} must be {wanted}, got {_check.shown(y)}")
+    if ignore_index is not None:
+        _check.integer("ignore_index", ignore_index, -(2**63))
+        y = y[y != ignore_index] if y.device.type == "cpu" else y
+    _check.class_labels(name, y if y.ndim == 1 else y.flatten(), classes=logits.shape[1], device=logits.device)
+
+
+def _check_soft(name: str, y: object, logits: Tensor, ignore_index: int | None) -> None:
+    if not isinstance(y, Tensor) or not y.is_floating_point() or y.shape != logits.shape:
+        wanted = f"float targets of shape {list(logits.shape)}, as the logits and the other label are"
+        raise ValueError(f"{name} must be {wanted}, got {_check.shown(y)}")
+    _check.same_device(name, y, logits.device)
+    if ignore_index is not None:
+        raise ValueError(f"ignore_index must be None for soft labels, whose rows can be 0, got {ignore_index!r}")
+
+
+def _check_weight(weight: Tensor, logits: Tensor) -> None:
+    wanted = f"a float tensor of shape [{logits.shape[1]}], a weight for each class"
+    _check.tensor("weight", weight, wanted)
+    if not weight.is_floating_point() or weight.shape != logits.shape[1:2]:
+        raise ValueError(f"weight must be {wanted}, got {_check.shown(weight)}")
+    _check.same_device("weight", weight, logits.device)
+
+
+def _labels_for(logits: Tensor, y: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor, Tensor]:
+    """Both labels of each mix and λ; the mixed label twice where it is of more labels than two."""
+    if plan.way.two_labels:
+        return plan.labels(y)
+    mixed = plan.targets(y, None if y.is_floating_point() else logits.shape[1])
+    return mixed, mixed, plan.lam.flatten()
+
+
+def _linear(loss: Loss, logits: Tensor, y_a: Tensor, y_b: Tensor, lam: Tensor) -> Tensor:
+    """The mean of λ loss(logits, y_a) + (1 − λ) loss(logits, y_b)."""
+    first = _rows(loss, logits, y_a)
+    if y_b is y_a:
+        return first.mean()
+    weight = lam.to(first.dtype).view(-1, *[1] * (first.ndim - 1))
+    return torch.lerp(_rows(loss, logits, y_b), first, weight).mean()
+
+
+def _rows(loss: Loss, logits: Tensor, y: Tensor) -> Tensor:
+    """What a loss of the caller's gives, in float32 or more."""
+    values = loss(logits, y)
+    if not isinstance(values, Tensor) or values.ndim == 0 or len(values) != len(logits):
+        raise ValueError(
+            f'loss must give one value for each of the {len(logits)} mixes, as with reduction="none", got '
+            f"{_check.shown(values) if isinstance(values, Tensor) else type_of(values)}"
+        )
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _log_probs(logits: Tensor) -> Tensor:

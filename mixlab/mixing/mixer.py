@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab.mixing.beta import FLOATS, check_alpha
+from mixlab.mixing.labels import LABELS, check_labels
 from mixlab.mixing.normalize import Statistics, check_given
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import check_gradients_on
@@ -19,7 +20,7 @@ PARTNERS = {
     "roll": "the neighbor before, the first with the last: as good as random in a shuffled batch, and the fastest",
     "reversed": "the batch from its other end",
 }
-_COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct")
+_COMMON = ("alpha", "k", "shared_lam", "ordered", "partners", "distinct", "probability")
 
 
 def setting_matters(name: str, kind: type[Variant] | Variant) -> bool:
@@ -33,7 +34,8 @@ class Mixed:
 
     Attributes:
         x: holds mixed inputs [K * B, ...], k-major.
-        y_a, y_b: are the example's label and its partner's, int64 [K * B].
+        y_a, y_b: are the example's label and its partner's, as `MixPlan.labels` gives them: int64 [K * B] of class
+            labels, float [K * B, C] of soft ones.
         lam: is the weight of y_a, float32 [K * B].
         plan: is the MixPlan it was made by.
     """
@@ -44,8 +46,8 @@ class Mixed:
     lam: Tensor
     plan: MixPlan
 
-    def targets(self, num_classes: int) -> Tensor:
-        """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b), float32 [K * B, num_classes], for what needs them."""
+    def targets(self, num_classes: int | None = None) -> Tensor:
+        """Soft labels λ y_a + (1 − λ) y_b [K * B, C], class labels as `num_classes` one-hot; see `MixPlan.targets`."""
         return self.plan.targets(self.y_a[: self.plan.batch], num_classes)
 
 
@@ -64,6 +66,8 @@ class Mixer:
             the K mixes does not depend on it.
         partners: is a key of PARTNERS.
         distinct: lets no example be its own partner.
+        probability: is that of a batch to be mixed, from 0 to 1. The others pass as they are: their plan is that of
+            "none" and K = 1, so that each example goes through the model once.
         settings: are what this variant takes besides, such as layers= for "manifold"; see `mixlab.mixing.variants`.
 
     Attributes:
@@ -85,6 +89,7 @@ class Mixer:
         ordered: bool = False,
         partners: str = "random",
         distinct: bool = False,
+        probability: float = 1.0,
         **settings: Any,
     ) -> None:
         self.variant = _check.choice("variant", variant, KINDS)
@@ -94,7 +99,8 @@ class Mixer:
         self.ordered = _check.flag("ordered", ordered)
         self.partners = _check.choice("partners", partners, PARTNERS)
         self.distinct = _check.flag("distinct", distinct)
-        self.kind = _make(self.variant, settings)
+        self.probability = _check.number("probability", probability, 0, 1)
+        self.kind: Variant = _make(self.variant, settings)
 
     def __repr__(self) -> str:
         plain, always = Mixer(self.variant).settings, ("alpha", "k") if self.kind.pairs else ()
@@ -116,7 +122,8 @@ class Mixer:
 
         Args:
             x: holds images [B, C, H, W], uint8 or float, or for mixup any floats [B, ...].
-            y: holds int64 class labels [B] on x's device.
+            y: holds int64 class labels [B] on x's device; or float targets [B, C], such as one-hot, soft or multi-label
+                ones, or [B]; or integer masks [B, H, W]. See `MixPlan.labels`.
             model: is the network, for variants that look at it: it maps x, as it is, to logits.
             generator: is the source of randomness on x's device, by default the global one.
 
@@ -124,9 +131,9 @@ class Mixer:
             Mixed, with K * B mixes, k-major, K that of the plan. Neither x nor y is changed.
 
         Raises:
-            TypeError, ValueError: see the arguments; for float targets, use `plan` and apply it to x and y. "manifold"
-            mixes inside the model: use `plan` and `mixlab.mixed_logits`; so do uint8 images for a variant that looks
-            at it. "mit" and "perturbed" have a loss of their own: use `plan` and `mixlab.mixed_loss`.
+            TypeError, ValueError: see the arguments. "manifold" mixes inside the model: use `plan` and
+            `mixlab.mixed_logits`; so do uint8 images for a variant that looks at it. "mit" and "perturbed" have a loss
+            of their own: use `plan` and `mixlab.mixed_loss`.
         """
         if self.kind.mixes_inside:
             raise TypeError(
@@ -145,7 +152,7 @@ class Mixer:
                 f"{_check.shown(x)}: use plan = mixer.plan(x, y, model=model, normalize=(mean, std)) and "
                 "mx.mixed_logits(model, x, plan, normalize=(mean, std))"
             )
-        _check.tensor("y", y, _check.CLASS_LABELS)
+        _check.tensor("y", y, LABELS)
         plan = self.plan(x, y, model=model, generator=generator)
         return Mixed(plan.apply(x), *plan.labels(y), plan)
 
@@ -162,8 +169,11 @@ class Mixer:
 
         Args:
             x: is [B, ...], at least two examples unless the variant is "none"; [B, C, H, W] for all that cut, and for
-                uint8.
-            y: holds int64 class labels [B]; only variants that look at the model need them.
+                uint8; for "cutmix" and "resizemix" also signals [B, C, T], and volumes or videos [B, C, D, H, W]. It
+                may hold integers, such as token ids [B, T], where nothing of it is mixed: for "none", and for
+                "manifold" without the layer "input".
+            y: holds labels, as in a call; only variants that look at the model need them, class labels [B] or soft
+                ones [B, C], for the gradient of their cross entropy.
             model: is the network, for variants that look at it: it maps images to logits.
             normalize: is the (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these,
                 which need it for uint8 images.
@@ -172,8 +182,7 @@ class Mixer:
         self.check(x)
         batch = len(x)
         if y is not None:
-            note = " (mix float targets with plan.apply(y))"
-            _check.class_labels("y", y, batch=batch, device=x.device, note=note)
+            check_labels("y", y, batch, x.device)
         if self.kind.needs_model:
             self._check_model(model, y)
             check_given(x, normalize)
@@ -192,7 +201,11 @@ class Mixer:
             model=model,
             normalize=normalize,
         )
+        if self.probability < 1 and not request.chances(self.probability, 1)[0]:
+            return unmixed(x)
         plan = self.kind.draw(request)
+        if x.ndim == 4:
+            object.__setattr__(plan, "channels", x.shape[1])  # new, and nobody's yet; `replace` would check it anew
         return plan.ordered() if self.ordered else plan
 
     def check(self, x: Tensor) -> None:
@@ -217,19 +230,33 @@ class Mixer:
         wanted = "a tensor whose first axis is the batch"
         if _check.tensor("x", x, wanted).ndim == 0:
             raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
-        images = self.kind.takes_images or x.dtype == torch.uint8
-        if images and x.ndim != 4:
+        if self.kind.takes_volumes:
+            if x.ndim not in (3, 4, 5):
+                wanted = "images [batch, channels, height, width], or signals or volumes with one axis less or more"
+                raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
+        elif (self.kind.takes_images or x.dtype == torch.uint8) and x.ndim != 4:
             raise ValueError(f"x must be images [batch, channels, height, width], got {_check.shown(x)}")
         if x.numel() == 0:
             raise ValueError(f"x must not be empty, got {_check.shown(x)}")
         if x.dtype not in (*FLOATS, torch.uint8):
-            raise TypeError(f"x must be uint8 or float, got {_check.shown(x)}")
+            self._check_integers(x)
         if self.kind.pairs and len(x) == 1:
             raise ValueError("x must hold at least two examples to mix, got a batch of one; drop a short last batch")
         if self.kind.pairs and self.distinct and self.partners == "reversed" and len(x) % 2:
             raise ValueError(
                 f"distinct with partners 'reversed' must have an even batch, got {len(x)} examples: the middle one "
                 "would be its own partner"
+            )
+
+    def _check_integers(self, x: Tensor) -> None:
+        if x.dtype not in (torch.int64, torch.int32) or (self.kind.pairs and not self.kind.mixes_inside):
+            raise TypeError(
+                "x must be uint8 or float (token ids are not blended: mix what a layer makes of them, as by "
+                f"Mixer('manifold', layers=['embedding'])), got {_check.shown(x)}"
+            )
+        if "input" in self.kind.layers:
+            raise ValueError(
+                f"layers must not hold 'input' for integers such as token ids, which are not blended, got {self!r}"
             )
 
     def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
@@ -244,6 +271,11 @@ class Mixer:
             return order
         # One random cycle through the whole batch: nobody meets themselves, everybody else is equally likely.
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+def unmixed(x: Tensor) -> MixPlan:
+    """A plan that leaves a batch as it is, once: of one that is not to be mixed, or a last batch of one example."""
+    return Mixer("none").plan(x)
 
 
 def check_mixer(value: object, *, or_none: bool = False) -> Mixer:

@@ -19,9 +19,10 @@ def result_dtype(x: Tensor, *, is_normalized: bool, dtype: torch.dtype | None) -
 
 
 def layout_of(x: Tensor) -> torch.memory_format:
-    """channels_last for what lies so, else contiguous."""
-    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if last else torch.contiguous_format
+    """channels_last, or channels_last_3d, for what lies so, else contiguous."""
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    lies_so = last is not None and x.is_contiguous(memory_format=last) and not x.is_contiguous()
+    return last if last is not None and lies_so else torch.contiguous_format
 
 
 def check_out(out: Tensor, x: Tensor, dtype: torch.dtype, shape: tuple[int, ...], layout: torch.memory_format) -> None:

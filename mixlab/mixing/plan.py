@@ -15,6 +15,7 @@ from torch.nn import functional
 from mixlab import _check
 from mixlab.mixing.beta import FLOATS, check_lam
 from mixlab.mixing.blend import mix_for_autograd, mix_into
+from mixlab.mixing.labels import check_labels
 from mixlab.mixing.normalize import Statistics, check_normalized, scale_and_shift
 from mixlab.mixing.output import check_out, layout_of, needs_gradient, result_dtype
 from mixlab.mixing.ways import WAYS, AsIs, Blend, Boxes, Mask, Way
@@ -40,6 +41,8 @@ class MixPlan:
         layer: is None, "input", or the module whose output is to be mixed (see `mixlab.hidden_mixing`).
         clean_loss: is None, or a scalar for the caller to add to the loss (Puzzle Mix, `clean`); it is left out of
             JSON.
+        channels: is the number of channels of the images it was drawn for, by which uint8 images are told from uint8
+            masks; None takes all uint8 [B, C, H, W] for images.
 
     Raises:
         TypeError, ValueError: a field of the wrong kind, shape or range. Values are looked at on CPU only.
@@ -54,6 +57,7 @@ class MixPlan:
     decoupled: bool = False
     layer: str | None = None
     clean_loss: Tensor | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.variant, str) or not self.variant:
@@ -72,6 +76,8 @@ class MixPlan:
             raise TypeError(f"clean_loss must be None or a tensor of no axes, got {_check.shown(self.clean_loss)}")
         if self.layer is not None and (not isinstance(self.layer, str) or not self.layer):
             raise TypeError(f"layer must be None, 'input' or the name of a module, got {_check.shown(self.layer)}")
+        if self.channels is not None:
+            _check.integer("channels", self.channels, 1)
         if _check.flag("decoupled", self.decoupled):
             self._check_decoupled()
 
@@ -110,34 +116,63 @@ class MixPlan:
         return self.way.moves if isinstance(self.way, Mask) else None
 
     def labels(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What `mixed_cross_entropy` takes: y_a and y_b [K * B], the labels of both, and λ [K * B], the weight of y_a.
+        """What `mixed_cross_entropy` takes: y_a and y_b [K * B, ...], the labels of both, and λ [K * B] of y_a.
+
+        Maps, such as masks, are cut as the images are where a plan cuts boxes or blocks: then y_a and y_b are both the
+        cut map, and λ is 1. Where a plan blends they are the maps of both.
 
         Args:
-            y: holds int64 class labels [B] on the plan's device.
+            y: is on the plan's device: int64 class labels [B]; float targets [B] or [B, C], such as one-hot, soft,
+                multi-label or regression ones; or maps, integer masks [B, H, W] or [B, 1, H, W], which become int64, or
+                floats [B, C, H, W]. Of signals [B, C, T], integers [B, T] are maps, too.
 
         Raises:
-            TypeError, ValueError: labels of another kind; a plan with weights, which mixes the labels of all the batch.
+            TypeError, ValueError: labels of another kind; masks for a plan whose blocks have shares between 0 and 1; a
+                plan with weights, which mixes the labels of all the batch.
         """
         if not self.way.two_labels:
             raise ValueError(
                 f"labels must be two for each mix, got {self!r}, which mixes those of the whole batch: use "
                 "plan.targets(y, num_classes), or mx.mixed_loss(model, x, y, plan)"
             )
-        _check.class_labels("y", y, batch=self.batch, device=self.partner.device)
-        other = y.index_select(0, self.partner).expand(self.k, self.batch).reshape(-1)
-        return y.repeat(self.k), other, self.lam.flatten()
+        check_labels("y", y, self.batch, self.partner.device)
+        own = y if y.is_floating_point() else y.long()
+        if self._cuts(own):
+            cut = self._cut(own)
+            return cut, cut, torch.ones_like(self.lam).flatten()
+        other = own.index_select(0, self.partner).expand(self.k, *y.shape).reshape(-1, *y.shape[1:])
+        return own.repeat(self.k, *[1] * (y.ndim - 1)), other, self.lam.flatten()
 
-    def targets(self, y: Tensor, num_classes: int) -> Tensor:
-        """Soft labels λ onehot(y_a) + (1 − λ) onehot(y_b): float32 [K * B, num_classes], k-major, for what needs them.
+    def targets(self, y: Tensor, num_classes: int | None = None) -> Tensor:
+        """Soft labels λ y_a + (1 − λ) y_b [K * B, ...], k-major, with class labels as one-hot rows.
 
-        A plan with weights gives the sums of one-hot labels by these, which may be negative.
+        A plan with weights gives the sums of the labels by these, which may be negative.
 
         Args:
-            y: holds int64 class labels [B] from 0 to num_classes − 1, on the plan's device.
-            num_classes: is the number of classes, at least 1.
+            y: is on the plan's device: int64 class labels [B] from 0 to num_classes − 1, or float targets [B, C] or
+                [B], which keep their type.
+            num_classes: is the number of classes, at least 1. Class labels need it.
+
+        Returns:
+            float32 [K * B, num_classes] of class labels, [K * B, C] or [K * B] of float targets.
+
+        Raises:
+            TypeError, ValueError: labels of another kind, class labels without their number, or float targets that
+                have another number of classes.
         """
-        num_classes = _check.integer("num_classes", num_classes, 1)
-        _check.class_labels("y", y, batch=self.batch, classes=num_classes, device=self.partner.device)
+        check_labels("y", y, self.batch, self.partner.device)
+        if num_classes is not None:
+            num_classes = _check.integer("num_classes", num_classes, 1)
+        if y.is_floating_point():
+            if y.ndim > 2 or (num_classes is not None and y.shape[1:] != (num_classes,)):
+                classes = "classes" if num_classes is None else num_classes
+                raise ValueError(
+                    f"y must be float targets [batch, {classes}], got {_check.shown(y)} (plan.apply(y) mixes maps)"
+                )
+            return self.apply(y)
+        if num_classes is None:
+            raise TypeError("num_classes must be given for class labels, which become one-hot rows, got None")
+        _check.class_labels("y", y, classes=num_classes)
         return self.apply(functional.one_hot(y, num_classes).to(torch.float32))
 
     def apply(
@@ -155,9 +190,13 @@ class MixPlan:
         which boxes would take for masks. float32 and float64 are mixed in their own precision, other types in float32
         and rounded once, so uint8 stays within half a gray level. "none" repeats any tensor as it is.
 
+        Masks are never blended. uint8 [B, C, H, W] counts as images if C is that of the images that the plan was drawn
+        for, or with `normalize`; all other integers and bools are masks. So masks of gray images must be int64, or
+        [B, H, W]. Boxes, and blocks that are taken whole, cut masks of any type and shape.
+
         Args:
-            x: is [B, ...] on the plan's device; floats of any kind, uint8 images, or any type of mask where nothing is
-                blended (boxes, and masks of zeros and ones).
+            x: is [B, ...] on the plan's device; floats of any kind, uint8 images, or masks of any type where nothing is
+                blended (boxes, and blocks that are taken whole).
             normalize: is (mean, std), a number per channel in units where black is 0 and white is 1; it mixes
                 (x/255 − mean)/std of uint8 images, or (x − mean)/std of float ones, in the same pass.
             dtype: is the type of the result, by default x's own, or float32 if a uint8 x is normalized.
@@ -168,10 +207,10 @@ class MixPlan:
             [K * B, ...], k-major: .view(K, B, ...) separates the K mixes. The memory layout is x's own.
 
         Raises:
-            TypeError, ValueError: x of another batch size or device, class labels, a kind that cannot be blended, or
-            a height and width that the grid of moves does not divide.
+            TypeError, ValueError: x of another batch size or device; class labels, masks or token ids that would be
+            blended; a height and width that the grid of moves does not divide.
         """
-        self._check_input(x)
+        self._check_input(x, is_image=normalize is not None)
         if normalize is not None:
             check_normalized(x)
         result = result_dtype(x, is_normalized=normalize is not None, dtype=dtype)
@@ -191,13 +230,14 @@ class MixPlan:
             return out
 
         weight, source = self.way.weight(x, self.lam), x.contiguous(memory_format=layout)
-        if layout == torch.channels_last:  # the same bytes, seen in the order they lie in
-            weight, source = weight.permute(0, 1, 3, 4, 2), source.permute(0, 2, 3, 1)
+        last = layout != torch.contiguous_format
+        if last:  # the same bytes, seen in the order they lie in
+            weight, source = weight.movedim(2, -1), source.movedim(1, -1)
             scale, shift = (part if part is None else part.movedim(1, -1) for part in (scale, shift))
         if out is None:
             mixed = mix_for_autograd(source, self.partner, weight, result, scale=scale, shift=shift)
-            return mixed.permute(0, 3, 1, 2) if layout == torch.channels_last else mixed
-        target = out.permute(0, 2, 3, 1) if layout == torch.channels_last else out
+            return mixed.movedim(-1, 1) if last else mixed
+        target = out.movedim(1, -1) if last else out
         target = target.view(self.k, self.batch, *target.shape[1:])
         partner = None if isinstance(self.way, AsIs) else self.partner
         mix_into(target, source, partner, weight, rolled=self.rolled, scale=scale, shift=shift)
@@ -237,19 +277,36 @@ class MixPlan:
             wanted = "JSON written by MixPlan.to_json"
             raise ValueError(f"text must be {wanted}, got {_check.shown(text)}: {error!r}") from None
 
-    def _check_input(self, x: Tensor) -> None:
+    def _check_input(self, x: Tensor, *, is_image: bool) -> None:
         _check.tensor("x", x, "a tensor whose first axis is the batch")
         if x.ndim == 0 or len(x) != self.batch:
             raise ValueError(f"x must hold the {self.batch} examples this plan was drawn for, got {_check.shown(x)}")
         if x.device != self.partner.device:
             raise ValueError(f"x must be on the plan's device, {self.partner.device}, got one on {x.device}")
-        blends = x.dtype in FLOATS or (x.dtype == torch.uint8 and x.ndim == 4)
-        if not blends and not self.way.pastes(x):
+        is_image |= x.dtype == torch.uint8 and x.ndim == 4 and self.channels in (None, x.shape[1])
+        blends = is_image or x.dtype in FLOATS
+        if not (blends or self.way.pastes(x) or (x.dtype == torch.uint8 and self.way.pastes(x.flatten(0, 1)))):
+            images = "[batch, channels, height, width]" if self.channels is None else f"of {self.channels} channels"
             raise TypeError(
-                "x must be float values or uint8 images [batch, channels, height, width] to be blended, got "
-                f"{_check.shown(x)}; class labels are never blended: use the loss of both labels, or one-hot floats"
+                f"x must be float values or uint8 images {images} to be blended, got {_check.shown(x)}; class labels, "
+                "masks and token ids are never blended: take both labels by plan.labels(y) and the loss of each, as "
+                "mx.mixed_loss does, or one-hot floats"
             )
         self.way.check_input(x)
+
+    def _cuts(self, y: Tensor) -> bool:
+        """Whether these labels have a place for each that the images have, and those are mixed place by place."""
+        if isinstance(self.way, Boxes):
+            return y.ndim > 2 or (not y.is_floating_point() and y.shape[1:] == self.way.size)  # of signals
+        return self.mask is not None and y.ndim > 2 and not self.way.is_weight(y)
+
+    def _cut(self, y: Tensor) -> Tensor:
+        if y.ndim == 2:
+            return self.apply(y[:, None])[:, 0]
+        if not y.is_floating_point() and not self.way.pastes(y):
+            wanted = "class labels or float targets for a plan whose blocks have shares between 0 and 1"
+            raise ValueError(f"y must be {wanted}, got {_check.shown(y)}")
+        return self.apply(y)
 
     def _check_decoupled(self) -> None:
         if self.k % 2 or self.inside is not None or not self.way.two_labels:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.mixing.beta import FLOATS
+from mixlab.mixing.labels import check_labels
 from mixlab.mixing.normalize import Statistics, normalized
 
 _FLAT = (
@@ -27,7 +28,7 @@ def saliency(model: nn.Module, x: Tensor, y: Tensor, *, normalize: Statistics | 
     Args:
         model: maps images to logits [B, classes].
         x: holds images [B, C, H, W] as the model takes them, or as `normalize` makes them so; uint8 needs it.
-        y: holds int64 class labels [B] on x's device.
+        y: holds int64 class labels [B] on x's device, or float soft labels [B, classes].
         normalize: is (mean, std), as in `MixPlan.apply`: the model gets (x/255 − mean)/std of uint8 images, (x −
             mean)/std of float ones. The gradient is that of the model's own input. (0, 1) divides uint8 by 255 and no
             more.
@@ -79,18 +80,27 @@ def input_gradient(
         (gradient [B, C, H, W] of the model's input type, clean × the mean cross entropy, or None for clean = 0).
     """
     inputs = _inputs(model, x, normalize)
-    _check.class_labels("y", y, batch=len(x), device=x.device)
+    if not check_labels("y", y, len(x), x.device).is_floating_point():
+        _check.class_labels("y", y)
     with evaluating(model) if clean == 0 else nullcontext():
         logits = _checked_logits(model(inputs.clone()), inputs)  # a copy, as a model may begin in place
-        _check.class_labels("y", y, classes=logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        losses = functional.cross_entropy(logits, y, reduction="none")
+        losses = functional.cross_entropy(logits, _fitting(y, logits), reduction="none")
         (gradient,) = torch.autograd.grad(losses.sum(), inputs, retain_graph=clean > 0, allow_unused=True)
     if gradient is None:
         raise ValueError(_FLAT)
     if gradient.device.type == "cpu":
         _check_finite(gradient)
     return gradient, clean * losses.mean() if clean > 0 else None
+
+
+def _fitting(y: Tensor, logits: Tensor) -> Tensor:
+    """Labels as cross entropy takes them, of these classes."""
+    if not y.is_floating_point():
+        return _check.class_labels("y", y, classes=logits.shape[1])
+    if y.shape != logits.shape:
+        raise ValueError(f"y must be class labels or float targets {list(logits.shape)}, got {_check.shown(y)}")
+    return y.to(logits.dtype)
 
 
 def check_gradients_on() -> None:

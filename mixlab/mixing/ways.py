@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -101,50 +101,78 @@ class Boxes(Way):
     """The partner is pasted into a box, the example keeps what lies around it.
 
     Attributes:
-        box: holds (top, left, bottom, right) in pixels, int64 [K, B, 4].
-        size: is the (height, width) that the boxes belong to; they are scaled to a tensor of another size.
+        box: holds (top, left, bottom, right) in pixels, int64 [K, B, 4]; for signals (first, last), [K, B, 2], for
+            volumes the three first edges and the three last ones, [K, B, 6].
+        size: is the (height, width), (time,) or (depth, height, width) that the boxes belong to; they are scaled to a
+            tensor of another size.
         shrunk: says that the box shows the partner's whole image, shrunk, not what lay there (ResizeMix).
     """
 
     box: Tensor
-    size: tuple[int, int]
+    size: geometry.Size
     shrunk: bool = False
 
     def check(self, lam: Tensor) -> None:
         """Boxes inside the size."""
         _check.flag("shrunk", self.shrunk)
-        if not isinstance(self.size, tuple) or len(self.size) != 2:
-            raise TypeError(f"size must be (height, width), got {_check.shown(self.size)}")
-        height, width = (_check.integer(*side, 1) for side in zip(("height", "width"), self.size, strict=True))
-        _check_part("box", self.box, torch.int64, [*lam.shape, 4], lam)
+        axes = {1: "(time,)", 2: "(height, width)", 3: "(depth, height, width)"}
+        if not isinstance(self.size, tuple) or len(self.size) not in axes:
+            raise TypeError(f"size must be {', '.join(axes.values())}, got {_check.shown(self.size)}")
+        for side in self.size:
+            _check.integer("size", side, 1)
+        _check_part("box", self.box, torch.int64, [*lam.shape, 2 * len(self.size)], lam)
         if self.box.device.type != "cpu":
             return
-        top, left, bottom, right = self.box.unbind(-1)
-        inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width) & (top <= bottom) & (left <= right)
+        first, last = self.box.chunk(2, -1)
+        inside = ((first >= 0) & (first <= last) & (last <= torch.tensor(self.size, device="cpu"))).all(-1)
         if not bool(inside.all()):
-            wrong = self.box[~inside][0].tolist()
-            raise ValueError(f"box must hold (top, left, bottom, right) inside {height} by {width} pixels, got {wrong}")
+            pixels, wrong = " by ".join(map(str, self.size)), self.box[~inside][0].tolist()
+            edges = "(top, left, bottom, right)" if len(self.size) == 2 else "the first edges and the last ones"
+            raise ValueError(f"box must hold {edges} inside {pixels} pixels, got {wrong}")
 
     def pastes(self, x: Tensor) -> bool:
-        """All that has a height and a width."""
-        return x.ndim >= 3
+        """All that has these axes of pixels; of two axes it is always targets, [B, T], which are blended."""
+        return x.ndim > max(2, len(self.size))
 
     def is_weight(self, x: Tensor) -> bool:
-        """Unless images are to be shrunk."""
-        return not self.shrunk or x.ndim < 3
+        """Unless images are to be shrunk, or one slice pastes into all of them."""
+        return not (self.shrunk or self._shared) or not self.pastes(x)
 
     def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """True around the box."""
-        if x.ndim < 3:
+        if not self.pastes(x):
             return super().weight(x, lam, mixes, rows)
-        return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, (x.shape[-2], x.shape[-1])), x)
+        return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, tuple(x.shape[-len(self.size) :])), x)
+
+    def mix_into(
+        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+    ) -> None:
+        """Where the whole batch has one box, a slice of the partners is laid over copies of the examples."""
+        if self.shrunk or not self._shared:
+            return super().mix_into(target, x, partner, lam, scale, shift)
+
+        def taken(half: Tensor) -> Tensor:
+            return half if scale is None else values(half, scale, shift)
+
+        for k in range(len(lam)):
+            edges = geometry.scaled(self.box[k, 0], self.size, tuple(x.shape[-len(self.size) :]))
+            box: tuple[Any, ...] = (..., *(slice(int(first), int(last)) for first, last in edges))
+            for rows in chunks(x):
+                store(taken(x[rows]), target[k, rows])
+                store(taken(x[box].index_select(0, partner[rows])), target[k, rows][box])
+        return None
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
         """Boxes in another order."""
         return replace(self, box=sort(self.box))
 
+    @cached_property
+    def _shared(self) -> bool:
+        """Whether all examples have the same boxes; on a CPU, as CUDA would have to be waited for."""
+        return self.box.device.type == "cpu" and torch.equal(self.box, self.box[:, :1].expand_as(self.box))
+
     def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
-        if side == 0 or half.ndim < 3 or not self.shrunk:
+        if side == 0 or not self.pastes(half) or not self.shrunk:
             return half
         return geometry.shrunk(half, self.box[k, rows], self.size)
 
@@ -299,8 +327,8 @@ def _broadcast(lam: Tensor, x: Tensor) -> Tensor:
 
 
 def _over_pixels(share: Tensor, x: Tensor) -> Tensor:
-    """[K, B, height, width] with the axes between the batch and the pixels of x."""
-    return share.view(*share.shape[:2], *[1] * (x.ndim - 3), *share.shape[2:])
+    """[K, B, *pixels] with the axes between the batch and the pixels of x."""
+    return share.view(*share.shape[:2], *[1] * (x.ndim + 1 - share.ndim), *share.shape[2:])
 
 
 def _check_part(name: str, part: Tensor, dtype: torch.dtype, shape: list[int | str], lam: Tensor) -> None:

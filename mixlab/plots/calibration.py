@@ -33,6 +33,7 @@ from mixlab.plots.style import (
     VERMILION,
     axes_and_ink,
     legend,
+    plain,
     titled,
 )
 
@@ -160,7 +161,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
         curve, area = accuracy_rejection(run), estimate(run, "aurc")
         prefix = f"{name}: " if name else ""
         areas.append(f"{prefix}AURC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]")
-        ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=areas[-1], **_style(row))
+        ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=plain(areas[-1]), **_style(row))
         half = float(curve.accuracy[torch.searchsorted(curve.coverage, 0.5)])
         shares = f"accuracy {accuracy_of(run):.1%} on all, {half:.1%} on the surer half"
         lines.append(prefix + shares if prefix else shares.capitalize())
@@ -223,7 +224,7 @@ def plot_murphy(
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if labels is not None:
-        ax.set_xticks(at, labels)
+        ax.set_xticks(at, [plain(str(label)) for label in labels])
     legend(ax, ink, loc="best")
     return titled(
         ax, ink, "Murphy's terms", "", [f"{changes[2].capitalize()} (less is better)", ", ".join(changes[1::-1])]
@@ -268,7 +269,7 @@ def plot_bins(
         values: list[float] = []
         for words, kind, debiased, shade in rulers:
             line = [calibration_error(run, bins=kind, n_bins=count, debiased=debiased) for count in counts]
-            ax.plot(counts, line, color=shade, linestyle="--" if debiased else "-", linewidth=1.8, label=words)
+            ax.plot(counts, line, color=shade, linestyle="--" if debiased else "-", linewidth=1.8, label=plain(words))
             values += line
         prefix = f"{name}: " if name else ""
         ax.axhline(
@@ -276,7 +277,7 @@ def plot_bins(
             color=color,
             linestyle=":",
             linewidth=2.5,
-            label=f"{name}, smooth error" if name else "smooth error, no bins",
+            label=plain(f"{name}, smooth error") if name else "smooth error, no bins",
         )
         lines.append(f"{prefix}{min(values):.3f} to {max(values):.3f} by the bins, smooth error {flat:.3f}")
         highest = max(highest, flat, *values)

@@ -1,18 +1,24 @@
-"""Intervals side by side: one row for each name."""
+"""Intervals side by side: one row for each name, and the labels of a model with their calibration errors."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval
-from mixlab.plots.style import BLUE, GRAY, PAPER, axes_and_ink, describe
+from mixlab.calibration.multilabel import LabelErrors
+from mixlab.plots.style import BLUE, GRAY, PAPER, axes_and_ink, describe, plain
 
 
 def plot_intervals(
-    intervals: Mapping[str, Interval], ax: Axes | None = None, *, quantity: str, reference: float | None = None
+    intervals: Mapping[str, Interval],
+    ax: Axes | None = None,
+    *,
+    quantity: str,
+    reference: float | None = None,
+    pale: Collection[str] = (),
 ) -> Axes:
     """One row for each name: a dot for the mean, a bar for its interval, and both as numbers at the right.
 
@@ -21,6 +27,7 @@ def plot_intervals(
         ax: where to draw; by default a figure of its own.
         quantity: what is measured, with its unit, for the axis.
         reference: a value to compare with, drawn as a dashed line.
+        pale: names whose rows are drawn pale, as they say little.
 
     Raises:
         TypeError, ValueError: no intervals, or something else among them.
@@ -35,21 +42,50 @@ def plot_intervals(
     # The column ends so many points right of the axes that its longest row begins there; characters take 5 on average.
     aside = (6 + 5.4 * max(map(len, numbers)), 0)
     place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": aside, "textcoords": "offset points"}
-    for row, (part, words) in enumerate(zip(intervals.values(), numbers, strict=True)):
+    for row, ((name, part), words) in enumerate(zip(intervals.items(), numbers, strict=True)):
         apart = reference is not None and not part.low <= reference <= part.high
-        ax.plot([part.low, part.high], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt")
-        ax.plot(part.value, row, "o", color=BLUE, markersize=7, markerfacecolor=BLUE if apart else PAPER)
+        looks: dict[str, Any] = {"color": BLUE, "alpha": 0.35 if name in pale else 1.0}
+        ax.plot([part.low, part.high], [row, row], linewidth=2.5, solid_capstyle="butt", **looks)
+        ax.plot(part.value, row, "o", markersize=7, markerfacecolor=BLUE if apart else PAPER, **looks)
         ax.annotate(words, (1, row), ha="right", va="center", fontsize=9.5, color=ink, annotation_clip=False, **place)
     if reference is not None:
         ax.axvline(reference, color=GRAY, linestyle="--", linewidth=1)
-    ax.set_yticks(range(len(intervals)), list(intervals))
+    ax.set_yticks(range(len(intervals)), [plain(str(name)) for name in intervals])
     ax.set_ylim(len(intervals) - 0.5, -0.5)
     first = next(iter(intervals.values()))
-    ax.set_xlabel(f"{quantity}; {100 * first.level:g}% intervals")
+    ax.set_xlabel(plain(f"{quantity}; {100 * first.level:g}% intervals"))
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     rows = "; ".join(f"{name} {words}" for name, words in zip(intervals, numbers, strict=True))
     return describe(ax, f"{quantity}: {rows}.")
+
+
+def plot_label_errors(errors: LabelErrors, ax: Axes | None = None, *, most: int = 20) -> Axes:
+    """The calibration error of each label with its interval, the largest first, and the two means over labels below.
+
+    Beside each name stands how many examples have the label. Labels that fewer than 10 have, or lack, are pale.
+
+    Args:
+        errors: what `LabelPredictions.errors` gave.
+        ax: where to draw; by default a figure of its own.
+        most: of so many labels at most; the means are those of all.
+
+    Raises:
+        TypeError, ValueError: other errors, or a `most` below 1.
+    """
+    if not isinstance(errors, LabelErrors):
+        raise TypeError(
+            f"errors must be LabelErrors, as LabelPredictions.errors gives them, got {_check.shown(errors)}"
+        )
+    most = _check.integer("most", most, 1)
+    largest = sorted(errors, key=lambda name: -errors[name].value)[:most]
+    named = {name: f"{name} (n = {errors.count[name]:,})" for name in largest}
+    rows = {row: errors[name] for name, row in named.items()}
+    means = {"mean of all labels": errors.macro, "mean weighted by n": errors.weighted}
+    quantity = "ECE of each label's probability"
+    return plot_intervals(
+        rows | means, ax, quantity=quantity, pale=[named[name] for name in largest if name in errors.few]
+    )
 
 
 def numbers_of(*parts: Interval) -> list[str]:

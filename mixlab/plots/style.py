@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,6 +16,9 @@ from mixlab import _check
 # Colors of Okabe and Ito, which color-blind readers can tell apart; hatches and dashes say the same in gray.
 BLUE, VERMILION, GREEN, GRAY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
 PALE_BLUE, PALE_VERMILION = "#A6CEE4", "#F6D5BF"  # of areas
+# The same where a panel stands on a dark page.
+ON_DARK = {BLUE: "#7CC0F5", VERMILION: "#FF9455", GREEN: "#3FCF9F", PALE_BLUE: "#35587A"}
+HEAT = colormaps["viridis"]  # told apart by the color-blind, and dark to light in print and on every theme
 OVER, UNDER = VERMILION, GREEN  # gaps of over-confidence and of under-confidence, in every picture
 SERIES = (BLUE, VERMILION, GREEN, "#A6599A")  # for lines of several runs; all read on white and on black
 DPI = 200  # twice the size at which the picture is shown, so that it is sharp on dense screens
@@ -92,6 +96,11 @@ def legend(ax: Axes, ink: Any, **looks: Any) -> None:
     ax.legend(fontsize=9.5, labelcolor=ink, facecolor=ax.get_facecolor(), **looks)
 
 
+def plain(text: str) -> str:
+    """`text` so that matplotlib shows its letters, and sets no formula between two dollar signs."""
+    return text.replace("$", r"\$")
+
+
 def describe(ax: Axes, alt: str) -> Axes:
     """Store with `ax` the sentences that stand for its picture, ending in a full stop; returns `ax`."""
     ax.set_label(alt)  # matplotlib's place for an artist's name; nothing draws it
@@ -101,5 +110,5 @@ def describe(ax: Axes, alt: str) -> Axes:
 def titled(ax: Axes, ink: Any, kind: str, label: str, lines: Sequence[str], unsaid: Sequence[str] = ()) -> Axes:
     """Write `lines` over the axes, and store them as its words, with what stands elsewhere in it (`unsaid`)."""
     first = f"{label}: {lines[0][0].lower()}{lines[0][1:]}" if label else lines[0]
-    ax.set_title("\n".join([first, *lines[1:]]), loc="left", fontsize=10.5, color=ink)
+    ax.set_title(plain("\n".join([first, *lines[1:]])), loc="left", fontsize=10.5, color=ink)
     return describe(ax, f"{kind}. {'; '.join([first, *lines[1:], *unsaid]).replace('   ', ', ')}.")

@@ -37,7 +37,7 @@ class Planned:
 
     Attributes:
         model: a name of `mixlab.models`.
-        mixing: what its Mixer is made with, the variant too.
+        mixing: what its Mixer is made with, the variant too; or the Mixer itself as the variant.
         fitting: what `mixlab.fit` takes besides, the seed too.
         label: its variant, and the values in which it differs from the other runs of its grid, for people.
     """
@@ -46,6 +46,12 @@ class Planned:
     mixing: Settings
     fitting: Settings
     label: str = ""
+
+    @property
+    def mixer(self) -> Mixer:
+        """The Mixer."""
+        variant = self.mixing["variant"]
+        return variant if isinstance(variant, Mixer) else Mixer(**self.mixing)
 
 
 def planned(grid: Any, data: Dataset, given: Mapping[str, Any]) -> list[Planned]:
@@ -100,7 +106,7 @@ def _check_used(mappings: list[dict[str, list[Any]]], given: Settings) -> None:
     """Raise for a setting that none of the variants has, which could only be a mistake."""
     variants = [mapping.get("variant", [given["variant"]]) for mapping in mappings]
     for names, own in ((given, list(itertools.chain(*variants))), *zip(mappings, variants, strict=True)):
-        used = {setting for variant in own for setting in _settings_of(_check.choice("variant", variant, KINDS))}
+        used = {setting for variant in own for setting in _settings_of(variant)}
         for name in names:
             if name in MIXING and name not in used:
                 owner = next(variant for variant in KINDS if name in _settings_of(variant))
@@ -110,9 +116,11 @@ def _check_used(mappings: list[dict[str, list[Any]]], given: Settings) -> None:
                 )
 
 
-def _settings_of(variant: str) -> tuple[str, ...]:
-    """What changes anything for this variant: without pairs, all that says how pairs are mixed does not."""
-    kind = KINDS[variant]
+def _settings_of(variant: str | Mixer) -> tuple[str, ...]:
+    """What changes anything for this variant: nothing for a Mixer, and for no pairs nothing of how they are mixed."""
+    if isinstance(variant, Mixer):
+        return ()
+    kind = KINDS[_check.choice("variant", variant, KINDS)]
     return tuple(name for name in (*COMMON, *OWN[variant]) if setting_matters(name, kind))
 
 
@@ -140,7 +148,7 @@ def _resolved(run: Planned, data: Dataset, tried: dict[str, str]) -> str:
 
 def _tried(run: Planned, data: Dataset) -> str:
     """What its trainer calls itself, but for device and dtype, which are picked where it is trained."""
-    net, mixer = getattr(models, run.model)(len(data.classes), channels=data.channels), Mixer(**run.mixing)
+    net, mixer = getattr(models, run.model)(len(data.classes), channels=data.channels), run.mixer
     asked = {name: run.fitting.get(name) for name in ("device", "dtype")}
     tried_on = {"device": "cpu", "dtype": asked["dtype"] or torch.float32}
     trainer = Trainer(net, data, mixer, **gathered(run.fitting | tried_on))
@@ -155,7 +163,7 @@ def _labeled(runs: list[Planned]) -> list[Planned]:
         having = [table for table in tables if name not in MIXING or name in _settings_of(table["variant"])]
         if len({_key(table.get(name)) for table in having}) > 1:
             differ.append(name)
-    labels = [", ".join([table["variant"], *_shown(table, differ)]) for table in tables]
+    labels = [", ".join([str(table["variant"]), *_shown(table, differ)]) for table in tables]
     return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
 
 

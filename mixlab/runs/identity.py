@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 import mixlab
-from mixlab.mixing.mixer import setting_matters
+from mixlab.mixing.mixer import Mixer, setting_matters
 from mixlab.runs.attributes import attributes, described
 from mixlab.runs.digest import canonical, sha256, tensors_digest
 from mixlab.runs.source import sources
@@ -24,7 +24,6 @@ def identity(trainer: Trainer) -> dict[str, Any]:
     Raises ValueError if the model has no source, or keeps state that no checkpoint holds.
     """
     mixer, data, model = trainer.mixer, trainer.data, trainer.model
-    settings = {name: value for name, value in mixer.settings.items() if setting_matters(name, mixer.kind)}
     parts = {
         "format": FORMAT,
         "mixlab": mixlab.__version__,
@@ -35,12 +34,23 @@ def identity(trainer: Trainer) -> dict[str, Any]:
             "weights": weights_digest(model),
         },
         "data": {"name": data.name, "digest": data.digest, "normalization": data.normalization},
-        "mixer": {"variant": mixer.variant, **{name: described(value, "mixer") for name, value in settings.items()}},
+        "mixer": _mixing(mixer),
         "training": trainer.settings,
         "source": sources({type(mixer.kind), type(trainer)}, "mixer"),
     }
     settled: dict[str, Any] = json.loads(canonical(parts))  # tuples are lists now, as they will be when read
     return settled
+
+
+def _mixing(mixer: Mixer) -> dict[str, Any]:
+    """What determines how a mixer mixes; of one that draws among mixers, that of each."""
+    settings: dict[str, Any] = {"variant": mixer.variant}
+    for name, value in mixer.settings.items():
+        if name == "mixers":
+            settings[name] = [_mixing(one) for one in value]
+        elif setting_matters(name, mixer.kind):
+            settings[name] = described(value, "mixer")
+    return settings
 
 
 def name_of(identity: dict[str, Any]) -> str:

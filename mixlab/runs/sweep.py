@@ -16,7 +16,6 @@ from mixlab import _check
 from mixlab._files import first_line
 from mixlab.data.dataset import Dataset, Split
 from mixlab.machine import torch_threads
-from mixlab.mixing.mixer import Mixer
 from mixlab.runs.grid import Planned, planned
 from mixlab.runs.run import run
 from mixlab.runs.run_table import listed
@@ -64,7 +63,8 @@ def sweep(
 
     Args:
         grid: maps names to the values of each, for every combination of them; or is a list of such mappings. Names are
-            "model", "variant", the settings of `mixlab.Mixer` and of its variants, and those of `mixlab.fit`.
+            "model", "variant", the settings of `mixlab.Mixer` and of its variants, and those of `mixlab.fit`. A Mixer
+            may stand for a variant with its settings, such as a `mixlab.OneOf`.
         data: a Dataset. Worker processes map its images from one file; each worker of a cluster gets a copy.
         model: a name of `mixlab.models`, built with the run's seed.
         jobs: how many processes of this machine train at a time; 1 is this process itself.
@@ -133,7 +133,7 @@ def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
     """Train one run, in whatever process this is; what concerns the store as a whole is raised."""
     with _training:
         try:
-            name = run(plan.model, data, Mixer(**plan.mixing), root=root, progress=False, **gathered(plan.fitting)).id
+            name = run(plan.model, data, plan.mixer, root=root, progress=False, **gathered(plan.fitting)).id
         except Exception as error:  # the others go on, whatever it is
             if isinstance(error, StoreError) and not isinstance(error, BusyError):
                 raise

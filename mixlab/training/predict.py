@@ -13,7 +13,7 @@ from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.training.augment import check_views, views_of
 from mixlab.training.checks import check_dtype, check_module, check_output
 
-_TEST_BATCH = 200  # images: more would only raise the peak of memory
+_TEST_BATCH = 100  # images: more would only raise the peak of memory
 
 
 def predict(

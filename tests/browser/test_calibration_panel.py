@@ -10,7 +10,7 @@ from drawn_predictions import HARD, KINDS, drawn
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
-from mixlab.calibration.bins import read_cells
+from mixlab.calibration.bins import FEW, read_cells
 from mixlab.panels.calibration_panel.calibration_panel import CalibrationPanel
 from mixlab.panels.calibration_panel.numbers import ESTIMATORS, Run
 
@@ -60,6 +60,7 @@ def oracle(run: Run) -> np.ndarray:
 def test_the_numbers_are_pythons(name: str, page: Page) -> None:
     panel = mx.panels.calibration_panel(HARD[name])
     mount(page, panel)
+    assert page.evaluate("panel.FEW") == FEW
     here = page.evaluate(COMPUTE, [TEMPERATURES, BINS, KINDS, list(ESTIMATORS)])
     np.testing.assert_allclose(here, oracle(panel._tables["predictions"]), rtol=1e-9, atol=1e-9)
 

@@ -25,7 +25,6 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page, expect
 
 import mixlab as mx
-from mixlab.calibration.bins import FEW
 from mixlab.panels.mixing_panel.mixing_panel import MixingPanel, mix_bytes, paste
 from mixlab.panels.shared.law import cut_box, uniforms
 
@@ -79,11 +78,6 @@ def test_nothing_is_cut_off_in_a_narrow_window(page: Page, name: str, width: int
     over = """(root) => [root, ...root.querySelectorAll(".mx-label, .mx-controls, button")].map(
       (it) => it.scrollWidth - it.clientWidth)"""
     assert max(root.evaluate(over)) <= 0
-
-
-def test_few_predictions_are_as_many_as_in_python(page: Page) -> None:
-    load_module(page, PANELS["calibration"][0]())
-    assert page.evaluate("panel.FEW") == FEW
 
 
 def test_fine_screens_get_fine_canvases(browser: Browser) -> None:

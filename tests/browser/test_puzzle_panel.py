@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 import mixlab as mx
 from mixlab.panels.puzzle_panel.puzzle_panel import SHADES, PuzzlePanel
 from mixlab.panels.shared.pairs import bytes_of
+from mixlab.plots.style import HEAT
 
 MAKE = "import mixlab as mx\npanel = mx.panels.puzzle_panel(mx.load('shapes', train_size=40), pairs=4)"
 
@@ -27,7 +28,8 @@ def test_colors_are_those_of_the_still_picture(page: Page) -> None:
         "([scale, shares]) => shares.map((one) => panel.shadeOf(scale, one))", [SHADES, shares.tolist()]
     )
     np.testing.assert_allclose(here, there, atol=1.5)
-    assert page.evaluate("Array.from(panel.heatBytes([0, 255]))") == [0x44, 0x01, 0x54, 0xFD, 0xE7, 0x25]
+    heat = page.evaluate("(scale) => Array.from(panel.heatBytes(scale, [0, 100, 255]))", puzzle()._heat)
+    np.testing.assert_allclose(heat, HEAT(np.array([0, 100, 255]))[:, :3].ravel() * 255, atol=3)
 
 
 def test_what_is_on_the_canvases_is_what_python_solves(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""Bands of chance against the binomial, the normal law and weighted coins; Wilson's interval against scipy."""
+"""Bands of chance against the binomial, the normal law and weighted coins."""
 
 import math
 
@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 from figures import OVER, kernel_weights, numpy_of, predictions, same, sums
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 from seeding import seeded
 
 from mixlab.calibration.chance import chance_bins, chance_of_sums, smooth_band
-from mixlab.calibration.intervals import wilson
 
 
 @pytest.mark.parametrize(("confidence", "n"), [(0.9, 7), (0.7, 50), (0.6, 1000), (1.0, 30)])
@@ -47,10 +46,3 @@ def test_smooth_band_is_that_of_weighted_coins():
     here = [80, 140, 200]
     np.testing.assert_allclose(middle[here], weight @ confidence, atol=0.3 * spread.max())
     np.testing.assert_allclose((high - low)[here], 3.92 * spread, rtol=0.25)
-
-
-@pytest.mark.parametrize(("right", "count"), [(0, 5), (5, 5), (3, 10), (700, 1000)])
-def test_wilsons_interval(right, count):
-    expected = binomtest(right, count).proportion_ci(method="wilson")
-    low, high = wilson(torch.tensor(right / count, dtype=torch.float64), torch.tensor(count))
-    assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-6)

@@ -132,6 +132,11 @@ def test_only_predictions_are_taken(call):
     "refusal",
     [
         (lambda: estimate(GOOD, "debiassed"), ValueError, "name", *ESTIMATORS, "did you mean 'debiased'?"),
+        (lambda: estimate(GOOD, np.array(["ece", "nll"])), ValueError, "name", *ESTIMATORS, "array(['ece', 'nll']"),
+        (lambda: estimate("ece", GOOD), TypeError, "predictions", "Predictions", "'ece'"),
+        (lambda: estimate(GOOD, "ece", n_bins=0), ValueError, "n_bins", "1 to 10000", "got 0"),
+        (lambda: estimate(GOOD, "nll", n=99), ValueError, "n", "100 to 1000000", "got 99"),
+        (lambda: estimate(GOOD, "nll", level="95%"), TypeError, "level", "0.5 to 0.999", "'95%'"),
         (lambda: estimates(GOOD, ("ece", "eec")), ValueError, "names", *ESTIMATORS, "'eec'", "'ece'?"),
         (lambda: estimates(GOOD, "ece"), TypeError, "names", "at least one", "'ece'"),
         (lambda: ks_interval(GOOD, level=0.4), ValueError, "level", "0.5 to 0.999", "0.4"),

@@ -51,6 +51,10 @@ def test_votes_are_shares_entropies_and_a_majority():
 def test_a_subset_is_taken_by_indices_or_by_a_mask():
     votes = HumanVotes(torch.arange(1, 9).view(4, 2))
     assert votes.subset(torch.tensor([2, 0])).counts.tolist() == [[5, 6], [1, 2]]
+    assert HumanVotes(votes.counts.numpy().astype(np.uint16)).subset(np.array([2, 0])).counts.tolist() == [
+        [5, 6],
+        [1, 2],
+    ]
     assert votes.subset(torch.tensor([True, False, False, True])).counts.tolist() == [[1, 2], [7, 8]]
 
 

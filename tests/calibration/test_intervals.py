@@ -1,13 +1,16 @@
 """Intervals of means and shares against scipy, and those of a Reliability at the extremes."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from drawn_predictions import sample
+from matplotlib.figure import Figure
 from refusals import refuses
 from scipy import stats
 
-from mixlab.calibration.intervals import mean_interval
+from mixlab.calibration.intervals import Interval, mean_interval, wilson
 from mixlab.calibration.reliability import Reliability
 
 
@@ -48,6 +51,27 @@ def test_intervals_of_means_are_the_normal_ones_of_the_rows(metric):
     assert (interval.low, interval.high) == pytest.approx(expected)
 
 
+def test_wilson_is_scipys_and_holds_the_share_at_every_size():
+    count = torch.arange(1, 3004).double()
+    for right in (torch.zeros_like(count), count, (count / 3).floor()):
+        low, high = wilson(right / count, count)
+        assert bool(((low <= right / count) & (right / count <= high)).all())
+        for i in (0, 12, 66, 3002):
+            exact = stats.binomtest(int(right[i]), int(count[i])).proportion_ci(method="wilson")
+            assert (float(low[i]), float(high[i])) == pytest.approx(tuple(exact), abs=1e-12)
+
+
+def test_an_interval_holds_its_value_so_that_matplotlib_draws_it():
+    one = Interval(1.0, 0.9, 1 - 1e-16, 67, 0.95)
+    assert (one.low, one.high) == (0.9, 1.0)
+    infinite = Interval(math.inf, math.inf, math.inf, 2, 0.95)
+    assert infinite.low == infinite.high == math.inf
+    bars = Figure().add_subplot().errorbar([0], [one.value], [[one.value - one.low], [one.high - one.value]])
+    assert bars.lines[2][0].get_segments()[0][:, 1].tolist() == pytest.approx([0.9, 1.0])
+    for value in (0.8, 1.1, math.nan):
+        refuses(lambda value=value: Interval(value, 0.9, 1.0, 3, 0.95), ValueError, "value", "low", str(value))
+
+
 def ends(rel: Reliability, metric: str, level: float = 0.95) -> tuple[float, float]:
     interval = rel.interval(metric, level=level)
     return interval.low, interval.high
@@ -56,6 +80,8 @@ def ends(rel: Reliability, metric: str, level: float = 0.95) -> tuple[float, flo
 def test_extreme_states_have_intervals():
     perfect = Reliability().update(torch.eye(2).repeat(5, 1), torch.tensor([0, 1]).repeat(5))
     assert ends(perfect, "ece") == (0, 0)
+    for n in (13, 67):  # where the high end of Wilson's formula rounds to less than 1
+        assert ends(Reliability().update(torch.eye(2)[:1].expand(n, 2), torch.zeros(n).long()), "accuracy")[1] == 1
     assert ends(perfect, "accuracy") == pytest.approx(tuple(stats.binomtest(10, 10).proportion_ci(method="wilson")))
     single = Reliability().update(torch.eye(2)[:1], torch.tensor([1]))
     wilson = stats.binomtest(0, 1).proportion_ci(0.8, method="wilson")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_predictions import CORNERS, answers, confident, half_confident
+from scipy import stats
 from sklearn.metrics import accuracy_score
 
 from mixlab.calibration.ks import ks_error, ks_interval
@@ -70,5 +71,32 @@ def test_aurc_interval_is_that_of_a_jackknife(digits):
     interval = aurc_interval(p)
     assert interval.value == aurc(p)
     assert (interval.n, interval.level) == (400, 0.95)
-    assert math.log(interval.high / interval.value) == pytest.approx(1.95996 * spread / interval.value, rel=0.02)
-    assert math.log(interval.value / interval.low) == pytest.approx(1.95996 * spread / interval.value, rel=0.02)
+    freedom = 2 * 400 / (stats.kurtosis(left_out, fisher=False) - 1)  # of a variance of 400 values
+    reach = stats.t.ppf(0.975, freedom) * spread / interval.value
+    assert math.log(interval.high / interval.value) == pytest.approx(reach, rel=0.02)
+    assert math.log(interval.value / interval.low) == pytest.approx(reach, rel=0.02)
+
+
+def test_aurc_of_faultless_answers_may_be_as_high_as_the_share_of_errors():
+    interval = aurc_interval(confident([0.9] * 30, [1] * 30), level=0.9)
+    assert (interval.value, interval.low) == (0, 0)
+    assert interval.high == pytest.approx(stats.binomtest(0, 30).proportion_ci(0.9, "wilson").high)
+
+
+def population(gap, points=200_000):
+    """KS error and AURC of infinitely many `half_confident` answers, from their quantiles."""
+    conf = 0.5 + 0.5 * stats.beta.ppf((np.arange(points) + 0.5) / points, 4, 1.5)
+    risk = np.cumsum((1 - conf + gap)[::-1]) / np.arange(1, points + 1)
+    return gap, risk.mean()
+
+
+@pytest.mark.parametrize(("n", "gap"), [(500, 0.05), (2000, 0.02), (2000, 0.05)])
+def test_intervals_hold_the_truth_where_a_percentile_less_its_bias_falls_short(n, gap):
+    """At least 0.95 less 3 standard errors of 400 samples: 0.917. A KS interval without its high bound holds 0.90."""
+    truths, held = population(gap), np.zeros(2)
+    for seed in range(400):
+        p = half_confident(n, gap, seed=seed)
+        for i, (interval_of, truth) in enumerate(zip((ks_interval, aurc_interval), truths, strict=True)):
+            interval = interval_of(p, n=100 if i else 300)
+            held[i] += interval.low <= truth <= interval.high
+    assert (held / 400 >= 0.95 - 3 * (0.95 * 0.05 / 400) ** 0.5).all(), held

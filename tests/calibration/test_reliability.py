@@ -108,9 +108,10 @@ NAN = float("nan")
     [
         (GOOD.log(), TRUTH, (ValueError, "probs", ".softmax(-1)", "2 wrong rows: 2 with a negative number")),
         (GOOD, TRUTH + 1, (ValueError, "labels", "0 to 1", "from 1 to 2")),
-        (GOOD[:, :1], TRUTH, (ValueError, "probs", "at least 2 classes", "shape [2, 1]")),
+        (GOOD[:, :0], TRUTH, (ValueError, "probs", "[examples, classes]", "shape [2, 0]")),
+        (3 * GOOD[:, 0], TRUTH, (ValueError, "probs", ".sigmoid()", "2 wrong rows: 2 with another sum")),
         (TRUTH[:, None], TRUTH, (TypeError, "probs", "floating-point", "int64")),
-        (GOOD[:, 0], TRUTH, (ValueError, "probs", "[batch, classes]", "shape [2]", "torch.stack([1 - p, p], -1)")),
+        (GOOD[None], TRUTH, (ValueError, "probs", "[examples, classes]", "two [examples]", "shape [1, 2, 2]")),
     ],
 )
 def test_wrong_input_raises_and_adds_nothing(probs, labels, refusal):
@@ -136,7 +137,7 @@ def test_faults_that_could_not_be_looked_at_raise_when_read():
 
 def test_devices_are_not_mixed():
     refuses(lambda: Reliability(device="meta").update(GOOD, TRUTH), ValueError, "probs", "on meta", "on cpu")
-    refuses(lambda: Reliability().update(GOOD, TRUTH.to("meta")), ValueError, "labels", "on cpu", "on meta")
+    refuses(lambda: Reliability().update(GOOD, TRUTH.to("meta")), ValueError, "labels", "cpu", "on meta")
 
 
 @pytest.mark.parametrize("reader", [Reliability.ece, Reliability.bins, lambda rel: rel.interval("ece")])

@@ -103,7 +103,7 @@ def test_true_error_against_loops():
     l1 = np.mean([g * math.copysign(1, other) for g, other in zip(gap, others, strict=True)])
     l2 = math.sqrt(np.mean([g * other for g, other in zip(gap, others, strict=True)]))
     assert true_error(p, cloud.posterior) == pytest.approx(l1, abs=1e-12)
-    assert true_error(p, cloud.posterior, norm="l2") == pytest.approx(l2, abs=1e-12)
+    assert true_error(p, cloud.posterior.numpy(), norm="l2") == pytest.approx(l2, abs=1e-12)
     shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(1))
     relabeled = Predictions.from_logits(logits[shuffled], cloud.labels)  # labels play no part
     assert true_error(relabeled, cloud.posterior[shuffled]) == pytest.approx(l1, abs=1e-12)
@@ -125,7 +125,7 @@ def test_the_posterior_of_blobs_is_bayes_rule(classes, spread):
     points = cloud.points.double().numpy()
     density = np.stack([stats.multivariate_normal(mean, spread**2).pdf(points) for mean in cloud.means.numpy()], 1)
     assert np.allclose(cloud.posterior.numpy(), density / density.sum(1, keepdims=True), rtol=0, atol=1e-12)
-    assert torch.equal(cloud.posterior_at(cloud.points), cloud.posterior)
+    assert torch.equal(cloud.posterior_at(cloud.points.numpy()), cloud.posterior)
     assert torch.allclose(cloud.posterior_at(cloud.means).argmax(1), torch.arange(classes))
     neighbors = (cloud.means - cloud.means.roll(1, 0)).norm(dim=1)
     assert torch.allclose(neighbors, torch.full((classes,), 2.5, dtype=torch.float64))

@@ -69,13 +69,15 @@ def test_error_is_relplots_on_its_mesh(n, gap):
     assert smooth_error(p, bandwidth=0.05) == pytest.approx(relplot.smECE_sigma(conf, right, 0.05), abs=5e-4)
 
 
-def test_relplot_counts_a_confidence_of_one_by_half():
-    p = confident([1.0, 1.0, 0.6, 0.6], [0, 0, 1, 1])
+@pytest.mark.parametrize(("top", "weight"), [(1.0, 0.5), (0.9995, 0.75), (0.999, 1.0), (0.998, 1.0)])
+def test_relplot_counts_a_confidence_within_a_mesh_step_of_one_by_half_to_one(top, weight):
+    p = confident([top, top, 0.6, 0.6], [0, 0, 1, 1])
     conf, right = answers(p)
     exact = direct(p, 0.05)
-    assert exact == pytest.approx((2 * 1 + 2 * 0.4) / 4, abs=1e-4)
+    assert exact == pytest.approx((2 * top + 2 * 0.4) / 4, abs=1e-4)
     assert smooth_error(p, bandwidth=0.05) == pytest.approx(exact, abs=1e-4)
-    assert relplot.smECE_sigma(conf, right, 0.05) == pytest.approx((1 * 1 + 2 * 0.4) / 3, abs=0.01)
+    expected = (2 * weight * top + 2 * 0.4) / (2 * weight + 2)
+    assert relplot.smECE_sigma(conf, right, 0.05) == pytest.approx(expected, abs=0.01)
 
 
 def test_error_never_grows_with_the_bandwidth():

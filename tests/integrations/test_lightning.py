@@ -95,6 +95,39 @@ def test_training_batches_are_mixed_and_validation_is_not(fit, Module, MixCallba
     torch.testing.assert_close(one_hot_mix(*callback.plan.labels(last_y)).float(), module.seen[-1][1])
 
 
+@pytest.mark.parametrize("settings", [{"variant": "mixup"}, {"variant": "manifold", "layers": ["net.act"]}])
+def test_float_targets_are_mixed_as_class_labels_are(fit, Module, MixCallback, settings):
+    x, y = images(6).tensors
+    several = (torch.rand(6, 4, generator=torch.Generator().manual_seed(2)) < 0.5).float()
+    seen = []
+    for labels, classes in ((y, CLASSES), (F.one_hot(y, CLASSES).float(), None), (several, 4)):
+        module, callback = Module(), MixCallback(mx.Mixer(**settings, k=2), classes)
+        if labels is several:
+            module.net.head = nn.Linear(12, 4)
+        fit(module, DataLoader([(x, labels)], batch_size=None), callback)
+        seen.append(module.seen[0][1])
+    assert torch.equal(seen[0], seen[1])
+    lam, partner = callback.plan.lam.view(2, 6, 1), callback.plan.partner
+    torch.testing.assert_close(seen[2], (lam * several + (1 - lam) * several[partner]).flatten(0, 1))
+
+
+def test_a_batch_may_be_a_dict_and_its_last_one_example(fit, Module, MixCallback):
+    class Dict(Module):
+        def training_step(self, batch, index):
+            return super().training_step((batch["picture"], batch["target"]), index)
+
+    rows = [{"name": "cat", "target": y, "picture": x} for x, y in images(5)]
+    for variant, settings in {"mixup": {}, "manifold": {"layers": ["net.act"]}, "puzzle": SETTINGS["puzzle"]}.items():
+        module, loader = Dict(), DataLoader(rows, 4)
+        callback = MixCallback(mx.Mixer(variant, k=2, **settings), CLASSES, labels_getter="target")
+        fit(module, loader, callback)
+        (x, targets), (lone, target) = module.seen
+        assert len(targets) == 8
+        assert len(x) == (4 if variant == "manifold" else 8)
+        assert torch.equal(lone, images(5).tensors[0][4:])
+        assert torch.equal(target, torch.eye(CLASSES)[4:5])
+
+
 def test_a_seed_gives_the_same_mixes_and_another_does_not(fit, Module, MixCallback):
     def seen(seed):
         module = Module()
@@ -138,6 +171,18 @@ def test_callback_takes_every_variant(fit, Module, MixCallback, variant):
     ((x, targets),) = module.seen
     assert len(x) == len(targets) == mixer.kind.rows(2) * 8
     torch.testing.assert_close(targets.sum(1), torch.ones(len(x)))
+
+
+def test_one_of_several_mixers_is_drawn_for_each_batch(fit, L, Module, MixCallback):
+    class Watch(L.Callback):
+        def on_train_batch_end(self, *_):
+            seen.append((callback.plan.variant, len(module.seen[-1][1])))
+
+    several = [mx.Mixer("manifold", k=2, layers=["net.act"]), mx.Mixer("puzzle", **SETTINGS["puzzle"])]
+    callback = MixCallback(mx.OneOf([*several, mx.Mixer("cutmix", k=3, probability=0.5)]), CLASSES)
+    module, seen = Module(), []
+    fit(module, DataLoader(learnable(), 4), callback, Watch(), epochs=2)
+    assert set(seen) == {("manifold", 8), ("puzzle", 4), ("cutmix", 12), ("none", 4)}
 
 
 def test_module_is_itself_again_after_an_exception(fit, Module, MixCallback):
@@ -202,9 +247,15 @@ def test_wrong_batches_for_the_callback(fit, Module, MixCallback):
 
     gray = torch.zeros(4, 3, 4, 4, dtype=torch.uint8)
     wrong = [
-        ({"image": x, "label": y}, mx.Mixer(), Module(), "batch must be .*, got a value of type dict$"),
-        ((x, y, y), mx.Mixer(), Module(), r"batch must be .*, got \(Tensor, Tensor, Tensor\)$"),
-        ((x, y + CLASSES), mx.Mixer(), Module(), "y must hold class labels from 0 to 9, got labels from 10 to 13$"),
+        ({"image": x, "target": y}, mx.Mixer(), Module(), "batch must be .* got {'image': Tensor, 'target': Tensor}$"),
+        ((x, y, y.clone()), mx.Mixer(), Module(), "masks of integers must be mixed by pasting"),
+        ((x, y, x), mx.Mixer("manifold", layers=["net.act"]), Module(), "batch must hold one input .*'net.act', got"),
+        (
+            (x, y + CLASSES),
+            mx.Mixer(),
+            Module(),
+            "labels must hold class labels from 0 to 9, .* 10 to 13$",
+        ),
         ((x, y), mx.Mixer("manifold", layers=["layer1"]), Module(), "layer must be .*; did you mean 'net.layer1'"),
         ((gray, y), mx.Mixer("saliencymix"), Module(), "x must be float images .*, got a uint8 tensor of shape"),
         ((x, y), Clean("mixup"), Silent(), "training_step must return its loss, .*, got None$"),

@@ -27,7 +27,10 @@ NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|\$\$.*?\$\$|
 TAGS = ("solution", "exercise")
 COMPARED = "# NBVAL_CHECK_OUTPUT"
 
-each_lesson = pytest.mark.parametrize("lesson", lessons.lesson_names())
+
+@pytest.fixture(params=lessons.lesson_names())
+def lesson(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def headings(lesson: str) -> list[tuple[int, str]]:
@@ -35,7 +38,6 @@ def headings(lesson: str) -> list[tuple[int, str]]:
     return [(len(marks), title) for marks, title in re.findall(r"^(#+) (.+)$", text, re.MULTILINE)]
 
 
-@each_lesson
 def test_the_file_is_a_clean_notebook(lesson: str) -> None:
     notebook = lessons.read(lesson)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
@@ -46,7 +48,6 @@ def test_the_file_is_a_clean_notebook(lesson: str) -> None:
     assert not re.search(r"!\[|<img", lessons.markdown(lesson)), "no picture is stored"
 
 
-@each_lesson
 def test_one_title_and_no_level_left_out(lesson: str) -> None:
     levels = [level for level, _ in headings(lesson)]
     assert lessons.read(lesson).cells[0].cell_type == "markdown"
@@ -55,7 +56,6 @@ def test_one_title_and_no_level_left_out(lesson: str) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-@each_lesson
 def test_predict_move_measure_explain(lesson: str) -> None:
     titles = [title for level, title in headings(lesson) if level == 2]
     for word in ("Predict", "Move", "Measure", "Explain", "Exercises", "Summary"):
@@ -67,13 +67,11 @@ def test_predict_move_measure_explain(lesson: str) -> None:
     assert re.search(r"\*\*Next\*\*|^## Next", text, re.MULTILINE)
 
 
-@each_lesson
 def test_links_between_lessons_lead_somewhere(lesson: str) -> None:
     targets = set(re.findall(r"\]\(([^)#]+\.ipynb)\)", lessons.markdown(lesson)))
     assert targets <= set(lessons.lesson_names())
 
 
-@each_lesson
 def test_it_is_short_before_its_appendix(lesson: str) -> None:
     before = list(takewhile(lambda cell: not cell.source.startswith("## Appendix"), lessons.read(lesson).cells))
     words = sum(len(cell.source.split()) for cell in before if cell.cell_type == "markdown")
@@ -81,14 +79,12 @@ def test_it_is_short_before_its_appendix(lesson: str) -> None:
     assert words <= WORDS
 
 
-@each_lesson
 def test_cells_are_short(lesson: str) -> None:
     lengths = {cell.id: len(re.findall(r"^\s*\S", cell.source, re.MULTILINE)) for cell in lessons.code_cells(lesson)}
     assert {cell: length for cell, length in lengths.items() if length > LONGEST_CELL} == {}
     assert statistics.median(lengths.values()) <= MEDIAN_CELL
 
 
-@each_lesson
 def test_a_sentence_stands_before_each_code_cell(lesson: str) -> None:
     cells = lessons.read(lesson).cells
     unexplained = [
@@ -100,7 +96,6 @@ def test_a_sentence_stands_before_each_code_cell(lesson: str) -> None:
     assert unexplained == []
 
 
-@each_lesson
 def test_nothing_is_stored_but_what_is_compared(lesson: str) -> None:
     for cell in lessons.code_cells(lesson):
         if cell.source.startswith(COMPARED):
@@ -111,20 +106,17 @@ def test_nothing_is_stored_but_what_is_compared(lesson: str) -> None:
             assert cell.execution_count is None, cell.id
 
 
-@each_lesson
 def test_spelling_is_american(lesson: str) -> None:
     prose = NOT_PROSE.sub(" ", lessons.markdown(lesson))
     assert {match[0].lower() for match in re.finditer(BRITISH, prose, re.IGNORECASE)} == set()
 
 
-@each_lesson
 def test_it_has_a_fast_mode_and_exercises(lesson: str) -> None:
     assert 'FAST = bool(os.environ.get("MIXLAB_FAST"))' in lessons.code_cells(lesson)[0].source
     own = [name for name, exercise in lessons.exercises().items() if exercise.lesson == lesson]
     assert len(own) >= 2
 
 
-@each_lesson
 def test_exercises_and_solutions_are_tagged_for_copies_without_them(lesson: str) -> None:
     tagged = {tag: {c.id for c in lessons.read(lesson).cells if tag in c.metadata.get("tags", [])} for tag in TAGS}
     text = {cell.id: cell.source for cell in lessons.read(lesson).cells}

@@ -178,6 +178,28 @@ def test_a_steady_step_waits_for_nothing_and_copies_nothing(watch: Watch, varian
     assert (seen.waits, seen.copies) == ([], [])
 
 
+@pytest.mark.parametrize("kind", ["classes", "soft", "masks", "own loss"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_no_kind_of_label_or_schedule_is_waited_for(watch: Watch, kind: str, smoothing: float) -> None:
+    x, y = batch()
+    mixers = [mx.Mixer("mixup", k=2, probability=0.999), mx.Mixer("cutmix"), mx.Mixer("manifold", probability=0.001)]
+    model, options = nn.Conv2d(3, 10, 3, padding=1), {"weight": torch.ones(10, device=CUDA)}
+    y = {"soft": torch.zeros(8, 10, device=CUDA), "masks": x[:, 0]}.get(kind, y)
+    model = moved(model if kind == "masks" else nn.Sequential(model, nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    options |= {} if kind == "soft" else {"ignore_index": 255}
+    options = (
+        {"loss": lambda z, t: (z[:, 0] - t) ** 2} if kind == "own loss" else options | {"label_smoothing": smoothing}
+    )
+
+    def step() -> None:
+        for weights in torch.eye(3, device="cpu").tolist():
+            mixer = mx.OneOf(mixers, weights)
+            mx.mixed_loss(model, x, y, mixer.plan(x, y), normalize=STATISTICS, **options)
+
+    seen = steady(watch, step)
+    assert (seen.waits, seen.copies) == ([], [])
+
+
 @pytest.mark.parametrize("shape", [(3, 5), (8, 12), (9, 10)])
 def test_grids_of_any_size_are_cut_without_waiting(watch: Watch, shape: tuple[int, int]) -> None:
     height, width = shape

@@ -9,8 +9,9 @@ import torch
 from hidden_nets import Gives, hooks, small
 from seeding import seeded
 from torch import nn
+from torch.nn import functional
 
-from mixlab import Mixer, MixPlan, hidden_mixing, mixed_cross_entropy, mixed_logits, sample_lambda
+from mixlab import Mixer, MixPlan, OneOf, hidden_mixing, mixed_cross_entropy, mixed_logits, mixed_loss, sample_lambda
 from mixlab.mixing import lambda_pdf
 from mixlab.mixing.saliency import saliency
 from mixlab.mixing.variants.puzzle.mincut import least_energy
@@ -73,6 +74,10 @@ def cut(**changes: Any) -> Any:
     return least_energy(**({"unary": UNARY, "down": DOWN, "right": RIGHT} | changes))
 
 
+def train(y: Any = LOGITS, *, by: Any = None, **options: Any) -> Any:
+    return mixed_loss(Gives(lambda x: x[:, :, 0, 0]), X, y, PLAN, loss=by, **options)
+
+
 PLAN, CUT, PUZZLE = plan(rolled=True), plan(Boxes(BOX, (6, 6))), plan(Mask(MASK, MOVES))
 MIXED, TWICE, HALF = mix(), Mixer("mit").plan(X), torch.tensor([[0.5] * 4] * 2)
 TUPLE, SUM, PROBABILITIES = Gives(lambda x: (x, x)), Gives(torch.sum), Gives(lambda x: x.flatten(1).softmax(1))
@@ -95,17 +100,35 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: Mixer("perturbed", transform=False, perturb=False), ValueError, "transform", 'Mixer("none"))'),
     (lambda: Mixer("puzzle", blocks=()), ValueError, "blocks", "()"),
     (lambda: Mixer("puzzle", blocks="four"), TypeError, "blocks", "'four'"),
+    (lambda: Mixer(probability=1.5), ValueError, "probability", "1.5"),
+    (lambda: OneOf(Mixer()), TypeError, "mixers", "Mixer('mixup', alpha=1, k=1)"),
+    (lambda: OneOf([]), ValueError, "mixers", "[]"),
+    (lambda: OneOf(["mixup"]), TypeError, "mixer", "'mixup'"),
+    (lambda: OneOf([Mixer()], 1), TypeError, "weights", "1"),
+    (lambda: OneOf([Mixer()], [-1]), ValueError, "weights", "-1"),
+    (lambda: OneOf([Mixer()], [1, 1]), ValueError, "weights", "[1, 1]"),
+    (lambda: OneOf([Mixer(), Mixer()], [0, 0.0]), ValueError, "weights", "[0, 0.0]"),
+    (lambda: OneOf([Mixer(), Mixer("puzzle")]).plan(X), TypeError, "model", "None"),
+    (lambda: OneOf([Mixer(), Mixer("cutmix")]).plan(X[:, 0, 0]), ValueError, "x", "a float32 tensor of shape [4, 6]"),
+    (lambda: OneOf([Mixer(), Mixer("manifold")])(X, Y), TypeError, "variant", "plan.labels(y)"),
     # batches
     (lambda: mix(X[:1], Y[:1]), ValueError, "x", "a batch of one; drop a short last batch"),
     (lambda: mix(X[:, :0]), ValueError, "x", "a float32 tensor of shape [4, 0, 6, 6]"),
     (lambda: mix(X.int()), TypeError, "x", "an int32 tensor of shape [4, 3, 6, 6]"),
+    (lambda: mix(X.bool(), variant="none"), TypeError, "x", "a bool tensor of shape [4, 3, 6, 6]"),
+    (lambda: Mixer("manifold", layers=["input"]).plan(Y), ValueError, "layers", "layers=('input',))"),
     (lambda: mix(GRAY[:, 0]), ValueError, "x", "a uint8 tensor of shape [4, 6, 6]"),
-    (lambda: mix(X[:, 0], variant="cutmix"), ValueError, "x", "a float32 tensor of shape [4, 6, 6]"),
+    (lambda: mix(X[:, 0, 0], variant="cutmix"), ValueError, "x", "a float32 tensor of shape [4, 6]"),
     (lambda: mix(X[:3], Y[:3], partners="reversed", distinct=True), ValueError, "distinct", "its own partner"),
     (lambda: mix(y=None), TypeError, "y", "None"),
-    (lambda: mix(y=Y.float()), TypeError, "y", "a float32 tensor of shape [4]"),
-    (lambda: mix(y=Y - 1), ValueError, "y", "labels from -1 to 1"),
+    (lambda: mix(y=Y.bool()), TypeError, "y", "a bool tensor of shape [4]"),
+    (lambda: mix(y=Y.int()), TypeError, "y", "an int32 tensor of shape [4]"),
+    (lambda: mix(y=Y[:3].float()), ValueError, "y", "3 labels"),
     (lambda: MIXED.targets(2), ValueError, "y", "labels from 0 to 2"),
+    (lambda: MIXED.targets(), TypeError, "num_classes", "None"),
+    (lambda: PLAN.targets(LOGITS, 4), ValueError, "y", "a float32 tensor of shape [4, 3] (plan.apply(y) mixes maps)"),
+    (lambda: PLAN.targets(X), ValueError, "y", "a float32 tensor of shape [4, 3, 6, 6] (plan.apply(y) mixes maps)"),
+    (lambda: plan(Mask(MASK)).labels(GRAY), ValueError, "y", "an int64 tensor of shape [4, 3, 6, 6]"),
     (lambda: PLAN.labels(Y[:3]), ValueError, "y", "3 labels"),
     # what a variant cannot do by itself
     (lambda: mix(variant="manifold"), TypeError, "variant", "mx.mixed_logits(model, x, plan) and plan.labels(y)"),
@@ -139,7 +162,7 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: plan(decoupled=True), ValueError, "decoupled", "MixPlan('mixup', k=1, batch=4)"),
     (lambda: plan(lam=HALF, nominal=HALF, decoupled=True), ValueError, "decoupled", "True"),
     (lambda: plan(Boxes(BOX, 6)), TypeError, "size", "6"),
-    (lambda: plan(Boxes(BOX, (6, 0))), ValueError, "width", "0"),
+    (lambda: plan(Boxes(BOX, (6, 0))), ValueError, "size", "0"),
     (lambda: plan(Boxes(BOX[:, :3], (6, 6))), ValueError, "box", "an int64 tensor of shape [1, 3, 4]"),
     (lambda: plan(Boxes(BOX, (2, 6))), ValueError, "box", "[1, 1, 3, 4]"),
     (lambda: plan(Boxes(BOX.flip(-1), (6, 6))), ValueError, "box", "[4, 3, 1, 1]"),
@@ -157,9 +180,9 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: plan(Weights(EYE)).labels(Y), ValueError, "labels", "mx.mixed_loss(model, x, y, plan)"),
     # applying a plan
     (lambda: PUZZLE.apply(X[..., :4]), ValueError, "x", "a float32 tensor of shape [4, 3, 6, 4]"),
-    (lambda: PUZZLE.apply(X[:, 0].long()), TypeError, "x", "use the loss of both labels, or one-hot floats"),
+    (lambda: PUZZLE.apply(X[:, 0].long()), TypeError, "x", "mx.mixed_loss does, or one-hot floats"),
     (lambda: PLAN.apply(X[:3]), ValueError, "x", "a float32 tensor of shape [3, 3, 6, 6]"),
-    (lambda: CUT.apply(Y), TypeError, "x", "use the loss of both labels, or one-hot floats"),
+    (lambda: CUT.apply(Y), TypeError, "x", "mx.mixed_loss does, or one-hot floats"),
     (lambda: PLAN.apply(X.to("meta")), ValueError, "x", "one on meta"),
     (lambda: PLAN.apply(X, normalize=0.5), TypeError, "normalize", "0.5"),
     (lambda: PLAN.apply(X, normalize=((0.5, 0.5), (1, 1, 1))), ValueError, "normalize", "[0.5, 0.5]"),
@@ -208,6 +231,17 @@ ROWS: list[tuple[Any, type[Exception], str, str]] = [  # what to call, what is r
     (lambda: loss(y_b=Y - 1), ValueError, "y_b", "labels from -1 to 1"),
     (lambda: loss(lam=Y), ValueError, "lam", "an int64 tensor of shape [4]"),
     (lambda: loss(lam=LAM + 0.25), ValueError, "lam", "values from 0.25 to 1.25"),
+    (lambda: loss(y_a=LOGITS), ValueError, "y_b", "an int64 tensor of shape [4]"),
+    (lambda: loss(y_b=LOGITS), TypeError, "y_b", "a float32 tensor of shape [4, 3]"),
+    (lambda: loss(X, LOGITS), ValueError, "y_a", "a float32 tensor of shape [4, 3]"),
+    (lambda: loss(X), ValueError, "y_a", "an int64 tensor of shape [4]"),
+    (lambda: loss(weight=LAM), ValueError, "weight", "a float32 tensor of shape [4]"),
+    (lambda: loss(y_a=Y + 3, ignore_index=3), ValueError, "y_a", "labels from 4 to 5"),
+    (lambda: loss(y_a=LOGITS, y_b=LOGITS, ignore_index=0), ValueError, "ignore_index", "0"),
+    (lambda: train(by=functional.mse_loss), ValueError, "loss", "a float32 tensor of shape []"),
+    (lambda: train(by=lambda z, _: z.sum(0)), ValueError, "loss", "a float32 tensor of shape [3]"),
+    (lambda: train(by="bce"), TypeError, "loss", "'bce'"),
+    (lambda: train(by=len, ignore_index=0), TypeError, "loss", "<built-in function len>"),
 ]
 
 

@@ -10,6 +10,7 @@ import torch
 from drawn_predictions import HARD, drawn
 from refusals import refuses
 from scipy import special, stats
+from textbook import means_of
 
 import mixlab as mx
 from mixlab.calibration.estimators import estimate
@@ -21,17 +22,8 @@ from mixlab.panels.calibration_panel.numbers import ESTIMATORS
 
 def brute(conf: np.ndarray, right: np.ndarray, kind: str, n_bins: int) -> dict[str, float]:
     """Every estimator by a loop over the bins in float64, from confidences in float32."""
-    if kind == "width":
-        edges = [float(np.float32(i / n_bins)) for i in range(1, n_bins)]
-    else:
-        ordered = np.sort(conf)
-        edges = [float(ordered[-(-i * len(conf) // n_bins) - 1]) for i in range(1, n_bins)]
-    bounds = list(zip([-1.0, *edges], [*edges, 2.0], strict=True))
-    inside = [(conf.astype(float) > low) & (conf.astype(float) <= high) for low, high in bounds]
     values = dict.fromkeys(ESTIMATORS, 0.0)
-    for share, c, a, size in (
-        (some.mean(), conf[some].astype(float).mean(), right[some].mean(), some.sum()) for some in inside if some.any()
-    ):
+    for share, c, a, size in means_of(conf, right, kind, n_bins):
         gap, var = abs(c - a), a * (1 - a)
         values["ece"] += share * gap
         values["ece_l2"] += share * gap**2

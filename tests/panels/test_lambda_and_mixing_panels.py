@@ -60,7 +60,7 @@ def test_bytes_are_mixed_as_the_plan_mixes_them(data: Dataset) -> None:
         assert np.abs(mix_bytes(a, b, lam).astype(int) - expected).max() <= (lam not in (0.0, 1.0))
 
 
-def test_pairs_are_training_images_of_two_classes(data: Dataset) -> None:
+def test_pairs_are_training_images_of_two_classes_where_there_are_two(data: Dataset) -> None:
     panel, again, other = (mx.panels.mixing_panel(data, pairs=20, seed=seed) for seed in (4, 4, 5))
     assert panel._images == again._images != other._images
     pixels = data.train.images.permute(0, 2, 3, 1).flatten(1).numpy()
@@ -70,9 +70,6 @@ def test_pairs_are_training_images_of_two_classes(data: Dataset) -> None:
     for panel.pair in range(20):
         assert panel.names == tuple(classes[2 * panel.pair : 2 * panel.pair + 2])
         assert panel.names[0] != panel.names[1]
-
-
-def test_one_class_alone_still_makes_pairs(data: Dataset) -> None:
     keep = data.train.labels == 0
     one = Dataset("one", Split(data.train.images[keep], data.train.labels[keep]), data.test, data.classes)
     assert mx.panels.mixing_panel(one, pairs=3).names == (data.classes[0], data.classes[0])

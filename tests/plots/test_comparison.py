@@ -1,9 +1,11 @@
 """Intervals side by side: drawn where they are, with their numbers in one column."""
 
 import pytest
+import torch
 
 from mixlab.calibration.intervals import Interval
-from mixlab.plots import plot_intervals
+from mixlab.calibration.multilabel import LabelPredictions
+from mixlab.plots import plot_intervals, plot_label_errors
 
 
 def test_intervals_are_drawn_where_they_are_and_say_so() -> None:
@@ -37,3 +39,26 @@ def test_narrow_intervals_are_written_with_more_digits(reach: float, word: str) 
     first, second = (text.get_text().split(" ")[0] for text in ax.texts)
     assert second == word
     assert len(first) == len(second)
+
+
+def test_labels_stand_by_error_with_their_counts_and_rare_ones_pale() -> None:
+    g = torch.Generator().manual_seed(0)
+    p = LabelPredictions.from_probs(
+        torch.rand(300, 3, generator=g), torch.rand(300, 3, generator=g) < torch.tensor([0.5, 0.2, 0.01])
+    )
+    errors = p.errors(n=100)
+    ax = plot_label_errors(errors, most=2)
+    largest = sorted(errors, key=lambda name: errors[name].value)[:0:-1]
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    assert rows == [
+        *(f"{name} (n = {errors.count[name]})" for name in largest),
+        "mean of all labels",
+        "mean weighted by n",
+    ]
+    dots = [(line.get_xdata()[0], line.get_alpha()) for line in ax.get_lines() if line.get_marker() == "o"]
+    assert dots == [
+        *((errors[name].value, 0.35 if name == "2" else 1.0) for name in largest),
+        (errors.macro.value, 1.0),
+        (errors.weighted.value, 1.0),
+    ]
+    assert errors.few == ("2",)

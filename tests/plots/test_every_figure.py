@@ -17,14 +17,17 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
+import mixlab as mx
 from mixlab import plots
 from mixlab.calibration.intervals import Interval
+from mixlab.calibration.multilabel import LabelPredictions
 from mixlab.calibration.reliability import Reliability
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots.style import PictureAxes, picture
 
 X = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 MIXED = Mixer("mixup", 1.0, 2)(X, torch.arange(4) % 3, generator=torch.Generator().manual_seed(0))
+LABELS = LabelPredictions.one_vs_rest(OVER).errors(n=100)
 SPANS = {"five": Interval(-4.25, -8.72, 0.22, 3, 0.95)}
 DRAW = {
     "reliability": lambda ax=None: plots.plot_reliability(RUN[0].reliability, ax),
@@ -37,6 +40,7 @@ DRAW = {
     "lambda": lambda ax=None: plots.plot_lambda(0.2, ax),
     "mixed": lambda ax=None: plots.plot_mixed(MIXED, ax),
     "history": lambda ax=None: plots.plot_history(RUN, ax, ghost=RUN[:1]),
+    "label errors": lambda ax=None: plots.plot_label_errors(LABELS, ax),
     "intervals": lambda ax=None: plots.plot_intervals(SPANS, ax, quantity="points", reference=0.0),
 }
 each_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
@@ -156,6 +160,8 @@ RISING = "rising numbers of bins"
         (lambda ax: plots.plot_mixed(MIXED, ax, x=X[:3]), ["x", "[4, ...]", "[3, 3, 8, 8]"]),
         (lambda ax: plots.plot_mixed(MIXED, ax, x=X / 255), ["x", "scale of mixed.x", "uint8", "float32"]),
         (lambda ax: plots.plot_history([], ax), ["records", "at least one", "none"]),
+        (lambda ax: plots.plot_label_errors(SPANS, ax), ["errors", "LabelPredictions.errors", "{'five'"]),
+        (lambda ax: plots.plot_label_errors(LABELS, ax, most=0), ["most", "at least 1", "got 0"]),
         (lambda ax: plots.plot_intervals({}, ax, quantity="x"), ["intervals", "at least one", "none"]),
         (lambda ax: plots.plot_intervals({"a": 0.5}, ax, quantity="x"), ["intervals", "by name", "{'a': 0.5}"]),
     ],
@@ -168,3 +174,22 @@ def test_wrong_input_raises_before_anything_is_drawn(call, words):
         at = message.index(word, at) + len(word)
     assert not BLANK.has_data()
     assert not BLANK.child_axes
+
+
+@pytest.mark.parametrize("name", ["$5 to $6", "a$b", r"\frac{1$ \$", "$\\notacommand$", "<b> & %"])
+def test_names_with_dollars_and_backslashes_are_drawn_letter_by_letter(name):
+    """Matplotlib would set $...$ as a formula, and raise where it is none."""
+    axes = [
+        plots.plot_reliability(OVER, label=name),
+        plots.plot_rejection({name: OVER, "other": COOLED}),
+        plots.plot_bins({name: OVER}, bins=(1, 15)),
+        plots.plot_murphy([OVER], labels=[name]),
+        plots.plot_intervals({name: SPANS["five"]}, quantity=name),
+    ]
+    for ax in [*axes, mx.panels.calibration_panel({name: OVER}).figure().axes[0]]:
+        ax.figure.canvas.draw()
+        legend = ax.get_legend()
+        texts = [ax._left_title, *ax.get_yticklabels(), *ax.get_xticklabels(), *(legend.get_texts() if legend else [])]
+        shown = [text._preprocess_math(text.get_text()) for text in texts]
+        assert [is_math for letters, is_math in shown if name in letters][:1] == [False]
+    assert all(name in picture(ax).alt for ax in axes if ax is not axes[3])

@@ -56,7 +56,7 @@ def test_the_law_in_words(alpha, words):
     assert words in picture(plot_lambda(alpha)).alt
 
 
-def test_mixed_grid_holds_the_images_between_their_sources():
+def test_mixed_grid_holds_the_images_of_eight_pairs_at_most_between_their_sources():
     x, batch = mixed(k=3)
     ax = plot_mixed(batch, x=x, classes=CLASSES)
     tiles = [image.get_array() for image in ax.images]
@@ -68,9 +68,6 @@ def test_mixed_grid_holds_the_images_between_their_sources():
     assert texts[0] == f"x: {a}"
     assert texts[4] == (f"{lam:.2f} {a} + {1 - lam:.2f} {b}" if a != b else f"1.00 {a}")
     assert picture(ax).alt.startswith("4 pairs of images, 3 mixes of each by mixup. First row: x: ")
-
-
-def test_mixed_shows_eight_pairs_at_most_and_single_ones():
     assert len(plot_mixed(mixed(batch=12, k=1)[1]).images) == 8
     assert "2 pairs of images, 1 mix of each" in picture(plot_mixed(mixed(batch=2, k=1)[1])).alt
 

@@ -2,7 +2,6 @@
 
 import base64
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -159,35 +158,17 @@ def choose_theme(page: Page, name: str) -> None:
     page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
 
 
+def box_of(locator: Locator) -> Any:
+    """Where it is, in view."""
+    locator.scroll_into_view_if_needed()
+    return locator.bounding_box()
+
+
 def drag_to(page: Page, slider: Locator, share: float, *, release: bool = True) -> None:
     """Take a slider's handle to a share of its width with the mouse."""
-    box = _box(slider)
+    box = box_of(slider)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2, steps=8)
     if release:
         page.mouse.up()
-
-
-def updates_per_second(page: Page, root: Locator, handle: Locator, seconds: float = 2.0) -> float:
-    """Drawings a second while a 60 Hz mouse drags `handle` to and fro at a constant speed, at most one a frame."""
-    box = _box(handle)
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] / 2, middle)
-    page.mouse.down()
-    before = int(root.get_attribute("data-draws") or 0)
-    start = time.perf_counter()
-    ticks = 0
-    while (now := time.perf_counter() - start) < seconds:
-        page.mouse.move(box["x"] + box["width"] * (0.1 + 0.8 * abs((now + 0.5) % 2 - 1)), middle)
-        ticks += 1
-        time.sleep(max(0.0, start + ticks / 60 - time.perf_counter()))
-    drawn = int(root.get_attribute("data-draws") or 0) - before
-    elapsed = time.perf_counter() - start
-    page.mouse.up()
-    return drawn / elapsed
-
-
-def _box(locator: Locator) -> Any:
-    locator.scroll_into_view_if_needed()
-    return locator.bounding_box()

@@ -80,6 +80,9 @@ CORNERS = {
 EXTREMES = CORNERS | {
     "confidence 1, right and wrong": confident([1.0, 1.0, 0.95, 0.3], [1, 0, 1, 0]),
     "all certain and right": confident([1.0] * 5, [1] * 5),
+    "certain and wrong": confident([1.0] * 21, [0] * 21),
+    "all equal, a multiple of 13": confident([0.7] * 13, [1] * 13),
+    "no resolution": confident([0.7] * 5, [1, 0, 1, 1, 0]),
     "on edges": confident([0.2, 0.2, 0.4, 0.6, 0.8, 0.8, 1.0], [1, 0, 1, 0, 1, 1, 0]),
     "on edges, float32": confident([0.2, 0.2, 0.4, 0.6, 0.8, 0.8, 1.0], [1, 0, 1, 0, 1, 0, 1], torch.float32),
     "all in one bin": confident([0.71, 0.72, 0.73, 0.715], [1, 0, 1, 1]),

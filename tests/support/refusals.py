@@ -13,3 +13,14 @@ def refuses(call: Callable[[], object], error: type[Exception], argument: str, *
     assert type(caught.value) is error
     assert message.startswith(f"{argument} "), message
     assert not [word for word in words if word not in message], message
+
+
+def each_refused(*rows: tuple[Callable[[], object], str]) -> Callable[..., None]:
+    """A test for each of these calls: it raises TypeError or ValueError, whose message begins with the pattern."""
+
+    @pytest.mark.parametrize(("call", "message"), rows)
+    def test(call: Callable[[], object], message: str) -> None:
+        with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+            call()
+
+    return test

@@ -42,5 +42,5 @@ def one_hot_mix(y_a, y_b, lam):
 
 
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").split("## Take it home\n")[1].split("\n## ")[0]
-NAMES = ("plain", "general", "loader", "torchvision", "lightning", "calibration", "runs", "huggingface")
+NAMES = ("plain", "general", "loader", "torchvision", "lightning", "huggingface", "calibration", "runs")
 BLOCKS = dict(zip(NAMES, re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL), strict=True))

@@ -79,11 +79,8 @@ def test_counts_rates_and_means() -> None:
     assert loop.done
     with pytest.raises(RuntimeError, match=r"^step must not be called after the last of 6 steps$"):
         loop.step()
-
-
-def test_a_batch_is_cut_to_the_examples() -> None:
-    loop = Line(batch_size=100)
-    assert (loop.batch_size, loop.steps, loop.settings["batch_size"]) == (5, 3, 5)
+    cut = Line(batch_size=100)  # to the examples there are
+    assert (cut.batch_size, cut.steps, cut.settings["batch_size"]) == (5, 3, 5)
 
 
 def test_a_lost_loss_stays_lost() -> None:

@@ -1,11 +1,13 @@
-"""CutMix: a box of the partner, pasted in where it was."""
+"""CutMix: a box of the partner, pasted in where it was; a span of a signal, a block of a volume."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mixlab.mixing.constants import constant
+from mixlab.mixing.geometry import Size
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.variant import Request, Variant
 from mixlab.mixing.ways import Boxes
@@ -13,49 +15,42 @@ from mixlab.mixing.ways import Boxes
 
 @dataclass(frozen=True)
 class CutMix(Variant):
-    """Yun et al., "CutMix", ICCV 2019, equations 1 and 2, with λ recomputed for the clipped box as in its code."""
+    """Yun et al., "CutMix", ICCV 2019, equations 1 and 2, with λ recomputed for the clipped box as in its code.
+
+    Of a signal [B, C, T] it cuts a span of 1 − λ of its length, of a volume or video [B, C, D, H, W] a block with sides
+    of (1 − λ)^⅓, the same in all channels.
+    """
 
     name = "cutmix"
     about = "a box of the partner pasted in; λ is the share of pixels kept (Yun et al., 2019)"
+    takes_volumes = True
 
     def draw(self, ask: Request) -> MixPlan:
         """Sides √(1 − λ) of the image's, about a uniform center."""
-        nominal = ask.lambdas()
-        return box_plan(self.name, ask, nominal, torch.sqrt(1 - nominal.double()), ask.uniform(2))
+        nominal, size = ask.lambdas(), tuple(ask.x.shape[2:])
+        pasted = 1 - nominal.double()
+        share = torch.sqrt(pasted) if len(size) == 2 else pasted ** (1 / len(size))
+        corners, left = clipped_boxes(share, ask.uniform(len(size)), size)
+        return box_plan(self.name, ask, nominal, Boxes(corners, size), left)
 
 
-def box_plan(
-    name: str, ask: Request, nominal: Tensor, share: Tensor, center: Tensor, *, shrunk: bool = False
-) -> MixPlan:
-    """A plan that pastes boxes about a center, clipped at the border; λ is the share of pixels that they leave.
-
-    Args:
-        name: is the variant's name.
-        ask: is the request for the batch.
-        nominal: is λ as drawn, float32 [K, B].
-        share: is the box's side as a share of the image's side before it is clipped, float64 [K, B].
-        center: lies in [0, 1), down and across, as shares of height and width: float64 [K, B or 1, 2].
-        shrunk: shows the partner's whole image in the box, shrunk.
-    """
-    height, width = ask.x.shape[-2:]
-    corners, left = clipped_boxes(share, center, (height, width))
-    return MixPlan(
-        name, ask.partner, left.to(nominal.dtype), nominal, Boxes(corners, (height, width), shrunk), ask.rolled
-    )
+def box_plan(name: str, ask: Request, nominal: Tensor, way: Boxes, left: Tensor) -> MixPlan:
+    """The plan that pastes these boxes: λ is the share of pixels that they leave, float64 [K, B]."""
+    return MixPlan(name, ask.partner, left.to(nominal.dtype), nominal, way, ask.rolled)
 
 
-def clipped_boxes(share: Tensor, center: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def clipped_boxes(share: Tensor, center: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     """Boxes about a center, clipped at the border of the image, and the share of its pixels that each leaves.
 
     Args:
         share: [...] float64, the box's side as a share of the image's side, before it is clipped.
-        center: [..., 2] float64 in [0, 1): down and across, as shares of height and width.
-        size: the image's height and width.
+        center: [..., D] float64 in [0, 1): along each axis, as shares of its length.
+        size: the image's height and width, or whatever D axes it has.
 
     Returns:
-        Top, left, bottom and right, int64 [..., 4]; and λ, float64 [...].
+        First and last edges, for images top, left, bottom and right, int64 [..., 2 D]; and λ, float64 [...].
     """
-    sides, pixels = constant(size, torch.int64, share.device), size[0] * size[1]
+    sides, pixels = constant(size, torch.int64, share.device), math.prod(size)
     middle, half = (center * sides).long(), (share[..., None] * sides).long() // 2
     first, last = (middle - half).clamp(min=0), torch.minimum(middle + half, sides)
     return torch.cat([first, last], dim=-1), (pixels - (last - first).prod(-1)).double() / pixels

@@ -23,8 +23,9 @@ class MIT(Variant):
 
     λ₁ and λ₂ are drawn anew until they are `margin` apart, 16 times at the most so that CUDA need not be waited for;
     what is still too close after these, as for a large alpha, is moved apart. The official code draws on, has one pair
-    of λs for the batch (shared_lam), alpha 0.5, and one forward for each of the two, whose batches BatchNorm sees
-    apart. MIT-A, which takes the hidden states apart and mixes them anew after every block, is left out.
+    of λs for the batch (shared_lam), and one forward for each of the two, whose batches BatchNorm sees apart. Its
+    parser has alpha 0.5, two of its README's three commands 1.0. MIT-A, which takes the hidden states apart and mixes
+    them anew after every block, is left out.
 
     Args:
         margin: is the least λ₁ − λ₂, from 0.01 to 1: the solution divides by it.

@@ -20,7 +20,8 @@ class Request:
 
     Attributes:
         x: is the batch [B, ...], on the device where everything is drawn.
-        y: holds int64 class labels [B], or is None where the caller gave none.
+        y: holds labels, class labels [B] or soft ones [B, C] for variants that look at the model, or is None where the
+            caller gave none.
         partner: says in int64 [B] whom each example is mixed with; itself if the variant has no pairs.
         rolled: says that partner[i] is (i − 1) mod B.
         alpha, k, shared_lam: are the Mixer's settings.
@@ -88,6 +89,7 @@ class Variant(ABC):
         pairs: it mixes each example with a partner.
         takes_alpha: it draws λ ~ Beta(alpha, alpha), or from a law that follows from it.
         takes_images: it needs [B, C, H, W]; otherwise any [B, ...] will do.
+        takes_volumes: it takes signals [B, C, T] and volumes [B, C, D, H, W] as well as images.
         needs_model: it looks at the network, and at the labels, before it mixes.
         mixes_inside: it mixes hidden states, so that a batch cannot be mixed before the network sees it.
         label_follows_pixels: the λ of its labels is the mean share of the example's own pixels.
@@ -100,6 +102,7 @@ class Variant(ABC):
     pairs: ClassVar[bool] = True
     takes_alpha: ClassVar[bool] = True
     takes_images: ClassVar[bool] = True
+    takes_volumes: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False
     mixes_inside: ClassVar[bool] = False
     label_follows_pixels: ClassVar[bool] = True

@@ -244,6 +244,7 @@ function showPanel({ model, el }) {
     table.node,
     verdict,
   );
+  if (model.get("_alone")) root.append(make("p", {}, "Intervals of other settings are calculated in the notebook."));
   el.append(root);
   const press = () => {
     fit.setAttribute("aria-pressed", state.scaling === "fit");

@@ -48,6 +48,7 @@ class CalibrationPanel(AnsweringPanel):
 
     _esm = module("calibration_panel/calibration_panel.js")
     _css = styles("shared/panel.css", "shared/charts.css", "calibration_panel/calibration_panel.css")
+    _needs_kernel = traitlets.Bool(False).tag(sync=True)  # without one the intervals are those of the first settings
     asks = ("run", "other", "n_bins", "bins", "estimator", "scaling", "temperature", "alpha")
     _runs: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     _logits = traitlets.Bytes().tag(sync=True)  # of all runs, one after the other, float32
@@ -106,7 +107,7 @@ class CalibrationPanel(AnsweringPanel):
         from matplotlib.figure import Figure
 
         from mixlab.plots.reliability_diagram import draw_bins
-        from mixlab.plots.style import INK
+        from mixlab.plots.style import INK, plain
 
         numbers = self.numbers()
         figure = Figure(figsize=(8.5, 0.4 + 3.7 * len(numbers)), layout="constrained")
@@ -117,7 +118,7 @@ class CalibrationPanel(AnsweringPanel):
                 draw_bins(place, bins, INK)
                 place.set_xlabel("confidence")
                 words = f"{name}, {when}: T = {one.temperature:.2f}\n{WORDS[self.estimator]} {one.estimate.value:.3f}"
-                place.set_title(words, loc="left", fontsize=10)
+                place.set_title(plain(words), loc="left", fontsize=10)
         return figure
 
     def _measure(self, settings: Settings) -> dict[str, tuple[Numbers, Numbers]]:

@@ -1,7 +1,7 @@
 // The eyes panel: how much of each image do you see in a blend? The answers, against λ, are shown when all are given.
 
 import { drawAxes } from "../shared/axes.js";
-import { PLAIN_SCALE, connect, fitCanvas, make, slider, write } from "../shared/dom.js";
+import { PLAIN_SCALE, connect, fitCanvas, legendItem, make, slider, write } from "../shared/dom.js";
 import { CHANNELS, bytesOf, paint } from "../shared/pictures.js";
 
 const HEIGHT = 330;
@@ -12,7 +12,7 @@ const FEWEST = 3; // answers that a curve takes
 /** The answers after one more in percent. */
 export const answered = (answers, percent) => [...answers, percent / 100];
 
-function plot(canvas, theme, { curve, dots }) {
+function plot(canvas, theme, curve, dots) {
   const { context: ink, width: wide } = fitCanvas(canvas, HEIGHT);
   const side = Math.min(wide - EDGE.left - EDGE.right, HEIGHT - EDGE.top - EDGE.bottom);
   const place = { left: EDGE.left, right: EDGE.left + side, top: EDGE.top, bottom: EDGE.top + side };
@@ -39,14 +39,11 @@ function plot(canvas, theme, { curve, dots }) {
   for (const [lam, seen] of dots) mark(lam, seen, theme.second);
 }
 
-function legendItem(kind, words) {
-  return make("span", {}, make("i", { class: `mx-swatch mx-${kind}`, "aria-hidden": "true" }), words);
-}
-
 function showPanel({ model, el }) {
   const state = { answers: model.get("answers") };
   const [height, width] = model.get("_size");
   const names = model.get("_names");
+  const lams = model.get("_lam");
   const pixels = bytesOf(model.get("_images"));
   const length = height * width * CHANNELS;
   const all = names.length;
@@ -91,8 +88,13 @@ function showPanel({ model, el }) {
   root.append(make("div", { class: "mx-two" }, ask, found), buttons);
   el.append(root);
 
+  /** The curve and the words that Python made of the answers. */
+  const shown = () => {
+    if (!model.get("_alone")) return model.get("_shown");
+    return { curve: [], words: "The curve through your answers is calculated in the notebook." };
+  };
   const sentence = () => {
-    if (done()) return `All ${all} answers are given. ${model.get("_shown").words}`;
+    if (done()) return `All ${all} answers are given. ${shown().words}`;
     const [a, b] = names[state.answers.length];
     return `Picture ${state.answers.length + 1} of ${all}: how much ${a}, how much ${b}?`;
   };
@@ -114,10 +116,11 @@ function showPanel({ model, el }) {
     write(look, looking && !done() ? "Hide my answers" : "Show my answers");
   };
   const draw = (theme) => {
-    const shown = seen() ? model.get("_shown") : { curve: [], dots: [] };
-    plot(canvas, theme, shown);
+    const { curve, words: summary } = shown();
+    const dots = state.answers.map((answer, i) => [lams[i], answer]);
+    plot(canvas, theme, seen() ? curve : [], seen() ? dots : []);
     const left = all - state.answers.length;
-    const said = seen() ? shown.words : `Your answers appear here, beside mixup's assumption, after ${left} more.`;
+    const said = seen() ? summary : `Your answers appear here, beside mixup's assumption, after ${left} more.`;
     write(words, said);
     canvas.setAttribute("aria-label", `What you saw against λ. ${said}`);
   };

@@ -39,7 +39,8 @@ class EyesPanel(Panel):
     _images = traitlets.Bytes().tag(sync=True)  # [pairs, H, W, 3]
     _size = traitlets.List(traitlets.Int()).tag(sync=True)  # H, W
     _names: traitlets.List[list[str]] = traitlets.List().tag(sync=True)  # for each blend, the classes of x and x′
-    _shown = traitlets.Dict().tag(sync=True)  # what the browser draws of the answers
+    _lam: traitlets.List[float] = traitlets.List().tag(sync=True)  # the true shares of x
+    _shown = traitlets.Dict().tag(sync=True)  # the curve through the answers, and what they say
     answers = Checked([], _answers)
 
     def __init__(self, pairs: Pairs, lam: list[float], keep: Path | None, whose: str) -> None:
@@ -47,7 +48,8 @@ class EyesPanel(Panel):
         self.images = blends(pairs, lam)
         self._keep, self._whose = keep, whose
         names = [list(pair) for pair in pairs.names]
-        super().__init__(_images=self.images.tobytes(), _size=list(pairs.size), _names=names, answers=self._kept())
+        sent = {"_images": self.images.tobytes(), "_size": list(pairs.size), "_names": names, "_lam": lam}
+        super().__init__(**sent, answers=self._kept())
         self.observe(lambda _: self._answered(), names="answers")
         self._show()
 
@@ -108,10 +110,9 @@ class EyesPanel(Panel):
             self._keep.write_text(json.dumps({"of": self._whose, "lam": self.lam, "answers": self.answers}), "utf-8")
 
     def _show(self) -> None:
-        line, given = self.fit, len(self.answers)
+        line = self.fit
         curve = [] if line is None else np.stack([_GRID, *line.curve(_GRID.tolist())], axis=1).tolist()
-        dots = [[lam, seen] for lam, seen in zip(self.lam[:given], self.answers, strict=True)]
-        self._shown = {"words": self.describe(), "curve": curve, "dots": dots}
+        self._shown = {"words": self.describe(), "curve": curve}
 
     def _kept(self) -> list[float]:
         """The answers in the file, if they are to these blends."""

@@ -1,6 +1,6 @@
 // The λ panel: the density of Beta(α, α), λs drawn from it, and the K λs of one pair, all redrawn within a frame.
 
-import { ALPHA_SCALE, K_SCALE, connect, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
+import { ALPHA_SCALE, K_SCALE, connect, field, fitCanvas, legendItem, make, menuOf, slider } from "../shared/dom.js";
 import { CHANNELS, bytesOf, mixBytes, paint, pasteBytes } from "../shared/pictures.js";
 import { cdf, countBelow, cutBox, density, histogram, mixedMass, quantile, thetaBar, uniforms } from "../shared/law.js";
 
@@ -225,10 +225,6 @@ function drawImages(ink, theme, { atX, left, right }, mixes, { pair, scratch }) 
     paint(scratch, imageOf(pair, mix));
     ink.drawImage(scratch, center - side / 2, THUMBS, side, side);
   });
-}
-
-function legendItem(kind, words) {
-  return make("span", {}, make("i", { class: `mx-swatch mx-${kind}`, "aria-hidden": "true" }), words);
 }
 
 function showPanel({ model, el }) {

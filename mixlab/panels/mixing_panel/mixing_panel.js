@@ -12,6 +12,7 @@ import {
   make,
   menuOf,
   slider,
+  write,
 } from "../shared/dom.js";
 import { cutBox, quantile, uniforms } from "../shared/law.js";
 import {
@@ -97,18 +98,18 @@ function tiles(size) {
   };
 }
 
-/** The K mixes between x and x′, by mixup, by CutMix and by the variant that Python draws, on one canvas. */
+/** The K mixes between x and x′, by mixup, by CutMix and, if there is a `third` row, by the variant that Python draws. */
 function strip([height, width], others) {
   const canvas = make("canvas", { role: "img", class: "mx-plot" });
   const scratch = make("canvas", { width, height });
-  const draw = (theme, a, b, names, state, { variant, lams, images }) => {
+  const draw = (theme, a, b, names, state, third) => {
     const context = canvas.getContext("2d");
     context.font = FONT;
     const margin = 12 + Math.max(...["mixup", "CutMix", ...others].map((name) => context.measureText(name).width));
     const gap = 6;
     const side = Math.min(Math.floor((canvas.clientWidth - margin) / (MOST + 2)) - gap, 80);
     const step = side + 32;
-    const { context: ink } = fitCanvas(canvas, 3 * step - 8);
+    const { context: ink } = fitCanvas(canvas, (third ? 3 : 2) * step - 8);
     const [mixes, boxes] = stripOf(state, height, width);
     ink.imageSmoothingEnabled = false;
     ink.font = FONT;
@@ -130,19 +131,17 @@ function strip([height, width], others) {
     };
     drawRow(0, "mixup", "λ", mixes, ({ lam }) => mixBytes(a, b, lam));
     drawRow(1, "CutMix", "true λ", boxes, (box) => pasteBytes(a, b, box, width));
-    drawRow(
-      2,
-      variant,
-      "λ",
-      lams.map((lam) => ({ lam })),
-      (_, i) => images.subarray(i * a.length, (i + 1) * a.length),
-    );
+    if (third) {
+      const shares = third.lams.map((lam) => ({ lam }));
+      drawRow(2, third.variant, "λ", shares, (_, i) => third.images.subarray(i * a.length, (i + 1) * a.length));
+    }
     const list = (shares) => shares.map((lam) => lam.toFixed(2)).join(", ");
     const [blended, cut] = [mixes, boxes].map((shares) => list(shares.map(({ lam }) => lam)));
     canvas.setAttribute(
       "aria-label",
       `${state.k} mixes in order from ${names[0]} to ${names[1]}: by mixup with λ = ` +
-        `${blended}; by CutMix with true λ = ${cut}; by ${variant} ${lams.length ? `with λ = ${list(lams)}` : "none"}`,
+        `${blended}; by CutMix with true λ = ${cut}` +
+        (third ? `; by ${third.variant} ${third.lams.length ? `with λ = ${list(third.lams)}` : "none"}` : ""),
     );
   };
   return { node: canvas, draw };
@@ -170,7 +169,8 @@ function showPanel({ model, el }) {
   const size = model.get("_size");
   const [height, width] = size;
   const names = model.get("_names");
-  const others = model.get("_others");
+  const alone = model.get("_alone"); // no Python, no third row
+  const others = alone ? {} : model.get("_others");
   const pixels = bytesOf(model.get("_images"));
   const length = height * width * CHANNELS;
   const image = (side) => pixels.subarray((2 * state.pair + side) * length, (2 * state.pair + side + 1) * length);
@@ -178,19 +178,19 @@ function showPanel({ model, el }) {
   const root = make("div", { class: "mixlab-panel", role: "group", "aria-label": "Two images, one label" });
   const four = tiles(size);
   const row = strip(size, Object.keys(others));
-  const words = make("p", { class: "mx-answer" });
+  const words = make("p", { class: "mx-answer" }, alone ? "The notebook has a third row, for the other variants." : "");
   const look = (theme) => {
     const [a, b] = [image(0), image(1)];
     four.draw(a, b, names[state.pair], state);
-    const { variant, lams, words: said } = model.get("_answer");
-    row.draw(theme, a, b, names[state.pair], state, { variant, lams, images: bytesOf(model.get("_pictures")) });
-    if (words.textContent !== said) words.textContent = said;
+    const answer = alone ? null : { ...model.get("_answer"), images: bytesOf(model.get("_pictures")) };
+    row.draw(theme, a, b, names[state.pair], state, answer);
+    if (answer) write(words, answer.words);
   };
   const say = () => {
     const cutting = cutBox(state.lam, height, width, state.row, state.column);
     return (
-      `mixup: ${labelWords(state.lam, names[state.pair])}. CutMix: ${labelWords(cutting.lam, names[state.pair])}. ` +
-      `Third row: ${state.variant}.`
+      `mixup: ${labelWords(state.lam, names[state.pair])}. CutMix: ${labelWords(cutting.lam, names[state.pair])}.` +
+      (alone ? "" : ` Third row: ${state.variant}.`)
     );
   };
   const set = (change) => {
@@ -236,7 +236,7 @@ function showPanel({ model, el }) {
   root.append(
     controls(field("Pair", menu), next, sliders.lam.node, sliders.row.node, sliders.column.node),
     four.node,
-    controls(sliders.alpha.node, sliders.k.node, field("Third row", third), again),
+    controls(sliders.alpha.node, sliders.k.node, ...(alone ? [] : [field("Third row", third)]), again),
     row.node,
     words,
   );

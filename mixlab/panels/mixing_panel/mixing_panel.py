@@ -89,6 +89,7 @@ class MixingPanel(AnsweringPanel):
     """See `mixing_panel`. Its traits follow the controls, and move them."""
 
     _esm = module("mixing_panel/mixing_panel.js")
+    _needs_kernel = traitlets.Bool(False).tag(sync=True)  # without one the third row is left out
     asks = ("pair", "alpha", "k", "seed", "variant")
     _others = traitlets.Dict(OTHERS).tag(sync=True)
     _images = traitlets.Bytes().tag(sync=True)  # [pairs, 2, H, W, 3]

@@ -7,8 +7,6 @@ const STATE = ["pair", "lam", "beta", "gamma", "eta", "blocks", "levels", "trans
 const COLUMNS = 8; // results in a row
 const LEGIBLE = 8; // blocks a side in which numbers still fit
 const DARK = 0.8; // the share of x from which a block is too dark for black numbers
-// Viridis: told apart by the color-blind, and dark to light in print and on every theme.
-const HEAT = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
 
 /** The color of a share of a scale of hex colors, as three bytes. */
 export function shadeOf(scale, share) {
@@ -18,9 +16,9 @@ export function shadeOf(scale, share) {
   return first.map((value, i) => Math.round(value + (place - low) * (second[i] - value)));
 }
 
-/** A heat map of bytes, as [height, width, 3]. */
-export function heatBytes(values) {
-  const colors = Array.from({ length: 256 }, (_, i) => shadeOf(HEAT, i / 255));
+/** A heat map of bytes in the colors of a scale, as [height, width, 3]. */
+export function heatBytes(scale, values) {
+  const colors = Array.from({ length: 256 }, (_, i) => shadeOf(scale, i / 255));
   return Uint8Array.from(Array.from(values).flatMap((value) => colors[value]));
 }
 
@@ -34,7 +32,7 @@ function drawMask(canvas, shares, shades) {
   ink.font = `${Math.min(16, Math.round(side / 2.3))}px system-ui, sans-serif`;
   ink.textAlign = "center";
   ink.textBaseline = "middle";
-  ink.strokeStyle = "#5a5a5a";
+  ink.strokeStyle = "dimgray";
   shares.forEach((share, i) => {
     const [left, top] = [(i % count) * side, Math.floor(i / count) * side];
     ink.fillStyle = `rgb(${shadeOf(shades, share).join(" ")})`;
@@ -67,15 +65,15 @@ const legend = (low, scale, high) =>
   );
 
 /** The way from both images to the result, in eight tiles. */
-function steps(size, shades) {
+function steps(size, shades, heat) {
   const [firstName, secondName, firstGives, secondGives] = Array.from({ length: 4 }, () => make("span"));
   const label = softLabel();
   const [firstGrid, secondGrid] = [make("div", { class: "mx-scale" }), make("div", { class: "mx-scale" })];
   const all = {
     first: tile(heading("first", firstName), size),
-    firstHeat: tile(heading("none", "saliency of x"), size, legend("none", HEAT, "most")),
+    firstHeat: tile(heading("none", "saliency of x"), size, legend("none", heat, "most")),
     second: tile(heading("second", secondName), size),
-    secondHeat: tile(heading("none", "saliency of x′"), size, legend("none", HEAT, "most")),
+    secondHeat: tile(heading("none", "saliency of x′"), size, legend("none", heat, "most")),
     mask: tile(heading("none", "mask: share of x"), size, legend("0: x′", shades, "1: x")),
     firstHalf: tile(heading("first", firstGives), size, firstGrid),
     secondHalf: tile(heading("second", secondGives), size, secondGrid),
@@ -186,10 +184,11 @@ function showPanel({ model, el }) {
     Array.from({ length: bytes.length / length }, (_, i) => bytes.subarray(i * length, (i + 1) * length));
   const pixels = size[0] * size[1];
   const images = cut(bytesOf(model.get("_images")), 3 * pixels);
-  const heats = cut(bytesOf(model.get("_seen")), pixels).map(heatBytes);
+  const heat = model.get("_heat");
+  const heats = cut(bytesOf(model.get("_seen")), pixels).map((values) => heatBytes(heat, values));
 
   const root = make("div", { class: "mixlab-panel mx-puzzle", role: "group", "aria-label": "Puzzle Mix, taken apart" });
-  const [eight, three, all] = [steps(size, model.get("_shades")), rivals(size), results(size)];
+  const [eight, three, all] = [steps(size, model.get("_shades"), heat), rivals(size), results(size)];
   const note = make("p", { class: "mx-answer" });
   const news = make("p", { class: "mx-hidden", role: "status" });
   const look = (theme) => {

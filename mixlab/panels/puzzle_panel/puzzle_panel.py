@@ -5,6 +5,7 @@ from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import traitlets
+from matplotlib.colors import to_hex
 from torch import Tensor, nn
 
 from mixlab import _check
@@ -15,7 +16,7 @@ from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import SEED_HIGH, cut_box
 from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs, label_words
 from mixlab.panels.shared.panel import AnsweringPanel, Checked
-from mixlab.plots.style import BLUE, PALE_VERMILION
+from mixlab.plots.style import BLUE, HEAT, PALE_VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +54,7 @@ class PuzzlePanel(AnsweringPanel):
     _choices = traitlets.List(traitlets.Int()).tag(sync=True)  # of b, those that divide the images
     _whose = traitlets.Unicode().tag(sync=True)
     _shades = traitlets.List(traitlets.Unicode(), list(SHADES)).tag(sync=True)
+    _heat = traitlets.List(traitlets.Unicode(), [to_hex(HEAT(i / 8)) for i in range(9)]).tag(sync=True)
     pair = Checked(0, lambda name, value: _check.integer(name, value, 0))
     lam = Checked(0.5, lambda name, value: _check.number(name, value, 0, 1))
     beta = Checked(1.2, _number)
@@ -171,7 +173,7 @@ class PuzzlePanel(AnsweringPanel):
         ]
         for ax, (title, picture) in zip(axes.flat, tiles, strict=False):
             if picture is not None:
-                ax.imshow(picture, cmap="viridis")
+                ax.imshow(picture, cmap=HEAT)
             else:
                 _draw_mask(ax, solution.exact.mask[pair])
             ax.set_title(title, fontsize=9, parse_math=False)

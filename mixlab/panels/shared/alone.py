@@ -18,7 +18,7 @@ def alone(saved: Mapping[str, Any]) -> str:
             values under "state", its binary values in base64 under "buffers".
 
     Raises:
-        ValueError: `saved` is no panel of mixlab, or one whose numbers come from Python.
+        ValueError: `saved` is no panel of mixlab, or one that can do nothing without Python.
     """
     state = saved["state"]
     if "_still" not in state or state.get("_needs_kernel"):
@@ -29,7 +29,7 @@ def alone(saved: Mapping[str, Any]) -> str:
     panel = {
         "source": state["_esm"],
         "styles": state["_css"],
-        "values": {name: value for name, value in state.items() if name not in _OURS},
+        "values": {name: value for name, value in state.items() if name not in _OURS} | {"_alone": True},
         "bytes": {buffer["path"][0]: buffer["data"] for buffer in saved.get("buffers", ())},
     }
     mount = module("shared/host.js").replace("export default", "const mount =")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mixlab.plots.style import BLUE, GREEN, PALE_BLUE, VERMILION
+from mixlab.plots.style import BLUE, GREEN, ON_DARK, PALE_BLUE, VERMILION
 
 _PALETTE = {"blue": BLUE, "vermilion": VERMILION, "green": GREEN, "pale-blue": PALE_BLUE}
 _PANELS = Path(__file__).parents[1]
@@ -15,8 +15,10 @@ _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 def styles(*names: str) -> str:
     """Several stylesheets of the panels' folder as one, after the palette of `mixlab.plots` that they draw on."""
-    palette = "".join(f"  --mx-{name}: {color};\n" for name, color in _PALETTE.items())
-    return "\n".join([f".mixlab-panel {{\n{palette}}}", *((_PANELS / name).read_text("utf-8") for name in names)])
+    light = "".join(f"  --mx-{name}: {color};\n" for name, color in _PALETTE.items())
+    dark = "".join(f"  --mx-{name}: {ON_DARK[color]};\n" for name, color in _PALETTE.items())
+    palette = f'.mixlab-panel {{\n{light}}}\n.mixlab-panel[data-dark="true"] {{\n{dark}}}'
+    return "\n".join([palette, *((_PANELS / name).read_text("utf-8") for name in names)])
 
 
 def module(entry: str) -> str:

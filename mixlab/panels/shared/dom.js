@@ -39,6 +39,11 @@ export function write(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
+/** What a mark, line or bar of a picture stands for; `kind` is its swatch in panel.css. */
+export function legendItem(kind, words) {
+  return make("span", {}, make("i", { class: `mx-swatch mx-${kind}`, "aria-hidden": "true" }), words);
+}
+
 /** A native slider; `say` puts a value in words for the eye (beside the label) and for the ear (aria-valuetext). */
 export function slider(label, { min, max, step, toValue, toPosition, say }, onMove, onRelease) {
   const shown = make("span", { class: "mx-value", "aria-hidden": "true" });

@@ -19,6 +19,7 @@ from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+REVIVE = "Run this cell to bring the panel to life."
 # JupyterLab says "model not found" in the place of a widget whose kernel is gone: an output of text without elements.
 _HUSH = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .{still}) .jupyter-widgets:not(:has(*)) {{ display: none }}"
 
@@ -60,7 +61,7 @@ class Panel(anywidget.AnyWidget):
 
     _css = styles("shared/panel.css")
     _still = traitlets.Unicode().tag(sync=True)  # the class name of the picture that a living widget hides
-    _needs_kernel = traitlets.Bool(False).tag(sync=True)  # whether any of its numbers come from Python
+    _needs_kernel = traitlets.Bool(False).tag(sync=True)  # whether it can do nothing without Python
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(_still=f"mixlab-still-{uuid4().hex}", **traits)
@@ -89,7 +90,7 @@ class Panel(anywidget.AnyWidget):
         return (
             f'<figure class="{self._still}" style="margin: 0"><style>{_HUSH.format(still=self._still)}</style>'
             f'<img alt="{words}" src="data:image/png;base64,{data}"><figcaption>{words} '
-            "<strong>Run this cell to bring the panel to life.</strong></figcaption></figure>"
+            f"<strong>{REVIVE}</strong></figcaption></figure>"
         )
 
     def _picture(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 // The variance panel: what K blends of each pair leave of a gradient's variance, and what K times as many pairs leave.
 
 import { drawAxes } from "../shared/axes.js";
-import { PLAIN_SCALE, connect, fitCanvas, make, slider } from "../shared/dom.js";
+import { PLAIN_SCALE, connect, fitCanvas, legendItem, make, slider } from "../shared/dom.js";
 
 const HEIGHT = 320;
 const EDGE = { left: 62, right: 14, top: 12, bottom: 46 };
@@ -71,9 +71,9 @@ function showPanel({ model, el }) {
   const legend = make(
     "p",
     { class: "mx-legend" },
-    make("span", {}, make("i", { class: "mx-swatch mx-line", "aria-hidden": "true" }), "K blends: V_pairs + V_λ/K"),
-    make("span", {}, make("i", { class: "mx-swatch mx-dot", "aria-hidden": "true" }), "measured, with its interval"),
-    make("span", {}, make("i", { class: "mx-swatch mx-bar", "aria-hidden": "true" }), "the pairs' part at this K"),
+    legendItem("line", "K blends: V_pairs + V_λ/K"),
+    legendItem("dot", "measured, with its interval"),
+    legendItem("bar", "the pairs' part at this K"),
     make("span", {}, "dashed, squares: K times as many pairs, V/K"),
     make("span", {}, "dotted: the floor, V_pairs"),
   );

@@ -20,7 +20,9 @@ _STEP_BEYOND = 2 / 255  # by which the adversarial step outdoes the ball it is c
 
 @dataclass(frozen=True)
 class Puzzle(Variant):
-    """Kim, Choo and Song, "Puzzle Mix", ICML 2020, with the defaults of its official code for CIFAR.
+    """Kim, Choo and Song, "Puzzle Mix", ICML 2020, with the settings of its README's commands for CIFAR-100.
+
+    There alone blocks of 4 pixels are moved: main.py's own default for t_size, −1, moves the mask's blocks.
 
     One pass of the model gives each image's saliency. For each pair and λ the mask of least energy is found, exactly up
     to 8 by 8 blocks (`mincut.py`), then blocks are moved within each image so that salient ones are seen. λ of the

@@ -1,0 +1,118 @@
+"""Mixup read as label smoothing plus a perturbation: the terms of its second-order expansion, measured one by one."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mixlab import _check
+from mixlab._torch_state import evaluating
+from mixlab.mixing.beta import check_alpha, lambda_moments, sample_lambda
+from mixlab.probes.per_image import PerImage, check_images, check_logits
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The mixup loss of a network and the terms that it is made of to second order, in nats, each a number an image.
+
+    With θ = max(λ, 1 − λ) and its mean θ̄, an example is first drawn toward the mean of the data, x̃ = x̄ + θ̄(x − x̄) and
+    ỹ = ȳ + θ̄(y − ȳ), and then perturbed by δ and ε of mean 0, which hold what θ and the partner change.
+
+    Attributes:
+        smoothed: the loss at x̃ against ỹ: label smoothing toward the classes' shares, on shrunken images.
+        jacobian: ½ E[δᵀJᵀHJδ], H = diag(p) − ppᵀ: keeps the answer from changing with the image. Never negative.
+        curvature: ½ E[(p − ỹ)·δᵀ∇²f δ]: 0 for a network of ReLUs, whose logits are linear in pieces.
+        alignment: −E[ε·Jδ]: pays where the logits move as the labels do.
+        mixup: the mixup loss itself, over the same draws of θ and partner.
+    """
+
+    smoothed: PerImage
+    jacobian: PerImage
+    curvature: PerImage
+    alignment: PerImage
+    mixup: PerImage
+
+    @property
+    def total(self) -> PerImage:
+        """The sum of the four terms; what it lacks of `mixup` is of third order, or jumps at the kinks of ReLUs."""
+        terms = (self.smoothed, self.jacobian, self.curvature, self.alignment)
+        return PerImage(torch.stack([term.values for term in terms]).sum(0))
+
+
+def expansion(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    alpha: float,
+    *,
+    draws: int = 100,
+    generator: torch.Generator | None = None,
+) -> Expansion:
+    """Measure the second-order expansion of the mixup loss of Carratino et al., with these N examples as the data.
+
+    Args:
+        model: maps inputs to logits [N, classes], each row on its own; it is read in evaluation mode, in the inputs'
+            precision. Its logits must be twice differentiable in forward mode, as those of PyTorch's own layers are.
+        x: holds the inputs as the model takes them, float [N, ...].
+        y: holds int64 class labels [N].
+        alpha: gives λ ~ Beta(alpha, alpha).
+        draws: counts the draws of θ and a partner for each image, at least 1; each costs two passes.
+        generator: is the source of randomness on x's device, by default torch's global one.
+
+    Returns:
+        Expansion, over the same draws for all of its terms. The parts of first order are 0 in the mean and left out.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind, shape or range.
+
+    Source: Carratino, Cissé, Jenatton and Vert, "On Mixup Regularization", JMLR 2022, theorem 2 and section 3.
+    """
+    x = check_images("x", x)
+    _check.class_labels("y", y, batch=len(x), device=x.device)
+    alpha = check_alpha(alpha)
+    draws = _check.integer("draws", draws, 1)
+    generator = _check.generator(generator, x.device)
+    theta_bar = lambda_moments(alpha).theta_bar
+    with evaluating(model), torch.no_grad():
+        classes = check_logits(model(x), len(x)).shape[1]
+        labels = functional.one_hot(y, classes).to(x.dtype)
+        x_mean, y_mean = x.mean(0, keepdim=True), labels.mean(0, keepdim=True)
+        inputs, targets = x_mean + theta_bar * (x - x_mean), y_mean + theta_bar * (labels - y_mean)
+        logits = model(inputs)
+        probs = logits.softmax(1)
+        sums = x.new_zeros(4, len(x), dtype=torch.float64)
+        for _ in range(draws):
+            lam = sample_lambda(alpha, (len(x),), device=x.device, generator=generator).to(x.dtype)
+            theta = torch.maximum(lam, 1 - lam)
+            partner = torch.randint(0, len(x), (len(x),), device=x.device, generator=generator)
+            mixed, mixed_labels = _mix(x, partner, theta), _mix(labels, partner, theta)
+            delta, epsilon = mixed - inputs, mixed_labels - targets
+            slope, bend = _derivatives(model, inputs, delta)
+            spread = (probs * slope.square()).sum(1) - (probs * slope).sum(1).square()
+            terms = (
+                spread / 2,
+                ((probs - targets) * bend).sum(1) / 2,
+                -(epsilon * slope).sum(1),
+                -(mixed_labels * model(mixed).log_softmax(1)).sum(1),
+            )
+            sums += torch.stack(terms)
+        smoothed = -(targets * logits.log_softmax(1)).sum(1)
+    jacobian, curvature, alignment, mixup = (PerImage((part / draws).cpu()) for part in sums)
+    return Expansion(PerImage(smoothed.double().cpu()), jacobian, curvature, alignment, mixup)
+
+
+def _mix(x: Tensor, partner: Tensor, theta: Tensor) -> Tensor:
+    share = theta.view(-1, *[1] * (x.ndim - 1))
+    return share * x + (1 - share) * x[partner]
+
+
+def _derivatives(model: nn.Module, x: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and second derivative of the logits at x in the direction delta: Jδ and δᵀ∇²f δ."""
+
+    def slope(at: Tensor) -> Tensor:
+        derivative: Tensor = torch.func.jvp(model, (at,), (delta,))[1]
+        return derivative
+
+    both = torch.func.jvp(slope, (x,), (delta,))
+    return both[0], both[1]
