@@ -63,7 +63,11 @@ def recommended(by: str, to_none: Differences, to_best: Differences) -> Recommen
     why = f"{best} {improves} the {heading} by {size}, which may be chance"
     if gain <= 0:
         why = f"no mixer {improves} the mean {heading}; {best} {harms} it the least, by {size}"
-    return Recommendation(None, by, f"Nothing was decided: {why}.", (_needed(best, to_none[best]),))
+    worse = [name for name, other in to_none.items() if other.decided and sign * other.interval.value < 0]
+    each = "each of " if len(worse) > 1 else ""
+    remarks = [f"It is decided, though, that {each}{listed(worse)} {harms} the {heading}."] if worse else []
+    remarks += [] if to_none[best].decided else [_needed(best, to_none[best])]
+    return Recommendation(None, by, f"Nothing was decided: {why}.", tuple(remarks))
 
 
 def best_of(by: str, to_none: Differences) -> str:
