@@ -34,6 +34,7 @@ LESS, LEAST, MORE, MOST, MAYBE_LESS, MAYBE_MORE = map(seen, (-0.2, -0.3, 0.2, 0.
         ("nll", {"a": MORE}, {}, "none", "Train without mixing: a raises the NLL, by 0.200"),
         ("nll", {"a": MORE, "b": MOST}, {}, "none", "every mixer raises the NLL, a the least, by 0.200"),
         ("nll", {"a": seen(-0.2, error=0.2)}, {}, None, "or more test images, to tell a from"),
+        ("nll", {"a": seen(-0.5, 0.9), "b": LESS}, {"a": MAYBE_LESS}, "b", "Not told apart from b: a."),
         ("nll", {}, {}, None, "Nothing was decided: no mixer has two seeds"),
         ("accuracy", {"a": MORE, "b": LESS}, {"b": LESS}, "a", "it raises the accuracy by 20.0 points (97.5%"),
         ("accuracy", {"a": LESS}, {}, "none", "a lowers the accuracy"),
