@@ -80,7 +80,8 @@ class _Table:
             return 0.0 if place < 0 else 1.0
         _, q0, slope0 = self.knots[int(place)]
         _, q1, slope1 = self.knots[int(place) + 1]
-        return float(torch.sigmoid(_at(place % 1, *_hermite(q0, q1, step * slope0, step * slope1))))
+        within = torch.tensor(place % 1, dtype=torch.float64, device=q0.device)
+        return float(torch.sigmoid(_at(within, *_hermite(q0, q1, step * slope0, step * slope1))))
 
 
 def _hermite(y0: Tensor, y1: Tensor, d0: Tensor, d1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -89,8 +90,8 @@ def _hermite(y0: Tensor, y1: Tensor, d0: Tensor, d1: Tensor) -> tuple[Tensor, Te
     return y0, d0, 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
 
 
-def _at(s: Tensor | float, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    return a + s * (b + s * (c + s * d))
+def _at(s: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    return torch.addcmul(a, s, torch.addcmul(b, s, torch.addcmul(c, s, d)))
 
 
 @lru_cache(maxsize=64)
@@ -180,9 +181,8 @@ def lambda_quantile(alpha: float, shares: Tensor | Sequence[float]) -> Tensor:
 
 def _inverted(alpha: float, centered: Tensor) -> Tensor:
     """The λ at the probability (1 + centered) / 2, for float64 numbers in (-1, 1) other than 0."""
-    within = centered.abs()
-    t = torch.exp(_table(alpha, centered.device).log_t(torch.log(within) - torch.log1p(-within)))
-    odds = torch.exp(-t)
+    t = torch.exp(_table(alpha, centered.device).log_t(torch.logit(centered.abs())))
+    odds = torch.exp(-t)  # not the sigmoid of ±t, which is 0 below 1e-308
     return torch.where(centered < 0, odds, 1.0) / (1 + odds)
 
 

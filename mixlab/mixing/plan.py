@@ -229,10 +229,10 @@ class MixPlan:
             self.way.mix_into(target, x, self.partner, self.lam, scale, shift)
             return out
 
-        weight, source = self.way.weight(x, self.lam), x.contiguous(memory_format=layout)
-        last = layout != torch.contiguous_format
+        source, last = x.contiguous(memory_format=layout), layout != torch.contiguous_format
+        weight = self.way.weight_last(x, self.lam) if last else self.way.weight(x, self.lam)
         if last:  # the same bytes, seen in the order they lie in
-            weight, source = weight.movedim(2, -1), source.movedim(1, -1)
+            source = source.movedim(1, -1)
             scale, shift = (part if part is None else part.movedim(1, -1) for part in (scale, shift))
         if out is None:
             mixed = mix_for_autograd(source, self.partner, weight, result, scale=scale, shift=shift)

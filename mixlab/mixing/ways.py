@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from mixlab import _check
 from mixlab.mixing import geometry
 from mixlab.mixing.beta import FLOATS, check_lam
 from mixlab.mixing.blend import chunks, combined, mix, store, values
+from mixlab.mixing.constants import constant
 
 _ALL = slice(None)
 
@@ -45,6 +46,10 @@ class Way:
     def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """λ, or where to keep the example's own pixels, for these mixes and examples; broadcasts over [K, B, ...]."""
         return _broadcast(lam[mixes, rows], x)
+
+    def weight_last(self, x: Tensor, lam: Tensor) -> Tensor:
+        """The weight of x where the axis of its channels is moved to the end, as channels_last has it in memory."""
+        return self.weight(x, lam).movedim(2, -1)
 
     def mixes(
         self, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None, rows: slice = _ALL
@@ -124,7 +129,7 @@ class Boxes(Way):
         if self.box.device.type != "cpu":
             return
         first, last = self.box.chunk(2, -1)
-        inside = ((first >= 0) & (first <= last) & (last <= torch.tensor(self.size, device="cpu"))).all(-1)
+        inside = ((first >= 0) & (first <= last) & (last <= constant(self.size, torch.int64, self.box.device))).all(-1)
         if not bool(inside.all()):
             pixels, wrong = " by ".join(map(str, self.size)), self.box[~inside][0].tolist()
             edges = "(top, left, bottom, right)" if len(self.size) == 2 else "the first edges and the last ones"
@@ -135,41 +140,30 @@ class Boxes(Way):
         return x.ndim > max(2, len(self.size))
 
     def is_weight(self, x: Tensor) -> bool:
-        """Unless images are to be shrunk, or one slice pastes into all of them."""
-        return not (self.shrunk or self._shared) or not self.pastes(x)
+        """Unless images are to be shrunk."""
+        return not self.shrunk or not self.pastes(x)
 
     def weight(self, x: Tensor, lam: Tensor, mixes: slice = _ALL, rows: slice = _ALL) -> Tensor:
         """True around the box."""
         if not self.pastes(x):
             return super().weight(x, lam, mixes, rows)
-        return _over_pixels(geometry.outside(self.box[mixes, rows], self.size, tuple(x.shape[-len(self.size) :])), x)
+        return _over_pixels(self._outside(self.box[mixes, rows], tuple(x.shape[-len(self.size) :])), x)
 
-    def mix_into(
-        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
-    ) -> None:
-        """Where the whole batch has one box, a slice of the partners is laid over copies of the examples."""
-        if self.shrunk or not self._shared:
-            return super().mix_into(target, x, partner, lam, scale, shift)
-
-        def taken(half: Tensor) -> Tensor:
-            return half if scale is None else values(half, scale, shift)
-
-        for k in range(len(lam)):
-            edges = geometry.scaled(self.box[k, 0], self.size, tuple(x.shape[-len(self.size) :]))
-            box: tuple[Any, ...] = (..., *(slice(int(first), int(last)) for first, last in edges))
-            for rows in chunks(x):
-                store(taken(x[rows]), target[k, rows])
-                store(taken(x[box].index_select(0, partner[rows])), target[k, rows][box])
-        return None
+    def weight_last(self, x: Tensor, lam: Tensor) -> Tensor:
+        """True around the box, for every channel: what has an axis of its own for one value is read slowly."""
+        if x.ndim != len(self.size) + 2:
+            return super().weight_last(x, lam)
+        return self._outside(self.box, tuple(x.shape[2:]), x.shape[1])
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
         """Boxes in another order."""
         return replace(self, box=sort(self.box))
 
-    @cached_property
-    def _shared(self) -> bool:
-        """Whether all examples have the same boxes; on a CPU, as CUDA would have to be waited for."""
-        return self.box.device.type == "cpu" and torch.equal(self.box, self.box[:, :1].expand_as(self.box))
+    def _outside(self, box: Tensor, shape: geometry.Size, channels: int = 1) -> Tensor:
+        """Where no box covers the pixel; of a box that the whole batch shares it is worked out once."""
+        several = box[:, :1] if box.stride(1) == 0 else box
+        kept = geometry.outside(several, self.size, shape, channels)
+        return kept.expand(*box.shape[:2], *kept.shape[2:])
 
     def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
         if side == 0 or not self.pastes(half) or not self.shrunk:

@@ -45,6 +45,7 @@ def drawn(
     gray: bool = False,
     channels: int = 3,
     rolled: bool = False,
+    shared: bool = False,
 ) -> MixPlan:
     """A plan of random parts: `how` the two are put together, and a `grid` to move blocks on (0 moves none)."""
     g = seeded(seed)
@@ -61,6 +62,7 @@ def drawn(
     if how != "mask":
         edges = [torch.randint(0, side + 1, (2, k, batch), generator=g).sort(dim=0).values for side in size]
         box = torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dim=-1)
+        box = box[:, :1].expand_as(box) if shared else box  # one box in memory, as shared_lam draws it
         return MixPlan(f"{how} of a test", partner, lam, nominal, Boxes(box, size, how == "shrunk"), rolled)
     mask = torch.rand(k, batch, *blocks, generator=g)
     mask = {"floats": mask, "halves": (mask * 3).floor() / 2, "ends": mask.round()}[levels]
@@ -103,6 +105,7 @@ options = st.fixed_dictionaries(
         "noisy": st.sampled_from([0, 0, 0.5]),
         "gray": st.booleans(),
         "rolled": st.booleans(),
+        "shared": st.booleans(),
     }
 )
 plans = options.map(lambda chosen: drawn(**chosen))

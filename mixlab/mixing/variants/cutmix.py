@@ -1,7 +1,7 @@
 """CutMix: a box of the partner, pasted in where it was; a span of a signal, a block of a volume."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,15 +28,16 @@ class CutMix(Variant):
     def draw(self, ask: Request) -> MixPlan:
         """Sides √(1 − λ) of the image's, about a uniform center."""
         nominal, size = ask.lambdas(), tuple(ask.x.shape[2:])
-        pasted = 1 - nominal.double()
+        pasted = 1 - nominal[:, : ask.places[1]].double()
         share = torch.sqrt(pasted) if len(size) == 2 else pasted ** (1 / len(size))
         corners, left = clipped_boxes(share, ask.uniform(len(size)), size)
         return box_plan(self.name, ask, nominal, Boxes(corners, size), left)
 
 
 def box_plan(name: str, ask: Request, nominal: Tensor, way: Boxes, left: Tensor) -> MixPlan:
-    """The plan that pastes these boxes: λ is the share of pixels that they leave, float64 [K, B]."""
-    return MixPlan(name, ask.partner, left.to(nominal.dtype), nominal, way, ask.rolled)
+    """The plan that pastes these boxes: λ is the share of pixels that they leave, float64 [K, B or 1]."""
+    way = replace(way, box=way.box.expand(*nominal.shape, -1))
+    return MixPlan(name, ask.partner, left.to(nominal.dtype).expand_as(nominal), nominal, way, ask.rolled)
 
 
 def clipped_boxes(share: Tensor, center: Tensor, size: Size) -> tuple[Tensor, Tensor]:

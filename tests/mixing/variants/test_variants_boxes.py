@@ -131,3 +131,18 @@ def test_volumes_keep_their_layout_and_masks_are_cut_like_them() -> None:
     lam = plan.lam[0][:, None]
     torch.testing.assert_close(plan.apply(targets), lam * targets + (1 - lam) * targets[plan.partner])
     assert torch.equal(MixPlan.from_json(plan.to_json()).apply(x), mixed)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_is_pasted_keeps_every_bit_infinite_or_not(layout, dtype, shared) -> None:
+    odd = torch.tensor([0.0, -0.0, 1.0, torch.inf, -torch.inf, torch.nan, 1e-40, 3e38], dtype=dtype)
+    x = odd[torch.randint(8, (6, 3, 8, 10), generator=seeded())].contiguous(memory_format=layout)
+    plan = Mixer("cutmix", k=2, shared_lam=shared).plan(x, generator=seeded(3))
+    mixed, bits = plan.apply(x).view(2, 6, 3, 8, 10), {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+    for k, i in itertools.product(range(2), range(6)):
+        top, left, bottom, right = plan.box[k, i].tolist()
+        wanted = x[i].clone()
+        wanted[:, top:bottom, left:right] = x[plan.partner[i], :, top:bottom, left:right]
+        assert torch.equal(mixed[k, i].contiguous().view(bits), wanted.contiguous().view(bits))
