@@ -68,15 +68,20 @@ def _differences(comparison: "Comparison") -> str:
         return ""
     order = [comparison.by, *(name for name in QUANTITIES if name not in (comparison.by, "seconds"))]
     figures = [
-        _intervals({mixer: part.interval for mixer, part in seen[name].items()}, f"difference in {heading}", 0.0)
-        for name in dict.fromkeys(order)
-        if (heading := QUANTITIES[name].heading)
+        _intervals(
+            {mixer: part.interval for mixer, part in seen[name].items()},
+            f"difference in {QUANTITIES[name].heading}",
+            0.0,
+        )
+        for name in order
     ]
-    mixers = len(comparison.mixers) - 1
-    corrected = f" Levels are corrected, so that all {mixers} hold together with 95%." if mixers > 1 else ""
+    heading, mixers = QUANTITIES[comparison.by].heading, len(comparison.mixers) - 1
+    corrected = (
+        f" Levels are corrected, so that those of all {mixers} mixers hold together with 95%." if mixers > 1 else ""
+    )
     return (
         "<h2>Against no mixing</h2>"
-        f"<p>{QUANTITIES[comparison.by].heading} decides. Shown is each mixer minus no mixing, paired by seed; a "
+        f"<p>{heading[0].upper()}{heading[1:]} decides. Shown is each mixer minus no mixing, paired by seed; a "
         f"filled dot says that the interval excludes 0.{corrected} Intervals say what other seeds would give; those of "
         "accuracy and NLL also what other test images would.</p>"
         f'<div class="figures">{"".join(figures)}</div>'

@@ -86,11 +86,11 @@ def normalized_otherwise():
     return data
 
 
-OTHERS = {"epochs": 3, "seed": 1, "batch_size": 4, "every": 2, "mix_until": 1, "dtype": torch.bfloat16, "compile": True}
+OTHERS = {"epochs": 3, "seed": 1, "batch_size": 4, "every": 2, "dtype": torch.bfloat16, "compile": True}
 OTHERS |= {"learning_rate": 0.1, "schedule": schedules.Cosine(), "momentum": 0.5, "nesterov": False}
 OTHERS |= {"weight_decay": 0.1, "decay_biases": True, "bias_rate": 2.0, "freeze": {"head.bias": 1}, "lookahead": True}
 OTHERS |= {"augment": False, "flip": "alternating", "pad": 1, "border": "black", "cutout_side": 2, "views": 2}
-OTHERS |= {"label_smoothing": 0.1}
+OTHERS |= {"label_smoothing": 0.1, "mix_until": 1}
 
 
 def test_every_option_of_a_training_changes_the_name():
