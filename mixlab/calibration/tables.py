@@ -46,9 +46,9 @@ def count_faults(probs: Tensor) -> Tensor:
     """How many rows [3] are not finite, hold a negative number, or have another sum than 1; waits for no device."""
     if probs.device.type == "cpu" and len(probs) and probs.min() >= 0:
         full = wide(probs)  # a matrix times ones is many times as fast as a sum of short rows
-        total = full @ torch.ones(full.shape[1], dtype=full.dtype)
+        total = full @ full.new_ones(full.shape[1])
         if (total - 1).abs().max() <= _tolerance(probs.dtype):
-            return torch.zeros(3, dtype=torch.int64)
+            return torch.zeros(3, dtype=torch.int64, device=full.device)
     total = probs.sum(1, dtype=torch.float64)
     finite = total.isfinite()
     negative = finite & (probs.amin(1) < 0)

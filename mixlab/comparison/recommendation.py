@@ -44,18 +44,18 @@ def recommended(by: str, to_none: Differences, to_best: Differences) -> Recommen
     if not to_none:
         missing = 'no mixer has two seeds in common with "none" whose runs are finished'
         return Recommendation(None, by, f"Nothing was decided: {missing}.")
-    sign = 1 if quantity.more_is_better else -1
+    worse = [name for name, other in to_none.items() if other.decided and gain_of(by, other) < 0]
     improves, harms = ("raises", "lowers") if quantity.more_is_better else ("lowers", "raises")
     best, heading = best_of(by, to_none), quantity.heading
-    gain, size = sign * to_none[best].interval.value, effect(by, to_none[best].interval)
+    gain, size = gain_of(by, to_none[best]), effect(by, to_none[best].interval)
     if to_none[best].decided and gain > 0:
         others = [name for name in to_best if name != BASELINE]
-        rivals = [name for name in others if not to_best[name].decided]
-        beaten = [name for name in others if name not in rivals]
+        beaten = [name for name in others if to_best[name].decided and gain_of(by, to_best[name]) < 0]
+        rivals = [name for name in others if name not in beaten]
         remarks = [f"Not told apart from {best}: {listed(rivals)}."] if rivals else []
         remarks += [f"{best} also beats {listed(beaten)}."] if beaten else []
         return Recommendation(best, by, f"Train with {best}: it {improves} the {heading} by {size}.", tuple(remarks))
-    if all(other.decided and sign * other.interval.value < 0 for other in to_none.values()):
+    if len(worse) == len(to_none):
         each = best if len(to_none) == 1 else "every mixer"
         least = "" if len(to_none) == 1 else f" {best} the least,"
         sentence = f"Train without mixing: {each} {harms} the {heading},{least} by {size}."
@@ -63,13 +63,21 @@ def recommended(by: str, to_none: Differences, to_best: Differences) -> Recommen
     why = f"{best} {improves} the {heading} by {size}, which may be chance"
     if gain <= 0:
         why = f"no mixer {improves} the mean {heading}; {best} {harms} it the least, by {size}"
-    return Recommendation(None, by, f"Nothing was decided: {why}.", (_needed(best, to_none[best]),))
+    each = "each of " if len(worse) > 1 else ""
+    remarks = [f"It is decided, though, that {each}{listed(worse)} {harms} the {heading}."] if worse else []
+    remarks += [] if to_none[best].decided else [_needed(best, to_none[best])]
+    return Recommendation(None, by, f"Nothing was decided: {why}.", tuple(remarks))
 
 
 def best_of(by: str, to_none: Differences) -> str:
-    """The mixer whose mean difference to no mixing is the best."""
-    sign = 1 if QUANTITIES[by].more_is_better else -1
-    return max(to_none, key=lambda name: sign * to_none[name].interval.value)
+    """The mixer with the best mean difference to no mixing, of those for which it is decided, if there are any."""
+    gains = {name: gain_of(by, other) for name, other in to_none.items()}
+    return max(to_none, key=lambda name: (to_none[name].decided and gains[name] > 0, gains[name]))
+
+
+def gain_of(by: str, difference: Difference) -> float:
+    """The mean difference, above 0 where the mixer is better."""
+    return difference.interval.value * (1 if QUANTITIES[by].more_is_better else -1)
 
 
 def effect(by: str, difference: Interval) -> str:

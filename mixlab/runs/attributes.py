@@ -18,10 +18,9 @@ OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})
 
 
 def attributes(model: nn.Module) -> dict[str, str]:
-    """Digests of the plain attributes of every module of a model, and of its hooks.
+    """Digests of the plain attributes of every module of a model, and of its hooks, none of which a checkpoint holds.
 
-    A training that changes one of them could not resume, as a checkpoint holds parameters and buffers. Raises
-    ValueError if one cannot be described.
+    Raises ValueError if one cannot be described.
     """
     known = {id(part): name for name, part in (*model.named_modules(), *tensors_of(model).items())}
     digests = {}

@@ -18,8 +18,7 @@ _DRAWING = ("Dropout", "RReLU", "FractionalMaxPool")
 def global_stream(model: nn.Module, seed: int, step: int) -> Iterator[None]:
     """Inside, what a model draws from torch's global generators depends on seed and step alone.
 
-    The caller's generators go on afterwards. Meanwhile another thread would draw from the run's, so nothing is done for
-    a model that cannot draw.
+    The caller's generators go on afterwards. Other threads would draw from the run's, so only models that draw have it.
     """
     if not may_draw(model):
         yield

@@ -57,8 +57,7 @@ class Planned:
 def planned(grid: Any, data: Dataset, given: Mapping[str, Any]) -> list[Planned]:
     """The runs of a grid in its order, equal ones once; `given` is what all have where the grid says nothing else.
 
-    Raises TypeError or ValueError for what is no grid, an unknown name, a setting that no variant of its grid has, and
-    all that `Mixer` and `fit` refuse, together with the run's values.
+    Raises TypeError or ValueError for what is no grid, an unknown name, and all that `Mixer` and `fit` refuse.
     """
     mappings, given = _mappings(grid), {"model": "quick", "variant": "none", "seed": 0, **given}
     for what, names in (("a name in grid", itertools.chain(*mappings)), ("a keyword of sweep", given)):

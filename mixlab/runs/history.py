@@ -31,10 +31,7 @@ def reliability_table(records: Sequence[Record]) -> Tensor:
 
 
 def records_from(document: Document, tensors: Tensors) -> tuple[Record, ...]:
-    """The Records of a stored run.
-
-    Raises DamagedError if document and tensors do not fit each other, or this version of mixlab.
-    """
+    """The Records of a stored run; DamagedError if its parts do not fit each other, or this version of mixlab."""
     try:
         rows: list[dict[str, Any]] = [
             {name: float(value) if isinstance(value, str) else value for name, value in row.items()}

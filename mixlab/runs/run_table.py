@@ -41,10 +41,7 @@ def listed(store: Store, name: str) -> Run | None:
 
 
 class RunTable(Sequence[Run]):
-    """Runs in a row, shown as a table.
-
-    Raises TypeError unless `runs` are Runs.
-    """
+    """Runs in a row, shown as a table; TypeError unless `runs` are Runs."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self._runs = tuple(runs)

@@ -1,11 +1,9 @@
-"""A folder of runs in safetensors and JSON. Each file is whole or absent, and a damaged one is recognized.
+"""A folder of runs in safetensors and JSON, read without running code. Each file is whole, absent or known as damaged.
 
-    ID/checkpoint.safetensors    while a run is trained: its last finished epoch
-    ID/weights.safetensors, ID/predictions.safetensors, ID/run.json    at its end; run.json last, so it says "whole"
-    ID.lock                      locked by whoever trains the run
-    ID.damaged-N                 what was set aside
-
-Reading any of these runs no code.
+ID/checkpoint.safetensors    while a run is trained: its last finished epoch
+ID/weights.safetensors, ID/predictions.safetensors, ID/run.json    at its end; run.json last, so it says "whole"
+ID.lock                      locked by whoever trains the run
+ID.damaged-N                 what was set aside
 """
 
 import hashlib

@@ -23,8 +23,7 @@ _NONE = "–"
 class Run:
     """A stored run; what is large is read when it is asked for. Made by `mixlab.run` and `mixlab.runs`.
 
-    Everything below raises StoreError if the run can no longer be read; predictions, weights and model also if it is
-    not finished.
+    All raise StoreError if the run can no longer be read; predictions, weights and model also if it is not finished.
 
     Attributes:
         id: sixteen hexadecimal digits, of the sha256 of all that determines the run.

@@ -60,9 +60,8 @@ class StoredTraining:
     def step(self) -> Record | None:
         """Train on the next batch; after the last of an epoch evaluate if that is due, store, and return the Record.
 
-        Raises RuntimeError if all steps are taken; FloatingPointError if the loss is no longer finite; and, with the
-        epoch in `records` and not on disk, StoreError if it cannot be stored, or ValueError if the model has changed
-        what no checkpoint holds.
+        Raises RuntimeError if all steps are taken; FloatingPointError if the loss is not finite; and, with the epoch in
+        `records` and not on disk, StoreError if it cannot be stored, ValueError if what no checkpoint holds changed.
         """
         if self._stored is not None:
             raise RuntimeError(f"step must not be called of a run that is stored, {self.id}")

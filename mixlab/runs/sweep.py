@@ -72,8 +72,7 @@ def sweep(
             mixlab and see `root`. A worker that dies costs the epoch it was in; if none is left, the sweep breaks off.
         root: the folder of the store, as for `mixlab.run`.
         progress: whether to show a bar of runs (as in `run`), with what is under way.
-        settings: what all runs have, by the same names, where the grid does not say otherwise. Without a variant
-            nothing is mixed.
+        settings: what all runs have, by the same names, where the grid does not say otherwise (variant: "none").
 
     Raises:
         TypeError, ValueError: at the call: no grid, an unknown name, a setting that no variant of the grid has, or

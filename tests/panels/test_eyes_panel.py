@@ -73,7 +73,7 @@ def test_answers_are_fitted_and_put_in_words(power: float, words: str, data: Dat
     line = fit_log_odds(panel.lam, panel.answers)
     curve = np.array(panel._shown["curve"])
     np.testing.assert_allclose(curve[:, 1:].T, line.curve(curve[:, 0].tolist()))
-    assert panel._shown["dots"] == [[lam, seen] for lam, seen in zip(panel.lam, panel.answers, strict=True)]
+    assert panel._lam == panel.lam  # the browser draws the dots
 
 
 def test_answers_are_kept_in_a_file_and_read_again_for_the_same_blends(data: Dataset, tmp_path: Path) -> None:
