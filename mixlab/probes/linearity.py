@@ -50,7 +50,7 @@ def linearity_gap(
 ) -> list[PerImage]:
     """‖f(λx + (1 − λ)x′) − λf(x) − (1 − λ)f(x′)‖₂ for each pair: 0 where the network is linear between them.
 
-    Mixup asks for a gap of 0 in probabilities (Zhang et al., "mixup", ICLR 2018, section 1: "linear behavior in-between
+    Mixup asks for a gap of 0 in probabilities (Zhang et al., "mixup", ICLR 2018, abstract: "linear behavior in-between
     training examples"). Logits may differ by a constant in each row without any effect; they are centered first.
 
     Args:
