@@ -66,8 +66,8 @@ def expansion(
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
 
-    Source: Carratino, Cissé, Jenatton and Vert, "On Mixup Regularization", JMLR 2022; the terms are derived anew for the
-    cross entropy of a softmax, which is linear in the label.
+    Source: Carratino, Cissé, Jenatton and Vert, "On Mixup Regularization", JMLR 2022; the terms are derived anew, for
+    the cross entropy of a softmax, which is linear in the label.
     """
     x = check_images("x", x)
     _check.class_labels("y", y, batch=len(x), device=x.device)
