@@ -22,7 +22,7 @@ own and with an empty run store, so that it trains all that it shows; the data s
 those of the cells, without the start of the kernel. The memory is the most that the kernel's process has held at once,
 VmHWM in /proc: it is Linux alone that tells. What is started beside the kernel, such as lesson 07's other program, is
 not in it. One run each: there is no interval."""
-SECONDS, MEGABYTES = 180, 900
+SECONDS, MEGABYTES = 120, 900
 WAIT = 900  # seconds for a cell
 PEAK = "VmHWM:"
 
