@@ -94,7 +94,7 @@ def of_kornia(alpha: float) -> Iterator[Peer]:
 
     keys = ["input", "class"]
     mixup = RandomMixUpV2(p=1.0, data_keys=keys)
-    yield Peer("kornia", "RandomMixUpV2", "mixup", mixup, of_partner, column, "λ is uniform whatever α")
+    yield Peer("kornia", "RandomMixUpV2", "mixup", mixup, of_partner, column)
     beta = torch.tensor(float(alpha))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the default λ of CutMix
