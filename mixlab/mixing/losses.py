@@ -193,7 +193,8 @@ def mixed_cross_entropy(
     if weight is not None:
         _check_weight(weight, logits)
     if is_soft:
-        targets = y_b.lerp(y_a, lam.to(y_a.dtype).view(-1, *[1] * (y_a.ndim - 1)))
+        wide = torch.promote_types(y_a.dtype, torch.float32)
+        targets = y_b.to(wide).lerp(y_a.to(wide), lam.to(wide).view(-1, *[1] * (y_a.ndim - 1)))
         return target_cross_entropy(logits, targets, reduction, label_smoothing, weight)
 
     log_probs, labels = _log_probs(logits), torch.stack([y_a, y_b], dim=1)
