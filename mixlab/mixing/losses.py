@@ -72,7 +72,7 @@ def mixed_loss(
 
     Raises:
         TypeError, ValueError, RuntimeError: see `mixed_logits`, `mixed_cross_entropy` and `MixPlan.labels`; a `loss`
-            that gives no value for each row.
+            that gives no value for each row, or one for each of them with every label ([N, 1] beside [N]).
     """
     if loss is not None and (label_smoothing != 0 or weight is not None or ignore_index is not None):
         raise TypeError(
@@ -306,6 +306,11 @@ def _rows(loss: Loss, logits: Tensor, y: Tensor) -> Tensor:
         raise ValueError(
             f'loss must give one value for each of the {len(logits)} mixes, as with reduction="none", got '
             f"{_check.shown(values) if isinstance(values, Tensor) else type_of(values)}"
+        )
+    if values.numel() > max(logits.numel(), y.numel()):  # [N, 1] beside [N] gives [N, N]
+        raise ValueError(
+            "y must be of a shape that loss does not broadcast against what the model returns, "
+            f"{list(logits.shape)}, got labels of shape {list(y.shape)} and a loss of {list(values.shape)}"
         )
     return values.to(torch.promote_types(values.dtype, torch.float32))
 

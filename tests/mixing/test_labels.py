@@ -133,6 +133,24 @@ def test_squared_error_has_the_gradient_of_the_mixed_target(shape):
         same(first, second)
 
 
+@pytest.mark.parametrize(("outputs", "labels"), [((-1, 1), (6,)), ((-1,), (6, 1))])
+def test_a_loss_of_each_example_with_every_other_is_refused(outputs, labels):
+    (x, _), head = batch(), nn.Sequential(net(), nn.Linear(4, 1).double(), Shaped(*outputs))
+    y, plan = soft()[:, 0], Mixer("mixup", k=2).plan(x, generator=seeded())
+    with pytest.raises(ValueError, match=r"^y must be .* broadcast .* and a loss of \[12, 12\]$"):
+        mixed_loss(head, x, y.view(labels), plan, loss=lambda logits, y: (logits - y) ** 2)
+    mixed_loss(head, x, y.view(6, *outputs[1:]), plan, loss=lambda logits, y: (logits - y) ** 2)
+
+
+class Shaped(nn.Module):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(self.shape)
+
+
 MASKS = torch.randint(0, 3, (6, 8, 8), generator=seeded(8))
 MASKS[:, 0] = 255  # not counted
 SEGMENTER = nn.Conv2d(3, 3, 3, padding=1).double()
