@@ -59,6 +59,11 @@ class Batch:
     def _targets(self, plan: MixPlan, num_classes: int | None) -> Tensor:
         if self.y.is_floating_point():
             return plan.targets(self.y, num_classes)
+        if self.y.ndim == 2 and not plan.way.pastes(self.y):
+            raise TypeError(
+                "labels must be floats where each example has several, such as multi-label rows, got "
+                f"{_check.shown(self.y)} (plan.labels cuts the classes of a signal's frames, in the training loop)"
+            )
         if self.y.ndim > 1 and plan.inside is None:
             return self._mixed(plan, self.labels)
         if num_classes is None:

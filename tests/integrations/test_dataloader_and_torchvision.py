@@ -230,6 +230,7 @@ def getter(labels_getter="default", inputs_getter="default"):
         ),
         (mx.MixTransform(mx.Mixer()), [X, Y], ValueError, ["num_classes", "got None for an int64 tensor"]),
         (TRANSFORM, [X, torch.rand(4, 5)], ValueError, ["y", "float targets [batch, 3]", "[4, 5]"]),
+        (TRANSFORM, [X, torch.eye(4, 3).long()], TypeError, ["labels", "floats", "multi-label", "int64", "[4, 3]"]),
         (TRANSFORM, [X, [0, 1, 2, 2]], TypeError, ["batch", "labels", "got (Tensor, list)"]),
         (TRANSFORM, [{"x": X, "labels": Y[:3]}], ValueError, ["batch", "as many rows", "labels of 3", "[4, 3, 5, 5]"]),
         (TRANSFORM, [{"x": X, "labels": Y, "id": Y}], ValueError, ["labels_getter", "holds once", "int64"]),
