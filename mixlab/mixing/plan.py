@@ -124,7 +124,8 @@ class MixPlan:
         Args:
             y: is on the plan's device: int64 class labels [B]; float targets [B] or [B, C], such as one-hot, soft,
                 multi-label or regression ones; or maps, integer masks [B, H, W] or [B, 1, H, W], which become int64, or
-                floats [B, C, H, W]. Of signals [B, C, T], integers [B, T] are maps, too.
+                floats [B, C, H, W]. Of signals [B, C, T], integers [B, T] are maps, too; of another length than T
+                they count as several labels, and are those of both.
 
         Raises:
             TypeError, ValueError: labels of another kind; masks for a plan whose blocks have shares between 0 and 1; a
