@@ -88,6 +88,8 @@ def mixed_loss(
         total = _linear(loss, logits, *_labels_for(logits, y, plan))
     else:
         check_logits(logits)
+        if logits.shape[1] == 1:
+            raise ValueError("loss must be given for a model of one output, whose cross entropy is always 0, got None")
         total = mixed_cross_entropy(
             logits,
             *_labels_for(logits, y, plan),

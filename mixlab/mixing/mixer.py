@@ -107,7 +107,8 @@ class Mixer:
         shown = [repr(self.variant)]
         for name, value in self.settings.items():
             if name in always or value != plain[name]:
-                shown.append(f"{name}={value:g}" if name == "alpha" else f"{name}={value!r}")
+                short = name == "alpha" and float(f"{value:g}") == value
+                shown.append(f"{name}={value:g}" if short else f"{name}={value!r}")
         return f"Mixer({', '.join(shown)})"
 
     @property

@@ -220,3 +220,9 @@ class Looks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.read(x.flatten(1))
+
+
+def test_one_output_has_no_cross_entropy():
+    plan = Mixer("mixup").plan(torch.rand(4, 3), generator=seeded())
+    with pytest.raises(ValueError, match="loss must be given for a model of one output"):
+        mixed_loss(nn.Linear(3, 1), torch.rand(4, 3), torch.rand(4, 1), plan)

@@ -154,7 +154,7 @@ def test_a_default_dtype_or_device_of_the_user_changes_nothing():
 @pytest.mark.parametrize("variant", KINDS)
 def test_its_settings_make_it_again(variant):
     options = {"shared_lam": True, "ordered": True, "partners": "reversed", "distinct": True, "probability": 0.25}
-    mixer = Mixer(variant, 0.3, 4, **options)
+    mixer = Mixer(variant, 0.12345678, 4, **options)
     again = Mixer(variant, **mixer.settings)
     assert (repr(again), again.settings, again.kind) == (repr(mixer), mixer.settings, mixer.kind)
     assert eval(repr(mixer)).settings == mixer.settings  # the repr is Python
