@@ -11,6 +11,7 @@ quantile for every α, so the same generator state and another α move each λ s
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,6 +71,12 @@ class _Table:
         """y at q, by the cubic that has the table's values and slopes at both ends of q's cell."""
         q0, width, *cubic = self.cubics[torch.searchsorted(self.inner, q)].unbind(-1)
         return _at((q - q0) / width, *cubic)
+
+    def log_t_at(self, q: float) -> float:
+        """The same of one number, in a fifth of the time that torch takes for it."""
+        q0, width, a, b, c, d = self.cubics.numpy()[bisect_left(self.inner.numpy(), q)].tolist()
+        s = (q - q0) / width
+        return float(a + s * (b + s * (c + s * d)))
 
     def probability_within(self, t: float) -> float:
         """P(|T| < t): the same table read the other way."""
@@ -157,6 +164,8 @@ def sample_lambda(
 
     # The centers of 2^53 equal cells of (-1, 1): never 0 or ±1, exactly symmetric, each exact in float64.
     uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+    if device.type == "cpu" and uniform.numel() == 1:
+        return torch.full(shape, _inverted_one(alpha, 2 * uniform.item() + (2.0**-53 - 1)), dtype=dtype, device=device)
     return _inverted(alpha, 2 * uniform + (2.0**-53 - 1)).to(dtype)
 
 
@@ -184,6 +193,13 @@ def _inverted(alpha: float, centered: Tensor) -> Tensor:
     t = torch.exp(_table(alpha, centered.device).log_t(torch.logit(centered.abs())))
     odds = torch.exp(-t)  # not the sigmoid of ±t, which is 0 below 1e-308
     return torch.where(centered < 0, odds, 1.0) / (1 + odds)
+
+
+def _inverted_one(alpha: float, centered: float) -> float:
+    """The same of one number: papers draw one λ for a batch, and twenty operations of torch cost more than they do."""
+    away = abs(centered)
+    odds = math.exp(-math.exp(_table(alpha, torch.device("cpu")).log_t_at(math.log(away / (1 - away)))))
+    return (odds if centered < 0 else 1.0) / (1 + odds)
 
 
 def _check_size(size: int | Sequence[int]) -> tuple[int, ...]:

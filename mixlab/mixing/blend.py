@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _CHUNK_BYTES = 1 << 21  # 1 to 4 MB took the same time on two cores with 1 MB of cache each and 32 MB for both
-_WIDE = 8  # bytes of a value that is made float32, on each of both sides, to be mixed
+WIDE = 8  # bytes of a value that is made float32, on each of both sides, to be mixed
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _NATIVE = (torch.float32, torch.float64)  # mixed as they are; other types in float32, rounded once at the end
 
@@ -38,17 +38,19 @@ def mix_into(
         scale: maps, with shift, every value v to v * scale + shift first; it is broadcastable to x.
         shift: is added to v * scale.
     """
-    weight = _weight(weight, x)
-    if x.device.type != "cpu":  # all at once: what is both an example and a partner is normalized once
-        x, scale, shift = _taken(x, weight, scale, shift), None, None
-    room, as_is = _Room(), scale is None and (weight.dtype == torch.bool or x.dtype in _NATIVE)
-    for rows, mine, theirs in _pairs(x, partner, rolled, room, x.element_size() if as_is else _WIDE):
-        own = _taken(mine, weight, scale, shift, room, "own")
-        other = own if theirs is mine else _taken(theirs, weight, scale, shift, room, "other")
+    weight, room = _weight(weight, x), _Room()
+    lam = _one_for_all(weight) if out.dtype == x.dtype else None
+    as_is = scale is None and (_goes_as_is(x, weight) or (lam is not None and x.is_floating_point()))
+    if x.device.type != "cpu" and not as_is:  # all at once: an example and a partner in one is normalized once
+        x, scale, shift, as_is = values(x, scale, shift), None, None, True
+    for rows, mine, theirs in pairs(x, partner, rolled=rolled, value=None if as_is else WIDE, room=room):
+        own = mine if as_is else room.values("own", mine, scale, shift)
+        other = own if theirs is mine else theirs if as_is else room.values("other", theirs, scale, shift)
         for k in range(len(out)):
             target = out[k, rows]
             direct = target.dtype == own.dtype
-            mixed = mix(own, other, weight[k, rows], target if direct else room.like("mixed", own, own.dtype))
+            share = weight[k, rows] if lam is None else lam[k]
+            mixed = mix(own, other, share, target if direct else room.like("mixed", own, own.dtype))
             if not direct:
                 store(mixed, target)
 
@@ -64,12 +66,16 @@ def mix_for_autograd(
 ) -> Tensor:
     """The same mixes as a new [K * B, ...] tensor of `dtype`, whose gradient flows back to x and to the partners."""
     weight = _weight(weight, x)
-    own, other = (_taken(half, weight, scale, shift) for half in (x, x.index_select(0, partner)))
+    own, other = x, x.index_select(0, partner)
+    if scale is not None or not _goes_as_is(x, weight):
+        own, other = values(own, scale, shift), values(other, scale, shift)
     return torch.cat([mix(own, other, weight_k) for weight_k in weight]).to(dtype)
 
 
-def mix(own: Tensor, other: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+def mix(own: Tensor, other: Tensor, weight: Tensor | float, out: Tensor | None = None) -> Tensor:
     """weight · own + (1 − weight) · other; a bool weight takes own where it is true."""
+    if isinstance(weight, float):
+        return torch.lerp(other, own, weight, out=out)
     if weight.dtype == torch.bool:
         bits = _BITS.get(own.element_size())
         if out is None or bits is None or own.device.type != "cpu":
@@ -99,7 +105,7 @@ def store(mixed: Tensor, target: Tensor) -> None:
     target.copy_(mixed.round().clamp_(0, 255) if fraction else mixed)  # noise may leave the range of gray
 
 
-def chunks(x: Tensor, first: int = 0, value: int = _WIDE) -> Iterator[slice]:
+def chunks(x: Tensor, first: int = 0, value: int = WIDE) -> Iterator[slice]:
     """Rows of the batch from `first` on, as many at a time as are worked on together, each value so many bytes."""
     step = len(x)
     if x.device.type == "cpu":
@@ -110,6 +116,22 @@ def chunks(x: Tensor, first: int = 0, value: int = _WIDE) -> Iterator[slice]:
 
 def _weight(weight: Tensor, x: Tensor) -> Tensor:
     return weight if weight.dtype == torch.bool else weight.to(_precision(x))
+
+
+def _goes_as_is(x: Tensor, weight: Tensor) -> bool:
+    """Whether x is pasted, or mixed in its own type."""
+    return weight.dtype == torch.bool or x.dtype in _NATIVE
+
+
+def _one_for_all(weight: Tensor) -> list[float] | None:
+    """λ of each mix where it lies in memory once for the whole batch, as `shared_lam` has it; on a CPU.
+
+    By a number torch mixes half types in one pass, in float32, and rounds once.
+    """
+    single = weight[:, :1].expand_as(weight)
+    if weight.dtype == torch.bool or weight.device.type != "cpu" or weight.stride() != single.stride():
+        return None
+    return single[:, 0].flatten().tolist() if single[0].numel() == single.shape[1] else None
 
 
 def _precision(x: Tensor) -> torch.dtype:
@@ -129,29 +151,17 @@ class _Room:
             self._held[name] = held = torch.empty(part.shape, dtype=dtype, device=part.device)
         return held[: len(part)]
 
-
-def _taken(
-    half: Tensor,
-    weight: Tensor,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    room: _Room | None = None,
-    name: str = "",
-) -> Tensor:
-    """What is mixed of one half of the pairs: pasted as it is, else in floating point and normalized."""
-    precision = _precision(half)
-    if scale is None and (weight.dtype == torch.bool or half.dtype == precision):
-        return half
-    if room is None:
-        return values(half, scale, shift)
-    wide = room.like(name, half, precision).copy_(half)
-    return wide if scale is None or shift is None else torch.addcmul(shift, wide, scale, out=wide)
+    def values(self, name: str, half: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        """What `values` gives of one half of the pairs, in the memory of this name."""
+        wide = self.like(name, half, _precision(half)).copy_(half)
+        return wide if scale is None or shift is None else torch.addcmul(shift, wide, scale, out=wide)
 
 
-def _pairs(
-    x: Tensor, partner: Tensor | None, rolled: bool, room: _Room, value: int
+def pairs(
+    x: Tensor, partner: Tensor | None, *, rolled: bool, value: int | None = None, room: _Room | None = None
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield (rows, examples, their partners), a chunk at a time."""
+    """Yield (rows, examples, their partners), a chunk at a time, each value so many bytes (default: those of x)."""
+    value, room = value or x.element_size(), room or _Room()
     if rolled:
         yield slice(0, 1), x[:1], x[-1:]
     for rows in chunks(x, int(rolled), value):

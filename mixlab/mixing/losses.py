@@ -207,22 +207,26 @@ def mixed_cross_entropy(
     if ignore_index is not None:
         counts = labels != ignore_index
         labels, share = labels.where(counts, 0), share.where(counts, 0)
-    chosen = log_probs.gather(1, labels)
+    try:
+        chosen = log_probs.gather(1, labels)
+    except (IndexError, RuntimeError):  # a CPU looks at labels itself
+        for name, y in (("y_a", y_a), ("y_b", y_b)):
+            _check_range(name, y, logits, ignore_index)
+        raise
     if ignore_index is not None:
         chosen = chosen.where(counts, 0)  # which may be −∞, times 0
     weighed = share if weight is None else share * weight.to(share.dtype)[labels]
-    loss = -(weighed * chosen).sum(dim=1)
+    each = reduction == "none"
+    loss = -(weighed * chosen).sum(dim=1) if each else -torch.dot(weighed.expand_as(chosen).flatten(), chosen.flatten())
     if label_smoothing > 0:
         spread = (
             log_probs if weight is None else log_probs * weight.to(log_probs.dtype).view(-1, *[1] * (logits.ndim - 2))
         )
         even = spread.mean(dim=1) if ignore_index is None else spread.mean(dim=1) * share.sum(dim=1)
-        loss = (1 - label_smoothing) * loss - label_smoothing * even
-    if reduction == "none":
+        loss = (1 - label_smoothing) * loss - label_smoothing * (even if each else even.sum())
+    if reduction != "mean":
         return loss
-    if reduction == "sum":
-        return loss.sum()
-    return loss.mean() if weight is None and ignore_index is None else loss.sum() / weighed.sum()
+    return loss / (y_a.numel() if weight is None and ignore_index is None else weighed.sum())
 
 
 def target_cross_entropy(
@@ -261,10 +265,15 @@ def _check_classes(name: str, y: object, logits: Tensor, ignore_index: int | Non
         kind = ValueError if isinstance(y, Tensor) and y.dtype == torch.int64 else TypeError
         wanted = f"int64 class labels of shape {list(shape)}, or float targets of shape {list(logits.shape)}"
         raise kind(f"{name} must be {wanted}, got {_check.shown(y)}")
+    _check.same_device(name, y, logits.device)
     if ignore_index is not None:
         _check.integer("ignore_index", ignore_index, -(2**63))
-        y = y[y != ignore_index] if y.device.type == "cpu" else y
-    _check.class_labels(name, y if y.ndim == 1 else y.flatten(), classes=logits.shape[1], device=logits.device)
+
+
+def _check_range(name: str, y: Tensor, logits: Tensor, ignore_index: int | None) -> None:
+    if ignore_index is not None:
+        y = y[y != ignore_index]
+    _check.class_labels(name, y.flatten(), classes=logits.shape[1])
 
 
 def _check_soft(name: str, y: object, logits: Tensor, ignore_index: int | None) -> None:

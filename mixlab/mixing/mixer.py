@@ -205,8 +205,6 @@ class Mixer:
         if self.probability < 1 and not request.chances(self.probability, 1)[0]:
             return unmixed(x)
         plan = self.kind.draw(request)
-        if x.ndim == 4:
-            object.__setattr__(plan, "channels", x.shape[1])  # new, and nobody's yet; `replace` would check it anew
         return plan.ordered() if self.ordered else plan
 
     def check(self, x: Tensor) -> None:

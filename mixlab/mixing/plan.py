@@ -5,7 +5,7 @@ two are put together; see `mixlab.mixing.ways`.
 """
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -80,6 +80,13 @@ class MixPlan:
             _check.integer("channels", self.channels, 1)
         if _check.flag("decoupled", self.decoupled):
             self._check_decoupled()
+
+    @classmethod
+    def drawn(cls, **parts: Any) -> "MixPlan":
+        """The plan of parts that are right by construction, as variants draw them; looking at them takes as long."""
+        plan = cls.__new__(cls)
+        plan.__dict__.update(_PLAIN, **parts)
+        return plan
 
     def __repr__(self) -> str:
         where = "" if self.layer is None else f", layer={self.layer!r}"
@@ -227,7 +234,7 @@ class MixPlan:
                 mixes = list(self.way.mixes(x, self.partner, self.lam, scale, shift))
                 return torch.cat(mixes).to(result).contiguous(memory_format=layout)
             target = out.view(self.k, self.batch, *x.shape[1:])
-            self.way.mix_into(target, x, self.partner, self.lam, scale, shift)
+            self.way.mix_into(target, x, self.partner, self.lam, scale, shift, rolled=self.rolled)
             return out
 
         source, last = x.contiguous(memory_format=layout), layout != torch.contiguous_format
@@ -318,6 +325,9 @@ class MixPlan:
         first, second = self.nominal.chunk(2)
         if self.partner.device.type == "cpu" and not bool((first != second).all()):
             raise ValueError("decoupled must be False where both mixes of a pair have one nominal λ, got True")
+
+
+_PLAIN = {part.name: part.default for part in fields(MixPlan) if part.default is not MISSING}
 
 
 def _check_partner(partner: Tensor, *, rolled: bool) -> None:

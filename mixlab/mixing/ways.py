@@ -11,7 +11,7 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.mixing import geometry
 from mixlab.mixing.beta import FLOATS, check_lam
-from mixlab.mixing.blend import chunks, combined, mix, store, values
+from mixlab.mixing.blend import WIDE, chunks, combined, mix, pairs, store, values
 from mixlab.mixing.constants import constant
 from mixlab.mixing.output import layout_of
 
@@ -64,9 +64,17 @@ class Way:
             yield mix(self._moved(own, 0, k, rows), self._moved(other, 1, k, rows), weight)
 
     def mix_into(
-        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+        self,
+        target: Tensor,
+        x: Tensor,
+        partner: Tensor,
+        lam: Tensor,
+        scale: Tensor | None,
+        shift: Tensor | None,
+        *,
+        rolled: bool = False,  # noqa: ARG002
     ) -> None:
-        """Fill target [K, B, ...] with the `mixes`."""
+        """Fill target [K, B, ...] with the `mixes`; `rolled` is the plan's."""
         for rows in chunks(x):
             for k, mixed in enumerate(self.mixes(x, partner, lam, scale, shift, rows)):
                 store(mixed, target[k, rows])
@@ -157,7 +165,15 @@ class Boxes(Way):
         return geometry.outside(self.box, self.size, tuple(x.shape[2:]), x.shape[1])
 
     def mix_into(
-        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+        self,
+        target: Tensor,
+        x: Tensor,
+        partner: Tensor,
+        lam: Tensor,
+        scale: Tensor | None,
+        shift: Tensor | None,
+        *,
+        rolled: bool = False,
     ) -> None:
         """Where the whole batch has one box, a slice of the partners is laid over copies of the examples."""
         if self.shrunk or not self._shared:
@@ -173,9 +189,9 @@ class Boxes(Way):
         for k in range(len(lam)):
             edges = geometry.scaled(self.box[k, 0], self.size, shape)
             box: tuple[Any, ...] = (..., *(slice(int(first), int(end)) for first, end in edges), *[_ALL] * last)
-            for rows in chunks(x) if scale is not None else chunks(x, value=x.element_size()):
+            for rows, _, theirs in pairs(x[box], partner, rolled=rolled, value=None if scale is None else WIDE):
                 store(taken(x[rows]), target[k, rows])
-                store(taken(x[box].index_select(0, partner[rows])), target[k, rows][box])
+                store(taken(theirs), target[k, rows][box])
         return None
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":
@@ -185,7 +201,8 @@ class Boxes(Way):
     @cached_property
     def _shared(self) -> bool:
         """Whether all examples have the same boxes; on a CPU, as CUDA would have to be waited for."""
-        return self.box.device.type == "cpu" and torch.equal(self.box, self.box[:, :1].expand_as(self.box))
+        first = self.box[:, :1].expand_as(self.box)
+        return self.box.device.type == "cpu" and (self.box.stride() == first.stride() or torch.equal(self.box, first))
 
     def _moved(self, half: Tensor, side: int, k: int, rows: slice) -> Tensor:
         if side == 0 or not self.pastes(half) or not self.shrunk:
@@ -325,10 +342,18 @@ class Weights(Way):
         yield from (combined(source, weights) for weights in self.weights[:, rows])
 
     def mix_into(
-        self, target: Tensor, x: Tensor, partner: Tensor, lam: Tensor, scale: Tensor | None, shift: Tensor | None
+        self,
+        target: Tensor,
+        x: Tensor,
+        partner: Tensor,
+        lam: Tensor,
+        scale: Tensor | None,
+        shift: Tensor | None,
+        *,
+        rolled: bool = False,
     ) -> None:
         """Each chunk takes from the whole batch, which is made floats once."""
-        super().mix_into(target, values(x, scale, shift), partner, lam, None, None)
+        super().mix_into(target, values(x, scale, shift), partner, lam, None, None, rolled=rolled)
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Weights":
         """Weights in another order."""

@@ -71,6 +71,9 @@ def test_each_draw_is_scipys_quantile_of_its_uniform_number(alpha):
     np.testing.assert_allclose(lam[low][seen], expected[seen], rtol=2e-6)
     near_0 = alpha * special.beta(alpha, alpha) * u[low][~seen]  # this is λ^α, whatever float64 holds
     np.testing.assert_allclose(lam[low][~seen], near_0 ** (1 / alpha), rtol=2e-6, atol=1e-322)
+    stream = seeded()  # one at a time, by another way through the same table
+    single = [sample_lambda(alpha, (1, 1), dtype=torch.float64, generator=stream).item() for _ in range(300)]
+    np.testing.assert_allclose(single, lam[:300], rtol=1e-11, atol=1e-300)
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1, 8, 1e4])

@@ -52,6 +52,8 @@ def drawn(
     lam = torch.rand(k, batch, generator=g)
     partner, nominal = torch.randperm(batch, generator=g), torch.rand(k, batch, generator=g)
     partner = torch.arange(batch).roll(1) if rolled else partner
+    if how == "blend" and shared:
+        lam = lam[:, :1].expand_as(lam)  # one λ in memory, as shared_lam draws it
     if how in ("blend", "as is"):
         way = Blend() if how == "blend" else AsIs()
         return MixPlan(f"{how} of a test", partner, lam, nominal, way, rolled)

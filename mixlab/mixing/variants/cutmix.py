@@ -1,7 +1,7 @@
 """CutMix: a box of the partner, pasted in where it was; a span of a signal, a block of a volume."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,13 +31,15 @@ class CutMix(Variant):
         pasted = 1 - nominal[:, : ask.places[1]].double()
         share = torch.sqrt(pasted) if len(size) == 2 else pasted ** (1 / len(size))
         corners, left = clipped_boxes(share, ask.uniform(len(size)), size)
-        return box_plan(self.name, ask, nominal, Boxes(corners, size), left)
+        return box_plan(self.name, ask, nominal, corners, left)
 
 
-def box_plan(name: str, ask: Request, nominal: Tensor, way: Boxes, left: Tensor) -> MixPlan:
-    """The plan that pastes these boxes: λ is the share of pixels that they leave, float64 [K, B or 1]."""
-    way = replace(way, box=way.box.expand(*nominal.shape, -1))
-    return MixPlan(name, ask.partner, left.to(nominal.dtype).expand_as(nominal), nominal, way, ask.rolled)
+def box_plan(
+    name: str, ask: Request, nominal: Tensor, corners: Tensor, left: Tensor, *, shrunk: bool = False
+) -> MixPlan:
+    """The plan that pastes boxes [K, B or 1, 2 D]: λ is the share of pixels that they leave, float64 [K, B or 1]."""
+    way = Boxes(corners.expand(*nominal.shape, -1), tuple(ask.x.shape[2:]), shrunk)
+    return ask.plan(name, left.to(nominal.dtype).expand_as(nominal), nominal, way)
 
 
 def clipped_boxes(share: Tensor, center: Tensor, size: Size) -> tuple[Tensor, Tensor]:

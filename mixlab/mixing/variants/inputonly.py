@@ -24,4 +24,4 @@ class InputOnly(Variant):
         """λs, as masks of one block."""
         nominal = ask.lambdas()
         label = (nominal >= 0.5).to(nominal.dtype)
-        return MixPlan(self.name, ask.partner, label, nominal, Mask(nominal[..., None, None]), ask.rolled)
+        return ask.plan(self.name, label, nominal, Mask(nominal[..., None, None]))

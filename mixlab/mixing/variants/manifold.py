@@ -41,4 +41,4 @@ class Manifold(Variant):
         """The layer, and λs."""
         layer = self.layers[ask.pick(len(self.layers))]
         lam = ask.lambdas()
-        return MixPlan(self.name, ask.partner, lam, lam, rolled=ask.rolled, layer=layer)
+        return ask.plan(self.name, lam, lam, layer=layer)

@@ -63,4 +63,4 @@ class MIT(Variant):
         nominal = torch.cat([upper, lower])
         label = torch.cat([torch.ones_like(upper), torch.zeros_like(lower)])
         way = Mask(nominal[..., None, None])
-        return MixPlan(self.name, ask.partner, label, nominal, way, ask.rolled, decoupled=True)
+        return ask.plan(self.name, label, nominal, way, decoupled=True)

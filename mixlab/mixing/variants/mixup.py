@@ -17,4 +17,4 @@ class Mixup(Variant):
     def draw(self, ask: Request) -> MixPlan:
         """λs alone."""
         lam = ask.lambdas()
-        return MixPlan(self.name, ask.partner, lam, lam, rolled=ask.rolled)
+        return ask.plan(self.name, lam, lam)

@@ -22,4 +22,4 @@ class NoMixing(Variant):
     def draw(self, ask: Request) -> MixPlan:
         """Weights of 1."""
         ones = torch.ones(ask.k, len(ask.x), dtype=torch.float32, device=ask.x.device)
-        return MixPlan(self.name, ask.partner, ones, ones, AsIs())
+        return ask.plan(self.name, ones, ones, AsIs())

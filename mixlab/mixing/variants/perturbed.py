@@ -63,4 +63,4 @@ class Perturbed(Variant):
         centered = torch.eye(batch, dtype=torch.float64, device=ask.x.device) - 1 / batch
         weights = (1 / batch + own[..., None] * centered + spread).float()
         lam = own.clamp(0, 1).float()
-        return MixPlan(self.name, ask.partner, lam, lam, Weights(weights), ask.rolled)
+        return ask.plan(self.name, lam, lam, Weights(weights))

@@ -31,4 +31,4 @@ class RegMixup(Variant):
         """λs, after those of 1."""
         lam = ask.lambdas()
         lam = torch.cat([torch.ones_like(lam[:1]), lam])
-        return MixPlan(self.name, ask.partner, lam, lam, rolled=ask.rolled)
+        return ask.plan(self.name, lam, lam)

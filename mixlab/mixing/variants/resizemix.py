@@ -11,7 +11,6 @@ from mixlab.mixing.geometry import Size
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.variants.cutmix import box_plan
 from mixlab.mixing.variants.variant import Request, Variant
-from mixlab.mixing.ways import Boxes
 
 _SMALLEST, _LARGEST = 0.1, 0.8
 
@@ -38,7 +37,7 @@ class ResizeMix(Variant):
         share = (_SMALLEST + (_LARGEST - _SMALLEST) * ask.uniform()).expand(ask.k, len(ask.x))
         nominal = (1 - share ** len(size)).float()
         corners, left = shifted_boxes(share, ask.uniform(len(size)), size)
-        return box_plan(self.name, ask, nominal, Boxes(corners, size, shrunk=True), left)
+        return box_plan(self.name, ask, nominal, corners, left, shrunk=True)
 
 
 def shifted_boxes(share: Tensor, center: Tensor, size: Size) -> tuple[Tensor, Tensor]:

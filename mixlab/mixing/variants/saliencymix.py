@@ -8,7 +8,6 @@ from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import saliency
 from mixlab.mixing.variants.cutmix import box_plan, clipped_boxes
 from mixlab.mixing.variants.variant import Request, Variant
-from mixlab.mixing.ways import Boxes
 
 
 @dataclass(frozen=True)
@@ -35,4 +34,4 @@ class SaliencyMix(Variant):
         center = torch.stack([(rows + 0.5).double() / height, (columns + 0.5).double() / width], dim=-1)
         size = tuple(ask.x.shape[2:])
         corners, left = clipped_boxes(torch.sqrt(1 - nominal.double()), center.expand(ask.k, -1, -1), size)
-        return box_plan(self.name, ask, nominal, Boxes(corners, size), left)
+        return box_plan(self.name, ask, nominal, corners, left)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mixlab.mixing.beta import sample_lambda
 from mixlab.mixing.normalize import Statistics
 from mixlab.mixing.plan import MixPlan
+from mixlab.mixing.ways import Blend, Way
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +57,25 @@ class Request:
     def lambdas(self, *more: int) -> Tensor:
         """λ ~ Beta(alpha, alpha), float32 [*more, K, B]."""
         lam = sample_lambda(self.alpha, (*more, *self.places), device=self.x.device, generator=self.generator)
-        return lam.expand(*more, self.k, len(self.x)).contiguous()
+        return lam.expand(*more, self.k, len(self.x))
 
     def uniform(self, *more: int) -> Tensor:
         """Uniform numbers in [0, 1), float64 [K, B or 1, *more]."""
         shape = (*self.places, *more)
         return torch.rand(shape, dtype=torch.float64, device=self.x.device, generator=self.generator)
+
+    def plan(self, name: str, lam: Tensor, nominal: Tensor, way: Way | None = None, **more: Any) -> MixPlan:
+        """The plan of the variant `name` for this batch: λs of labels, λs as drawn, and how to mix (default: blend)."""
+        return MixPlan.drawn(
+            variant=name,
+            partner=self.partner,
+            lam=lam,
+            nominal=nominal,
+            way=Blend() if way is None else way,
+            rolled=self.rolled,
+            channels=self.x.shape[1] if self.x.ndim == 4 else None,
+            **more,
+        )
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, float64 of this shape."""

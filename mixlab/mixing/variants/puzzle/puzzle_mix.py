@@ -161,13 +161,11 @@ class Puzzle(Variant):
             both, worth = torch.cat([mask, 1 - mask], 1), torch.cat([saliency, saliency.index_select(0, ask.partner)])
             moves = moves_of(both, worth, self.transport_cost, most=self.transport_size)
             moves = moves.view(len(mask), 2, len(saliency), -1).movedim(1, 0).contiguous()
-        return MixPlan(
+        return ask.plan(
             self.name,
-            ask.partner,
             mask.mean((2, 3)),
             lam,
             Mask(mask, moves, noise, noise_for_uint8=noise is not None and ask.x.dtype == torch.uint8),
-            ask.rolled,
             clean_loss=clean_loss,
         )
 
