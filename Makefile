@@ -1,10 +1,11 @@
 # make lab: open the lessons. make test: run every test. The first run of each makes .venv and needs the package index.
 PYTHON ?= python3
 WORKERS ?= 2
+MINUTES ?= 60
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format student handout pictures bench bench-gpu
+.PHONY: lab test lint format student handout atlas pictures bench bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -42,6 +43,11 @@ student:
 handout:
 	@$(PYTHON) tools/set_up.py lab
 	$(RUN) tools/handout.py $(LESSONS)
+
+# The recorded runs: goes on where it stopped. MINUTES=60 says when the last run may begin.
+atlas:
+	@$(PYTHON) tools/set_up.py test
+	OMP_NUM_THREADS=1 $(RUN) tools/atlas.py --minutes $(MINUTES)
 
 pictures:
 	@$(PYTHON) tools/set_up.py test

@@ -36,12 +36,14 @@ def machine() -> dict[str, Any]:
     """The machine, and the command that runs on it."""
     import torch
 
+    from mixlab.machine import processor
+
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     cpu = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     linux = platform.system() == "Linux"
     return {
-        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu": processor(),
         "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

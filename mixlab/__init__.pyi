@@ -38,6 +38,7 @@ from .plots.reliability_diagram import plot_reliability as plot_reliability
 from .plots.style import picture as picture
 from .plots.table import table as table
 from .plots.training import plot_history as plot_history
+from .runs.atlas.table import atlas as atlas
 from .runs.run import run as run
 from .runs.run_table import RunTable as RunTable
 from .runs.run_table import runs as runs

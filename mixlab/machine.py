@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -94,6 +95,14 @@ def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
     if limit is not None:
         return torch.float32, f"{limit} is set"
     return torch.bfloat16, f"the CPU has {flag}"
+
+
+def processor() -> str:
+    """The name of the CPU."""
+    with suppress(OSError):
+        if named := re.search(r"^model name\s*:\s*(.*)$", _CPUINFO.read_text(), re.MULTILINE):
+            return named[1]
+    return platform.processor() or platform.machine()
 
 
 def _cpu_flags() -> set[str]:

@@ -126,6 +126,18 @@ class Reliability:
         made._state = state.to("cpu", copy=True)
         return made
 
+    def rebinned(self, n_bins: int) -> "Reliability":
+        """The same predictions in fewer bins, each of these a whole number of the old ones.
+
+        Raises TypeError or ValueError unless n_bins divides the number of bins.
+        """
+        n_bins = _check.integer("n_bins", n_bins, 1, self.n_bins)
+        if self.n_bins % n_bins:
+            raise ValueError(f"n_bins must divide {self.n_bins}, the bins that were filled, got {n_bins}")
+        state = self.state
+        cells = state[: 6 * self.n_bins].view(n_bins, -1, 6).sum(1)
+        return Reliability.from_state(torch.cat([cells.view(-1), state[-8:]]))
+
     @property
     def count(self) -> int:
         """How many predictions have been added."""

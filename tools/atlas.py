@@ -1,0 +1,93 @@
+"""Train the runs of the atlas, as far as they are not stored yet, and write those that are finished into its file.
+
+    make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER]
+
+Stop it at any time: the next call goes on. The file keeps the runs that it has, so that parts of the atlas may be made
+on several machines, and its file passed on.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+import mixlab as mx
+from mixlab.machine import processor
+from mixlab.runs.atlas.atlas_run import AtlasRun, of_run
+from mixlab.runs.atlas.file import HERE, read, write
+
+TEST_IMAGES = 2000
+COMMON = {"model": "quick", "dtype": torch.float32, "device": "cpu"}  # the same bits on machines of one kind
+MIXING: tuple[dict[str, Any], ...] = (
+    {"variant": ["none"]},
+    {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
+)
+DATA, SIZES, EPOCHS, SEEDS = ("cifar10", "shapes"), (500, 2000), (10, 30), (0, 1, 2)
+
+
+class Part(NamedTuple):
+    """A piece of the grid that has one data set."""
+
+    data: str
+    images: int
+    grid: dict[str, Any]
+
+    def load(self) -> mx.Dataset:
+        """Its data."""
+        return mx.load(self.data, train_size=self.images, test_size=TEST_IMAGES)
+
+
+def parts() -> list[Part]:
+    """All of the grid, seed by seed: an early stop leaves whole squares of it."""
+    return [
+        Part(data, images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [epochs // 5]})
+        for data in DATA
+        for seed in SEEDS
+        for images in SIZES
+        for epochs in EPOCHS
+        for mixing in MIXING
+    ]
+
+
+def trained(jobs: int, minutes: float, store: Path | None) -> Iterator[AtlasRun]:
+    """The runs, stored ones first, until the time is up."""
+    ends = time.monotonic() + 60 * minutes
+    for part in parts():
+        with closing(mx.sweep(part.grid, part.load(), jobs=jobs, root=store, progress=False, **COMMON)) as runs:
+            for run in runs:
+                session = run.sessions[-1]
+                made = {"cpu": processor(), "threads": session["threads"], "torch": session["torch"]}
+                try:
+                    yield of_run(run, part.images, made | {"mixlab": run.identity["mixlab"]})
+                except ValueError as error:  # one that answers no better than chance has no temperature
+                    print(f"left out: {run}: {error}", flush=True)
+                if time.monotonic() > ends:
+                    return
+
+
+def main() -> None:
+    """Train, and write what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that train at a time")
+    parser.add_argument("--minutes", type=float, default=60, help="no run begins after these")
+    parser.add_argument("--store", type=Path, default=None, help="the run store (default: that of all runs)")
+    asked = parser.parse_args()
+    held = {run.id: run for run in read(HERE)} if HERE.exists() else {}
+    before = len(held)
+    try:
+        for run in trained(asked.jobs, asked.minutes, asked.store):
+            held[run.id] = run
+            print(run, flush=True)
+    finally:
+        if held:
+            write(HERE, list(held.values()))
+            print(f"{len(held):,} runs, {len(held) - before:,} of them new, {HERE.stat().st_size / 1e6:.2f} MB: {HERE}")
+
+
+if __name__ == "__main__":
+    main()
