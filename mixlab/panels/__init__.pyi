@@ -6,6 +6,7 @@ from .mixing_panel.mixing_panel import mixing_panel as mixing_panel
 from .path_panel.path_panel import path_panel as path_panel
 from .puzzle_panel.puzzle_panel import puzzle_panel as puzzle_panel
 from .spiral_panel.spiral_panel import spiral_panel as spiral_panel
+from .surface_panel.surface_panel import surface_panel as surface_panel
 from .training_panel.training_panel import training_panel as training_panel
 from .variance_panel.variance_panel import variance_panel as variance_panel
 

@@ -42,6 +42,7 @@ PANELS = {  # each with the number of its controls, and of its synced traits tha
     "calibration": (lambda: mx.panels.calibration_panel({"a": drawn(50), "b": drawn(50)}, other="b"), 10, 10),
     "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
     "spiral": (mx.panels.spiral_panel, 10, 8),
+    "surface": (lambda: mx.panels.surface_panel(mx.models.quick(10), mx.load("shapes", train_size=40)), 8, 8),
     "training": (lambda: mx.panels.training_panel(mx.load("shapes", train_size=40)), 12, 9),
     "variance": (lambda: mx.panels.variance_panel({8: INTERVAL}, {5: INTERVAL}), 1, 1),
 }
