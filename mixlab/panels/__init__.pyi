@@ -3,6 +3,7 @@ from .calibration_panel.calibration_panel import calibration_panel as calibratio
 from .eyes_panel.eyes_panel import eyes_panel as eyes_panel
 from .lambda_panel.lambda_panel import lambda_panel as lambda_panel
 from .mixing_panel.mixing_panel import mixing_panel as mixing_panel
+from .path_panel.path_panel import path_panel as path_panel
 from .puzzle_panel.puzzle_panel import puzzle_panel as puzzle_panel
 from .spiral_panel.spiral_panel import spiral_panel as spiral_panel
 from .surface_panel.surface_panel import surface_panel as surface_panel

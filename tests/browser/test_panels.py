@@ -37,6 +37,7 @@ INTERVAL = mx.Interval(0.65, 0.6, 0.72, 24, 0.95)
 PANELS = {  # each with the number of its controls, and of its synced traits that the browser listens to
     "lambda": (mx.panels.lambda_panel, 4, 4),
     "mixing": (mixing, 9, 9),
+    "path": (lambda: mx.panels.path_panel({"a": mx.models.quick(10)}, mx.load("shapes", train_size=40), 3), 3, 3),
     "puzzle": (lambda: mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4), 10, 10),
     "calibration": (lambda: mx.panels.calibration_panel({"a": drawn(50), "b": drawn(50)}, other="b"), 10, 10),
     "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
