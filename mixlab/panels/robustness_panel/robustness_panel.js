@@ -26,7 +26,7 @@ export const startOf = (network, level, image, images, length) =>
 function networkTile(name, color, [height, width]) {
   const canvas = make("canvas", { class: "mx-look", role: "img", width, height });
   const says = make("strong", { class: "mx-says" });
-  const bars = ["its answer", "true class"].map((words) => {
+  const bars = ["answer", "true class"].map((words) => {
     const [part, value] = [make("span", { class: `mx-${color}` }), make("span")];
     const track = make("div", { class: "mx-track", "aria-hidden": "true" }, part);
     return { part, value, node: make("div", { class: "mx-sure" }, make("span", {}, words), track, value) };
