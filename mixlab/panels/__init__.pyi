@@ -5,6 +5,7 @@ from .lambda_panel.lambda_panel import lambda_panel as lambda_panel
 from .mixing_panel.mixing_panel import mixing_panel as mixing_panel
 from .path_panel.path_panel import path_panel as path_panel
 from .puzzle_panel.puzzle_panel import puzzle_panel as puzzle_panel
+from .robustness_panel.robustness_panel import robustness_panel as robustness_panel
 from .spiral_panel.spiral_panel import spiral_panel as spiral_panel
 from .surface_panel.surface_panel import surface_panel as surface_panel
 from .training_panel.training_panel import training_panel as training_panel
