@@ -10,12 +10,14 @@ from mixlab.panels.shared.bundle import module
 _OURS = ("_esm", "_css", "_still", "_anywidget_id")  # of a widget's values, those that no panel asks for
 
 
-def alone(saved: Mapping[str, Any]) -> str:
+def alone(saved: Mapping[str, Any], *, address: bool = False) -> str:
     """The HTML of a panel from what a notebook stores of it, with its own copy of the panel's module.
 
     Args:
         saved: is one widget of a notebook's `metadata.widgets` or of `ipywidgets.Widget.get_manager_state()`: its
             values under "state", its binary values in base64 under "buffers".
+        address: keeps the panel's state in the page's address, so that a link shows the same view; for a page with one
+            panel, of a kind that can do so (the atlas panel).
 
     Raises:
         ValueError: `saved` is no panel of mixlab, or one that can do nothing without Python.
@@ -29,7 +31,8 @@ def alone(saved: Mapping[str, Any]) -> str:
     panel = {
         "source": state["_esm"],
         "styles": state["_css"],
-        "values": {name: value for name, value in state.items() if name not in _OURS} | {"_alone": True},
+        "values": {name: value for name, value in state.items() if name not in _OURS}
+        | {"_alone": True, "_address": address},
         "bytes": {buffer["path"][0]: buffer["data"] for buffer in saved.get("buffers", ())},
     }
     mount = module("shared/host.js").replace("export default", "const mount =")
