@@ -51,11 +51,14 @@ def test_all_numbers_are_pythons(page: Page) -> None:
     assert kept == [one.axes for one in front(panel.settings)]
 
 
-@pytest.mark.parametrize("this", [{}, {"variant": "cutmix"}, {"variant": "manifold"}, {"epochs": 30}])
+@pytest.mark.parametrize(
+    "this", [{}, {"variant": "cutmix"}, {"variant": "manifold"}, {"epochs": 30}, {"data": "shapes"}]
+)
 def test_the_page_says_what_python_says(page: Page, this: dict[str, Any]) -> None:
     panel = mx.panels.atlas_panel(ATLAS, this=this, n_bins=20)
     root = mount(page, panel)
     expect(root.get_by_role("status")).to_have_text(panel.describe())
+    expect(root.locator(".mx-best")).to_have_text(panel.best())
 
 
 def side(root: Locator, name: str) -> Locator:

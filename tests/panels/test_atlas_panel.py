@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from recorded_runs import recorded_runs
 from refusals import each_refused
+from scipy import stats
 
 import mixlab as mx
-from mixlab.panels.atlas_panel.numbers import ROWS, front
+from mixlab.panels.atlas_panel.numbers import ROWS, front, words_of
 from mixlab.runs.atlas import Atlas
 
 ATLAS = recorded_runs()
@@ -67,6 +68,21 @@ def test_nothing_beats_the_front_and_all_else_is_beaten() -> None:
         cheaper = max((one.accuracy for one in points if one.cost < cost), default=-1)
         assert here == ({best} if best > cheaper else set())
     assert panel().front()[0]["epochs"] == 10
+
+
+def test_the_best_for_as_little_is_decided_by_paired_intervals() -> None:
+    shown = panel(this={"k": 5})
+    within = [one for one in shown.settings if one.axes["data"] == "cifar10" and one.cost <= 25_000]
+    accuracy = {id(one): [run.value("accuracy") for _, run in sorted(one.runs.items())] for one in within}
+    best = max(within, key=lambda one: np.mean(accuracy[id(one)]))
+    mean = 100 * np.mean(accuracy[id(best)])
+    assert f"of {len(within)} settings is {words_of(best.axes)}: {mean:.1f}%" in shown.best()
+    behind = 0
+    for one in within:
+        if one is not best and len(one.runs) == len(best.runs) == 3:
+            paired = stats.ttest_rel(accuracy[id(best)], accuracy[id(one)])
+            behind += paired.confidence_interval(0.95).low > 0
+    assert f"ahead of {behind} of the others" in shown.best()
 
 
 def test_a_setting_without_runs_is_refused_and_the_panel_stays() -> None:

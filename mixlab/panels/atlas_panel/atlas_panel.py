@@ -82,13 +82,11 @@ class AtlasPanel(Panel):
 
     def describe(self) -> str:
         """The differences of the two settings, in words."""
-        one, other = self._pair
-        parts = [f"{row} {numbers.row_in_words(row, numbers.difference(one, other, row, self.n_bins))}" for row in ROWS]
-        return (
-            f"{numbers.words_of(one.axes)}, less {numbers.words_of(other.axes)}; {one.axes['images']} images of "
-            f"{one.axes['data']}, ECE in {self.n_bins} bins. {'; '.join(parts)}. 95% intervals, "
-            f"n = {len(one.runs.keys() & other.runs.keys())}."
-        )
+        return numbers.describe(*self._pair, self.n_bins)
+
+    def best(self) -> str:
+        """Which setting is the most accurate for at most the cost of this, and whether that is decided, in words."""
+        return numbers.best_for(self._alike(), self._pair[0].cost)
 
     def figure(self) -> "Figure":
         """Accuracy against cost of all settings with the same data, and the intervals of the differences."""
@@ -144,7 +142,7 @@ def atlas_panel(
 
     Returns:
         A widget. Its `this` and `that` are whole settings for `Atlas.where` and `Atlas.difference`; `.differences()`
-        gives the intervals, `.front()` the settings on the Pareto front.
+        gives the intervals, `.front()` the settings on the Pareto front, and `.best()` says which is best for as little.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, or settings that no run has; the message names it.

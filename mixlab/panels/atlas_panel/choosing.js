@@ -65,3 +65,20 @@ export function wordsOf({ variant, alpha, k, epochs }) {
   const mixing = alpha === null ? [] : [`α = ${alpha}`, `K = ${k}`];
   return [variant, ...mixing, `${epochs} epochs`].join(", ");
 }
+
+/** The state of a panel as flat values for an address: of that, what it shares with this is left out. */
+export function flat({ this: one, that: other, ...rest }) {
+  const own = Object.entries(other).filter(([name, value]) => !SHARED.includes(name) || value !== one[name]);
+  return { ...one, ...Object.fromEntries(own.map(([name, value]) => [`that.${name}`, value])), ...rest };
+}
+
+/** The state of flat values. What they lack is as in `state`, and so are controls beyond what is `allowed`. */
+export function unflat(state, values, allowed) {
+  const one = Object.fromEntries(Object.entries(state.this).map(([name, value]) => [name, values[name] ?? value]));
+  const other = Object.entries(state.that).map(([name, value]) => {
+    return [name, values[`that.${name}`] ?? (SHARED.includes(name) ? one[name] : value)];
+  });
+  const rest = Object.entries(allowed).filter(([name, options]) => options.includes(values[name]));
+  const taken = rest.map(([name]) => [name, values[name]]);
+  return { ...state, ...Object.fromEntries(taken), this: one, that: Object.fromEntries(other) };
+}

@@ -37,6 +37,9 @@ function joined(held, n) {
   return bins;
 }
 
+/** The row of accuracy in points, as in ROWS of numbers.py. */
+export const ACCURACY = ["accuracy", false, 100];
+
 const METRICS = {
   accuracy: (bins) => bins.reduce((sum, { right }) => sum + right, 0),
   ece: (bins) => bins.reduce((sum, { right, confidence }) => sum + Math.abs(confidence - right), 0),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Setting:
         """A metric of each seed."""
         return {seed: run.value(metric, tempered=tempered, n_bins=n_bins) for seed, run in self.runs.items()}
 
-    @property
+    @cached_property
     def accuracy(self) -> float:
         """The mean over seeds."""
         return float(np.mean(list(self.values("accuracy").values())))
@@ -114,12 +115,50 @@ def words_of(axes: Mapping[str, Any]) -> str:
 def row_in_words(row: str, part: Interval | float | None) -> str:
     """A difference with its sign, interval and unit."""
     _, _, _, digits, unit = ROWS[row]
-    if part is None:
-        return "no seed in common"
 
     def signed(value: float) -> str:
         return f"{value:+.{digits}f}".replace("-", "−")
 
+    if part is None:
+        return "no seed in common"
     if isinstance(part, Interval):
         return f"{signed(part.value)} [{signed(part.low)}, {signed(part.high)}] {unit}"
     return f"{signed(part)} {unit}, one pair: no interval"
+
+
+def describe(one: Setting, other: Setting, n_bins: int) -> str:
+    """All differences of two settings, in a sentence."""
+    parts = [f"{row} {row_in_words(row, difference(one, other, row, n_bins))}" for row in ROWS]
+    mine, theirs = (f"{side.axes['images']} images of {side.axes['data']}" for side in (one, other))
+    elsewhere = "" if mine == theirs else f" on {theirs}"
+    pairs = len(one.runs.keys() & other.runs.keys())
+    return (
+        f"{words_of(one.axes)}, less {words_of(other.axes)}{elsewhere}; {mine}, ECE in {n_bins} bins. "
+        f"{'; '.join(parts)}. {'95% intervals, ' if pairs > 1 else ''}n = {pairs}."
+    )
+
+
+def best_for(settings: Sequence[Setting], most: int) -> str:
+    """Which setting is the most accurate for at most so many forwards, and against how many that is decided, in words.
+
+    It is decided against those from which its paired difference has an interval above 0. The best is picked after the
+    fact, so that its mean is flattered, and no interval is widened for the number of comparisons.
+    """
+    within = [one for one in settings if one.cost <= most]
+    best = max(within, key=lambda one: one.accuracy)
+    accuracies = [100 * value for value in best.values("accuracy").values()]
+    n = len(accuracies)
+    part = mean_interval(accuracies) if n > 1 else None
+    reach = f" [{part.low:.1f}, {part.high:.1f}]" if part else ""
+    start = (
+        f"For at most {most:,} images through the network, the most accurate of {len(within)} settings is "
+        f"{words_of(best.axes)}: {100 * best.accuracy:.1f}%{reach}, n = {n}."
+    )
+    gaps = [difference(best, one, "Accuracy", 15) for one in within if one is not best]
+    if not gaps:
+        return start
+    ahead = sum(isinstance(gap, Interval) and gap.low > 0 for gap in gaps)
+    rest = f"against {len(gaps) - ahead} it is not decided" if ahead < len(gaps) else "that decides it"
+    return (
+        f"{start} It is ahead of {ahead} of the others by an interval above 0; {rest}. A best of many is partly luck."
+    )

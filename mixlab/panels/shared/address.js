@@ -1,33 +1,33 @@
 // A panel's state in the page's address, such as #alpha=0.2&k=5, so that a link shows the same view.
 
-/** The address part of flat values by name. */
+/** Flat values by name as the end of an address; null is left out. */
 export function addressOf(values) {
-  const pairs = Object.entries(values).filter(([, value]) => value !== null);
-  return `#${new URLSearchParams(pairs)}`;
+  return `#${new URLSearchParams(Object.entries(values).filter(([, value]) => value !== null))}`;
 }
 
-/** The values in an address part: numbers and true or false as such, all others as text. */
+/** The values at the end of an address: numbers, true and false as such, all else as text. */
 export function readAddress(address) {
   const read = (text) => {
     if (text === "true" || text === "false") return text === "true";
     return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
   };
-  return Object.fromEntries(
-    [...new URLSearchParams(address.replace(/^#/, ""))].map(([name, text]) => [name, read(text)]),
-  );
+  const pairs = [...new URLSearchParams(address.replace(/^#/, ""))];
+  return Object.fromEntries(pairs.map(([name, text]) => [name, read(text)]));
 }
 
 /**
- * Keep an address up to date: `state()` gives flat values, `go(values)` takes those of an address that somebody opens or
- * goes back to. Returns what to call after each change, and what stops listening.
+ * Keep the address of the page as the panel's `state()`, flat values, whenever one of the model's `names` changes;
+ * `go(values)` takes an address that somebody opens or changes. Returns what stops it.
  */
-export function keepAddress(state, go) {
-  const hear = () => go(readAddress(window.location.hash));
-  window.addEventListener("hashchange", hear);
-  if (window.location.hash.includes("=")) hear();
-  const write = () => {
-    const address = addressOf(state());
-    if (address !== window.location.hash) window.history.replaceState(null, "", address);
+export function keepAddress(model, names, state, go) {
+  const read = () => go(readAddress(window.location.hash));
+  const write = () => window.history.replaceState(null, "", addressOf(state()));
+  const events = names.map((name) => `change:${name}`);
+  if (window.location.hash.includes("=")) read();
+  for (const event of events) model.on(event, write);
+  window.addEventListener("hashchange", read);
+  return () => {
+    for (const event of events) model.off(event, write);
+    window.removeEventListener("hashchange", read);
   };
-  return { write, stop: () => window.removeEventListener("hashchange", hear) };
 }
