@@ -142,7 +142,7 @@ def atlas_panel(
 
     Returns:
         A widget. Its `this` and `that` are whole settings for `Atlas.where` and `Atlas.difference`; `.differences()`
-        gives the intervals, `.front()` the settings on the Pareto front, and `.best()` says which is best for as little.
+        gives the intervals, `.front()` the settings on the Pareto front, and `.best()` the best for as little.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, or settings that no run has; the message names it.
