@@ -23,6 +23,7 @@ from drawn_predictions import drawn
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page, expect
+from recorded_runs import recorded_runs
 
 import mixlab as mx
 from mixlab.panels.mixing_panel.mixing_panel import MixingPanel, mix_bytes, paste
@@ -50,6 +51,7 @@ PANELS = {  # each with the number of its controls, and of its synced traits tha
     "spiral": (mx.panels.spiral_panel, 10, 8),
     "surface": (lambda: mx.panels.surface_panel(mx.models.quick(10), mx.load("shapes", train_size=40)), 8, 8),
     "training": (lambda: mx.panels.training_panel(mx.load("shapes", train_size=40)), 12, 9),
+    "atlas": (lambda: mx.panels.atlas_panel(recorded_runs()), 14, 5),
     "variance": (lambda: mx.panels.variance_panel({8: INTERVAL}, {5: INTERVAL}), 1, 1),
 }
 

@@ -30,17 +30,17 @@ export function tickStep(most, count) {
   return [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= rough * 0.999);
 }
 
-function ticks(most, count) {
+export function ticks(most, count) {
   const step = tickStep(most, count);
   return Array.from({ length: Math.floor(most / step + 1.001) }, (_, i) => Number((i * step).toPrecision(6)));
 }
 
-export function frame(xs, ys, atX, atY, { wide, bottom, name }) {
+export function frame(xs, ys, atX, atY, { wide, bottom, name, say = String }) {
   const [left, right] = [EDGE.left, wide - EDGE.right];
   return [
     ...ys.map((y) => ink("line", { class: "mx-grid", x1: left, x2: right, y1: atY(y), y2: atY(y) })),
     ...ys.map((y) => text(left - 6, atY(y), String(y), "mx-tick", "end")),
-    ...xs.map((x) => text(atX(x), bottom + 12, String(x), "mx-tick")),
+    ...xs.map((x) => text(atX(x), bottom + 12, say(x), "mx-tick")),
     text((left + right) / 2, bottom + 29, name),
   ];
 }

@@ -1,5 +1,7 @@
 // A panel on a page without a kernel: the model that a notebook would give it lives in the page alone.
 
+import { keepAddress } from "./address.js";
+
 /** What anywidget passes to a panel: values by name, listeners of their changes, and nobody at the other end. */
 function modelOf(values) {
   const listeners = new Map();
@@ -25,36 +27,23 @@ function bytesOf(text) {
   return new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 }
 
-/** What the address says of one value, or undefined: a number in a range [low, high], or one of several texts. */
-function wanted(text, allowed, usual) {
-  if (typeof usual !== "number") return allowed.includes(text) ? text : undefined;
-  const number = Number(text);
-  if (text === "" || !Number.isFinite(number)) return undefined;
-  const [low, high] = allowed;
-  const inside = Math.min(Math.max(number, low), high);
-  return allowed.every(Number.isInteger) && Number.isInteger(usual) ? Math.round(inside) : inside;
+/** A value that the address gives, if it is allowed: within [low, high], or one of several texts. */
+function asAllowed(value, allowed, usual) {
+  if (typeof usual !== "number") return allowed.includes(value) ? value : usual;
+  if (typeof value !== "number" || !Number.isFinite(value)) return usual;
+  const inside = Math.min(Math.max(value, allowed[0]), allowed[1]);
+  return [...allowed, usual].every(Number.isInteger) ? Math.round(inside) : inside;
 }
 
-/** Keep in the page's address what differs from the first view: so it can be shared, and the back button goes back. */
+/** Keep in the page's address what differs from the first view. */
 function follow(model, address) {
   const names = Object.keys(address);
   const usual = Object.fromEntries(names.map((name) => [name, model.get(name)]));
-  let reading = false;
-  const read = () => {
-    const said = new URLSearchParams(location.hash.slice(1));
-    reading = true;
-    for (const name of names) model.set(name, wanted(said.get(name) ?? "", address[name], usual[name]) ?? usual[name]);
-    reading = false;
-  };
-  const write = () => {
-    if (reading) return;
-    const changed = names.filter((name) => model.get(name) !== usual[name]);
-    const hash = new URLSearchParams(changed.map((name) => [name, model.get(name)])).toString();
-    if (hash !== location.hash.slice(1)) location.hash = hash;
-  };
-  read();
-  addEventListener("hashchange", read);
-  for (const name of names) model.on(`change:${name}`, write);
+  const changed = () =>
+    Object.fromEntries(names.filter((name) => model.get(name) !== usual[name]).map((name) => [name, model.get(name)]));
+  keepAddress(model, names, changed, (said) => {
+    for (const name of names) model.set(name, asAllowed(said[name], address[name], usual[name]));
+  });
 }
 
 /** Show in `element` the panel that the module `source` draws; `bytes` are the binary values, as base64. */

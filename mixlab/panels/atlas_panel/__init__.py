@@ -1,0 +1,1 @@
+"""Recorded runs, two settings of them side by side."""

@@ -1,0 +1,164 @@
+"""What the atlas panel says of two settings, and the oracle of numbers.js, which computes it in the browser."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixlab.calibration.intervals import Interval, mean_interval
+from mixlab.calibration.reliability import Reliability
+from mixlab.runs.atlas.atlas_run import BINS, SETTINGS, AtlasRun
+from mixlab.runs.atlas.table import Atlas
+
+AXES = tuple(name for name in SETTINGS if name != "seed")  # what a setting consists of; its runs differ in the seed
+ROWS = {  # of the comparison: metric, tempered, and the unit as a factor, digits and a word
+    "Accuracy": ("accuracy", False, 100, 1, "points"),
+    "NLL": ("nll", False, 1, 2, "nats"),
+    "NLL after temperature": ("nll", True, 1, 2, "nats"),
+    "ECE": ("ece", False, 100, 1, "points"),
+    "ECE after temperature": ("ece", True, 100, 1, "points"),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs with equal settings, by seed; they cost the same number of forwards."""
+
+    axes: dict[str, Any]
+    runs: dict[int, AtlasRun]
+
+    @property
+    def cost(self) -> int:
+        """Images through the network in the training of one run."""
+        return next(iter(self.runs.values())).forwards
+
+    def values(self, metric: str, *, tempered: bool = False, n_bins: int = 15) -> dict[int, float]:
+        """A metric of each seed."""
+        return {seed: run.value(metric, tempered=tempered, n_bins=n_bins) for seed, run in self.runs.items()}
+
+    @cached_property
+    def accuracy(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(list(self.values("accuracy").values())))
+
+
+def settings_of(atlas: Atlas) -> list[Setting]:
+    """The settings that have runs; ValueError if two runs are alike in all of them, the seed included."""
+    grouped: dict[tuple[Any, ...], Setting] = {}
+    for run in atlas:
+        key = tuple(getattr(run, name) for name in AXES)
+        setting = grouped.setdefault(key, Setting(dict(zip(AXES, key, strict=True)), {}))
+        if run.seed in setting.runs:
+            raise ValueError(f"atlas must have one run for each setting and seed, got two like {run}")
+        setting.runs[run.seed] = run
+    return list(grouped.values())
+
+
+def packed(settings: Sequence[Setting]) -> tuple[list[dict[str, Any]], bytes]:
+    """All that the browser needs: a row for each setting and one array of float32.
+
+    Of each run, in the order of the rows and their seeds: the curve [records, 5]; then raw and tempered, each with
+    [60 bins, wrong and right, count and sum of confidence] and the sum of the negative log likelihood.
+    """
+    rows = [
+        {
+            **one.axes,
+            "cost": one.cost,
+            "seeds": list(one.runs),
+            "records": [len(run.curve) for run in one.runs.values()],
+        }
+        for one in settings
+    ]
+    parts = [
+        part
+        for one in settings
+        for run in one.runs.values()
+        for part in (run.curve.flatten(), _state(run.raw), _state(run.tempered))
+    ]
+    return rows, np.concatenate(parts).astype("<f4").tobytes()
+
+
+def _state(held: Reliability) -> np.ndarray:
+    state = held.state
+    return np.append(state[: 6 * BINS].view(BINS, 2, 3)[..., :2].flatten(), state[6 * BINS])
+
+
+def difference(one: Setting, other: Setting, row: str, n_bins: int) -> Interval | float | None:
+    """A row of the comparison over shared seeds: with Student's interval, for one seed a number, for none None."""
+    metric, tempered, factor, _, _ = ROWS[row]
+    first, second = (side.values(metric, tempered=tempered, n_bins=n_bins) for side in (one, other))
+    gaps = [factor * (first[seed] - second[seed]) for seed in sorted(first.keys() & second.keys())]
+    if len(gaps) < 2:
+        return gaps[0] if gaps else None
+    return mean_interval(gaps)
+
+
+def front(settings: Sequence[Setting]) -> list[Setting]:
+    """The settings than which none is more accurate for as little, or as accurate for less; cheapest first."""
+    points = [(one.cost, -one.accuracy) for one in settings]
+    kept = [
+        one
+        for one, (cost, error) in zip(settings, points, strict=True)
+        if not any(c <= cost and e <= error and (c, e) != (cost, error) for c, e in points)
+    ]
+    return sorted(kept, key=lambda one: one.cost)
+
+
+def words_of(axes: Mapping[str, Any]) -> str:
+    """A setting without its data, in words."""
+    mixing = [] if axes["alpha"] is None else [f"α = {axes['alpha']:g}", f"K = {axes['k']}"]
+    return ", ".join([axes["variant"], *mixing, f"{axes['epochs']} epochs"])
+
+
+def row_in_words(row: str, part: Interval | float | None) -> str:
+    """A difference with its sign, interval and unit."""
+    _, _, _, digits, unit = ROWS[row]
+
+    def signed(value: float) -> str:
+        return f"{value:+.{digits}f}".replace("-", "−")
+
+    if part is None:
+        return "no seed in common"
+    if isinstance(part, Interval):
+        return f"{signed(part.value)} [{signed(part.low)}, {signed(part.high)}] {unit}"
+    return f"{signed(part)} {unit}, one pair: no interval"
+
+
+def describe(one: Setting, other: Setting, n_bins: int) -> str:
+    """All differences of two settings, in a sentence."""
+    parts = [f"{row} {row_in_words(row, difference(one, other, row, n_bins))}" for row in ROWS]
+    mine, theirs = (f"{side.axes['images']} images of {side.axes['data']}" for side in (one, other))
+    elsewhere = "" if mine == theirs else f" on {theirs}"
+    pairs = len(one.runs.keys() & other.runs.keys())
+    return (
+        f"{words_of(one.axes)}, less {words_of(other.axes)}{elsewhere}; {mine}, ECE in {n_bins} bins. "
+        f"{'; '.join(parts)}. {'95% intervals, ' if pairs > 1 else ''}n = {pairs}."
+    )
+
+
+def best_for(settings: Sequence[Setting], most: int) -> str:
+    """Which setting is the most accurate for at most so many forwards, and against how many that is decided, in words.
+
+    It is decided against those from which its paired difference has an interval above 0. The best is picked after the
+    fact, so that its mean is flattered, and no interval is widened for the number of comparisons.
+    """
+    within = [one for one in settings if one.cost <= most]
+    best = max(within, key=lambda one: one.accuracy)
+    accuracies = [100 * value for value in best.values("accuracy").values()]
+    n = len(accuracies)
+    part = mean_interval(accuracies) if n > 1 else None
+    reach = f" [{part.low:.1f}, {part.high:.1f}]" if part else ""
+    start = (
+        f"For at most {most:,} images through the network, the most accurate of {len(within)} settings is "
+        f"{words_of(best.axes)}: {100 * best.accuracy:.1f}%{reach}, n = {n}."
+    )
+    gaps = [difference(best, one, "Accuracy", 15) for one in within if one is not best]
+    if not gaps:
+        return start
+    ahead = sum(isinstance(gap, Interval) and gap.low > 0 for gap in gaps)
+    rest = f"against {len(gaps) - ahead} it is not decided" if ahead < len(gaps) else "that decides it"
+    return (
+        f"{start} It is ahead of {ahead} of the others by an interval above 0; {rest}. A best of many is partly luck."
+    )

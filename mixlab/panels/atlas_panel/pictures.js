@@ -1,0 +1,80 @@
+// The pictures of the atlas panel: curves, a line a seed; the reliability of both sides; accuracy against cost.
+
+import { EDGE, between, frame, ink, path, ticks, widthOf } from "../shared/diagram.js";
+import { make, write } from "../shared/dom.js";
+import { reliabilityDiagram } from "../shared/reliability_diagram.js";
+import { wordsOf } from "./choosing.js";
+import { mean, scoresOf, valuesOf } from "./numbers.js";
+
+export const TALL = 318; // pixels
+const HALF = 148; // of two curves above each other
+const COLUMNS = [
+  [2, "Test accuracy in %"],
+  [4, "Test ECE in points, raw, 15 bins"],
+];
+
+export const KINDS = ["one", "two"]; // this and that, in classes of charts.css
+
+export const count = (images) =>
+  images < 1e4 ? images.toLocaleString("en") : `${Number((images / 1000).toPrecision(3))}k`;
+
+/** An SVG under its name. */
+export function chart(name, svg = ink("svg", { role: "img", class: "mx-figure" })) {
+  const title = make("div", { class: "mx-chart-name" }, name);
+  return { svg, title, node: make("div", { class: "mx-chart" }, title, svg) };
+}
+
+function drawCurves(svg, pair, { column, name, top }) {
+  const [wide, bottom] = [widthOf(svg), HALF - EDGE.bottom];
+  const epochs = Math.max(...pair.map(({ axes }) => axes.epochs));
+  const atX = between(0, epochs, EDGE.left, wide - EDGE.right);
+  const atY = between(0, top, bottom, EDGE.top);
+  const curvesOf = ({ runs }) => [...runs.values()].map(({ curve }) => curve.map((row) => [row[0], 100 * row[column]]));
+  const lines = pair.flatMap((side, i) =>
+    curvesOf(side).map((points) => ink("path", { class: `mx-seed mx-run-${KINDS[i]}`, d: path(points, atX, atY) })),
+  );
+  svg.setAttribute("viewBox", `0 0 ${wide} ${HALF}`);
+  svg.replaceChildren(
+    ...frame(ticks(epochs, wide / 70), ticks(top, 4), atX, atY, { wide, bottom, name: "epoch" }),
+    ...lines.reverse(), // this above that
+  );
+  const ends = pair.map((side) => {
+    const last = curvesOf(side).map((points) => points.at(-1)[1].toFixed(1));
+    return `${wordsOf(side.axes)}: ${last.join(", ")}`;
+  });
+  svg.setAttribute("aria-label", `${name} over epochs, a line for each seed. At the end ${ends.join("; ")}.`);
+}
+
+/** Accuracy and ECE over epochs: `node`, and draw(pair, scope), where the scope fixes the axes. */
+export function curveCharts() {
+  const charts = COLUMNS.map(([column, name]) => ({ column, name, ...chart(name) }));
+  const tops = new Map(); // of the axes, by the first setting of a scope
+  const topsOf = (scope) => {
+    if (!tops.has(scope[0])) {
+      const rows = scope.flatMap(({ runs }) => [...runs.values()].flatMap(({ curve }) => curve));
+      const most = COLUMNS.map(([column]) => 105 * Math.max(...rows.map((row) => row[column])));
+      tops.set(scope[0], most);
+    }
+    return tops.get(scope[0]);
+  };
+  const draw = (pair, scope) =>
+    charts.forEach(({ svg, column, name }, i) => drawCurves(svg, pair, { column, name, top: topsOf(scope)[i] }));
+  return { node: make("div", { class: "mx-curves" }, ...charts.map(({ node }) => node)), draw };
+}
+
+/** The reliability of both sides, all seeds together: `node`, and draw(pair, state). */
+export function reliabilityChart() {
+  const diagram = reliabilityDiagram();
+  const { svg, title, node } = chart("", diagram.node);
+  const draw = (pair, { tempered, n_bins: n }) => {
+    const eces = pair.map((side) => 100 * mean([...valuesOf(side, "ece", tempered, n).values()]));
+    const say = (_, i) => `ECE ${eces[i].toFixed(1)}`;
+    const when = tempered ? "after temperature" : "raw";
+    write(title, `Reliability, ${when}; ECE in points`);
+    const scores = pair.map((side) => scoresOf(side, tempered, n));
+    diagram.draw(scores, [widthOf(svg), TALL], say);
+    const words = pair.map(({ axes }, i) => `${wordsOf(axes)}: ${say(null, i)} points, mean of the seeds`);
+    svg.setAttribute("aria-label", `Reliability diagram, ${when}, in ${n} bins. ${words.join("; ")}.`);
+  };
+  return { node: make("div", { class: "mx-reliability" }, node), draw };
+}

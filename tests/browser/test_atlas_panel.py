@@ -1,0 +1,123 @@
+"""The atlas panel in a real Chromium: Python's numbers, what sliders skip, clicks, the address."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browsing import mount, violations
+from ipywidgets import Widget
+from playwright.sync_api import Locator, Page, expect
+from recorded_runs import recorded_runs
+
+import mixlab as mx
+from mixlab.calibration.intervals import Interval
+from mixlab.panels.atlas_panel.numbers import ROWS, difference, front
+from mixlab.panels.shared.alone import alone
+
+pytestmark = pytest.mark.browser
+ATLAS = recorded_runs()
+COMPUTE = """([counts]) => {
+  const { buffer, byteOffset, byteLength } = model.get("_numbers");
+  const settings = panel.readSettings(model.get("_settings"), buffer.slice(byteOffset, byteOffset + byteLength));
+  const rows = Object.values(model.get("_rows"));
+  const differences = counts.flatMap((n) => settings.flatMap((one) => settings.flatMap((other) => rows.map(
+    (row) => panel.difference(one, other, row, n, model.get("_student"))))));
+  const values = settings.map((one) => [one.cost, one.accuracy]);
+  return [differences, values, panel.frontOf(settings).map(({ axes }) => axes)];
+}"""
+
+
+def numbers(part: Interval | float | None) -> list[float | None]:
+    if isinstance(part, Interval):
+        return [part.value, part.low, part.high, part.n]
+    return [part, None, None, None if part is None else 1]
+
+
+def test_all_numbers_are_pythons(page: Page) -> None:
+    panel = mx.panels.atlas_panel(ATLAS)
+    mount(page, panel)
+    counts = [5, 15, 30]
+    here, values, kept = page.evaluate(COMPUTE, [counts])
+    theirs = [
+        numbers(difference(one, other, row, n_bins))
+        for n_bins, one, other, row in itertools.product(counts, panel.settings, panel.settings, ROWS)
+    ]
+    keys = ("value", "low", "high", "n")
+    mine = [[(part or {}).get(key) for key in keys] for part in here]
+    np.testing.assert_allclose(np.array(mine, float), np.array(theirs, float), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(values, [[one.cost, one.accuracy] for one in panel.settings], rtol=1e-12)
+    assert kept == [one.axes for one in front(panel.settings)]
+
+
+@pytest.mark.parametrize(
+    "this", [{}, {"variant": "cutmix"}, {"variant": "manifold"}, {"epochs": 30}, {"data": "shapes"}]
+)
+def test_the_page_says_what_python_says(page: Page, this: dict[str, Any]) -> None:
+    panel = mx.panels.atlas_panel(ATLAS, this=this, n_bins=20)
+    root = mount(page, panel)
+    expect(root.get_by_role("status")).to_have_text(panel.describe())
+    expect(root.locator(".mx-best")).to_have_text(panel.best())
+
+
+def side(root: Locator, name: str) -> Locator:
+    return root.get_by_role("group", name=name, exact=True)
+
+
+def test_sliders_stop_where_runs_are_and_say_what_they_skip(page: Page) -> None:
+    root = mount(page, mx.panels.atlas_panel(ATLAS))
+    this, said = side(root, "This"), side(root, "This").locator(".mx-said-of")
+    alpha, k = this.get_by_label("α"), this.get_by_label("K")
+    k.press("End")
+    expect(k).to_have_attribute("aria-valuetext", "5")
+    expect(said).to_have_text("3 runs, a seed each; 25k images through the network. ")
+    alpha.press("Home")
+    expect(k).to_have_attribute("aria-valuetext", "2")
+    expect(said).to_contain_text("Not recorded with K 5; the nearest has K 2.")
+    assert page.evaluate("saved.at(-1).this") == {**ATLAS_MIXUP, "alpha": 0.2, "k": 2}
+    alpha.press("End")
+    expect(k).to_have_attribute("aria-valuetext", "5")  # what was asked for is there again
+    root.get_by_label("Data").select_option("shapes")
+    expect(said).to_contain_text("Not recorded with images 500, K 5; the nearest has images 2000, K 1.")
+    expect(side(root, "That").locator(".mx-said-of")).to_contain_text("2 runs")
+    expect(root.get_by_label("Training images")).to_have_attribute("aria-valuetext", "2,000")
+    root.get_by_label("Data").select_option("cifar10")
+    expect(root.get_by_label("Training images")).to_have_attribute("aria-valuetext", "500")
+    expect(k).to_have_attribute("aria-valuetext", "5")
+    root.get_by_role("button", name="Swap").click()
+    assert page.evaluate("[saved.at(-1).this.variant, saved.at(-1).that.variant]") == ["none", "mixup"]
+    assert violations(page) == []
+
+
+ATLAS_MIXUP = {"data": "cifar10", "images": 500, "model": "quick", "variant": "mixup", "alpha": 1, "k": 1, "epochs": 10}
+
+
+def test_a_click_on_a_point_chooses_it(page: Page) -> None:
+    panel = mx.panels.atlas_panel(ATLAS)
+    root = mount(page, panel)
+    most = max(panel.settings, key=lambda one: one.cost)
+    dot = root.locator(".mx-cost circle.mx-dot-any, .mx-cost circle.mx-dot-front")
+    places = [(one.bounding_box() or {"x": 0.0})["x"] for one in dot.all()]
+    dot.nth(int(np.argmax(places))).click()
+    assert page.evaluate("saved.at(-1).this") == most.axes
+    for name, shown in (("curves", ".mx-curves"), ("reliability", ".mx-reliability"), ("cost", ".mx-cost")):
+        root.get_by_label("Pictures").select_option(name)
+        for one in (".mx-curves", ".mx-reliability", ".mx-cost"):
+            expect(root.locator(one)).to_be_visible(visible=one == shown)
+
+
+def test_alone_on_a_page_the_address_keeps_the_state(page: Page, tmp_path: Path) -> None:
+    panel = mx.panels.atlas_panel(ATLAS)
+    saved = Widget.get_manager_state(widgets=[panel])["state"][panel.model_id]
+    path = tmp_path / "atlas.html"
+    path.write_text(f"<!doctype html><meta charset='utf-8'>{alone(saved, address=True)}", "utf-8")
+    page.goto(f"{path.as_uri()}#variant=mixup&alpha=0.3&k=2&that.epochs=30&n_bins=5&picture=junk")
+    this = side(page.locator(".mixlab-panel"), "This")
+    expect(this.get_by_label("α")).to_have_attribute("aria-valuetext", "0.2")  # the nearest there is
+    expect(this.get_by_label("K")).to_have_attribute("aria-valuetext", "2")
+    this.get_by_label("K").press("Home")
+    page.wait_for_function("window.location.hash.includes('&k=1&')")
+    assert "that.epochs=30" in page.url
+    page.goto(page.url.replace("alpha=0.2", "alpha=1"))  # a change of the address alone loads no page
+    expect(this.get_by_label("α")).to_have_attribute("aria-valuetext", "1")
