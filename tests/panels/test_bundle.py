@@ -11,20 +11,7 @@ from mixlab import panels
 from mixlab.panels.shared.bundle import bundle, module, styles
 from mixlab.plots import style
 
-PANELS = (
-    "atlas",
-    "calibration",
-    "eyes",
-    "lambda",
-    "mixing",
-    "path",
-    "puzzle",
-    "robustness",
-    "spiral",
-    "surface",
-    "training",
-    "variance",
-)
+PANELS = tuple("atlas calibration eyes lambda mixing path puzzle robustness spiral surface training variance".split())
 FIRST = "const own = 1;\nexport const a = own;\nexport function b() {\n  return own;\n}\n"
 FORMS = {
     'import { c } from "./first.js";\n': "first.js exports, got c",

@@ -99,7 +99,8 @@ class PathPanel(Panel):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(3.2 + 3 * len(self.paths), 3.4), layout="constrained", facecolor=PAPER)
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.9 * len(self.paths)))
+        parts: Any = figure.subfigures(1, 2, width_ratios=(1, 1.9 * len(self.paths)))
+        left, right = parts
         x, x_prime = self.images[self.first], self.images[self.second]
         pictures = {f"x: {self.names[0]}": x, f"λ = {self.lam:.2f}": mix_bytes(x, x_prime, self.lam)}
         pictures[f"x′: {self.names[1]}"] = x_prime
