@@ -88,6 +88,8 @@ def panels() -> None:
     words = "Two networks, trained for this page with and without mixup. Which one knows how sure it may be?"
     panel = mx.panels.calibration_panel(runs, other="mixup")
     alive(panel, "calibration", "How sure, and how right?", words, address)
+    words = "Recorded runs: choose two settings, and see what each costs and whether their difference is decided."
+    alive(mx.panels.atlas_panel(), "atlas", "The atlas", words, True)
     words = "Does a blend of 70% look like 70%, to you?"
     alive(mx.panels.eyes_panel(shapes), "eyes", "Your own eyes", words, None)
 

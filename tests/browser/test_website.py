@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 import mixlab as mx
 
-TRY = ("lambda", "mixing", "calibration", "eyes")
+TRY = ("lambda", "mixing", "calibration", "atlas", "eyes")
 NOT_OURS = {"landmark-unique"}  # the theme's
 
 

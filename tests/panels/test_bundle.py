@@ -11,7 +11,22 @@ from mixlab import panels
 from mixlab.panels.shared.bundle import bundle, module, styles
 from mixlab.plots import style
 
-PANELS = tuple("atlas calibration eyes lambda mixing path puzzle robustness spiral surface training variance".split())
+PANELS = tuple(
+    [
+        "atlas",
+        "calibration",
+        "eyes",
+        "lambda",
+        "mixing",
+        "path",
+        "puzzle",
+        "robustness",
+        "spiral",
+        "surface",
+        "training",
+        "variance",
+    ]
+)
 FIRST = "const own = 1;\nexport const a = own;\nexport function b() {\n  return own;\n}\n"
 FORMS = {
     'import { c } from "./first.js";\n': "first.js exports, got c",

@@ -1,7 +1,7 @@
 """The path panel: λ dragged along the way from one image to another, and what each network answers there."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
