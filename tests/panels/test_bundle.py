@@ -11,21 +11,19 @@ from mixlab import panels
 from mixlab.panels.shared.bundle import bundle, module, styles
 from mixlab.plots import style
 
-PANELS = tuple(
-    [
-        "atlas",
-        "calibration",
-        "eyes",
-        "lambda",
-        "mixing",
-        "path",
-        "puzzle",
-        "robustness",
-        "spiral",
-        "surface",
-        "training",
-        "variance",
-    ]
+PANELS = (
+    "atlas",
+    "calibration",
+    "eyes",
+    "lambda",
+    "mixing",
+    "path",
+    "puzzle",
+    "robustness",
+    "spiral",
+    "surface",
+    "training",
+    "variance",
 )
 FIRST = "const own = 1;\nexport const a = own;\nexport function b() {\n  return own;\n}\n"
 FORMS = {
