@@ -39,7 +39,7 @@ class PatchMix(Variant):
         rank = ask.uniform(patches).argsort(-1).argsort(-1)
         mask = (rank < kept[..., None]).to(nominal.dtype)
         left = (mask * _areas(self.grid, (ask.x.shape[2], ask.x.shape[3]), mask.device)).sum(-1)
-        way = Mask(mask.unflatten(-1, (self.grid, self.grid)))
+        way = Mask(mask.view(*nominal.shape, self.grid, self.grid))
         return MixPlan(self.name, ask.partner, left.clamp(0, 1), nominal, way, ask.rolled)
 
 
