@@ -1,0 +1,7 @@
+# The public names of this package, each with the file it lives in.
+from .problem import Problem as Problem
+from .training import outputs as outputs
+from .training import predict as predict
+from .training import train as train
+
+__all__: list[str]
