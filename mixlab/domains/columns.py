@@ -30,7 +30,7 @@ class Columns:
 
     def describe(self, row: Tensor) -> dict[str, str]:
         """A row in one-hot form in words, such as {"age": "+0.31", "home": "0.6 married, 0.4 single"}."""
-        words = {name: f"{float(value):+.2f}" for name, value in zip(self.numbers, row, strict=False)}
+        words = {name: f"{float(value):+.2f}".replace("-", "−") for name, value in zip(self.numbers, row, strict=False)}
         first = len(self.numbers)
         for name, values in self.categories:
             shares = row[first : first + len(values)].tolist()
