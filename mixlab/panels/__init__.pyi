@@ -1,5 +1,6 @@
 # The public names of this package, each with the file it lives in.
 from .atlas_panel.atlas_panel import atlas_panel as atlas_panel
+from .blend_panel.blend_panel import blend_panel as blend_panel
 from .calibration_panel.calibration_panel import calibration_panel as calibration_panel
 from .eyes_panel.eyes_panel import eyes_panel as eyes_panel
 from .lambda_panel.lambda_panel import lambda_panel as lambda_panel

@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+import torch
 from browsing import (
     SECONDS,
     canvas_bytes,
@@ -41,6 +42,7 @@ def robustness() -> Any:
 
 INTERVAL = mx.Interval(0.65, 0.6, 0.72, 24, 0.95)
 PANELS = {  # each with the number of its controls, and of its synced traits that the browser listens to
+    "blend": (lambda: mx.panels.blend_panel(waves=(torch.ones(500), torch.zeros(500))), 3, 2),
     "lambda": (mx.panels.lambda_panel, 4, 4),
     "mixing": (mixing, 9, 9),
     "path": (lambda: mx.panels.path_panel({"a": mx.models.quick(10)}, mx.load("shapes", train_size=40), 3), 3, 3),

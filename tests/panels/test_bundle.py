@@ -13,6 +13,7 @@ from mixlab.plots import style
 
 PANELS = (
     "atlas",
+    "blend",
     "calibration",
     "eyes",
     "lambda",
