@@ -28,11 +28,12 @@ function chosenOf(settings, state) {
     wanted[side] = { ...wanted[side], [axis]: value };
     place(side, nearest(settings, wanted[side], axis));
   };
+  const alphaOf = () => state.this.alpha ?? state.that.alpha ?? 1; // until one is asked for
   /** Take over what did not come from the sliders. */
   const adopt = () => {
     for (const side of SIDES.filter((name) => state[name] !== last[name])) {
       place(side, nearest(settings, state[side]));
-      wanted[side] = { ...state[side], alpha: state[side].alpha ?? wanted[side]?.alpha ?? state.this.alpha };
+      wanted[side] = { ...state[side], alpha: state[side].alpha ?? wanted[side]?.alpha ?? alphaOf() };
     }
   };
   const pair = () => SIDES.map((side) => nearest(settings, state[side]));
