@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import mixlab as mx
 from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Dataset
 from mixlab.panels.shared.panel import Panel
+from mixlab.runs.atlas import Atlas
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
@@ -89,6 +91,7 @@ def cases(store: str) -> list[tuple[str, Panel, str]]:
         ("spiral panel", trained(mx.panels.spiral_panel(epochs=5)), ALPHA),
         ("surface panel", surfaces(data), "surfaces"),
         ("training panel", trained(training(data, store)), ALPHA),
+        ("atlas panel, 300 runs of 100 α", recorded(), "α"),
     ]
 
 
@@ -115,6 +118,14 @@ def training(data: Dataset, store: str) -> Any:
     """The training panel, with a store of its own."""
     few = Dataset(data.name, data.train, data.test.subset(torch.arange(40)), data.classes)
     return mx.panels.training_panel(few, images=40, epochs=5, root=store)
+
+
+def recorded() -> Panel:
+    """The atlas panel with one recorded run again and again: a setting for each of 100 α, each of 3 seeds."""
+    one = next(run for run in mx.atlas() if run.variant == "mixup")
+    grid = [(alpha / 50, seed) for alpha in range(1, 101) for seed in range(3)]
+    runs = [replace(one, id=f"{i:016x}", alpha=alpha, seed=seed) for i, (alpha, seed) in enumerate(grid)]
+    return mx.panels.atlas_panel(Atlas(runs))
 
 
 def trained(panel: Any) -> Panel:
@@ -147,7 +158,7 @@ def updates_per_second(page: Page, root: Locator, handle: Locator, seconds: floa
 def measure(page: Page, panel: Panel, handle: str, drags: int) -> tuple[list[float], list[float]]:
     """Updates a second of each drag of one handle of a panel, and the 95th percentile of its delays, in ms."""
     root = mount(page, panel)
-    place = page.locator(".mx-drag") if handle in ("box", "surfaces") else page.get_by_label(handle)
+    place = page.locator(".mx-drag") if handle in ("box", "surfaces") else page.get_by_label(handle).first
     rates = [updates_per_second(page, root, place) for _ in range(drags)]
     root.evaluate(WATCH)  # only now, as what looks at each event and drawing takes time of its own
     delays = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from browsing import mount, violations
 from ipywidgets import Widget
 from playwright.sync_api import Locator, Page, expect
@@ -25,7 +26,8 @@ COMPUTE = """([counts]) => {
   const differences = counts.flatMap((n) => settings.flatMap((one) => settings.flatMap((other) => rows.map(
     (row) => panel.difference(one, other, row, n, model.get("_student"))))));
   const values = settings.map((one) => [one.cost, one.accuracy]);
-  return [differences, values, panel.frontOf(settings).map(({ axes }) => axes)];
+  const diagrams = settings.map((one) => panel.scoresOf(one, true, 20));
+  return [differences, values, panel.frontOf(settings).map(({ axes }) => axes), diagrams];
 }"""
 
 
@@ -39,7 +41,7 @@ def test_all_numbers_are_pythons(page: Page) -> None:
     panel = mx.panels.atlas_panel(ATLAS)
     mount(page, panel)
     counts = [5, 15, 30]
-    here, values, kept = page.evaluate(COMPUTE, [counts])
+    here, values, kept, diagrams = page.evaluate(COMPUTE, [counts])
     theirs = [
         numbers(difference(one, other, row, n_bins))
         for n_bins, one, other, row in itertools.product(counts, panel.settings, panel.settings, ROWS)
@@ -49,6 +51,15 @@ def test_all_numbers_are_pythons(page: Page) -> None:
     np.testing.assert_allclose(np.array(mine, float), np.array(theirs, float), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(values, [[one.cost, one.accuracy] for one in panel.settings], rtol=1e-12)
     assert kept == [one.axes for one in front(panel.settings)]
+    for setting, diagram in zip(panel.settings, diagrams, strict=True):
+        held = mx.Reliability(60)
+        for run in setting.runs.values():
+            held.merge(run.tempered)
+        bins = held.rebinned(20).bins()
+        shown = [[one[key] for key in ("low", "high", "count", "confidence", "accuracy")] for one in diagram["bins"]]
+        columns = [bins.edges[:-1], bins.edges[1:], bins.count, bins.confidence, bins.accuracy]
+        np.testing.assert_allclose(shown, torch.stack(columns, 1)[bins.count > 0], rtol=1e-9)
+        assert sum(diagram["counts"]) == held.count
 
 
 @pytest.mark.parametrize(
@@ -74,12 +85,12 @@ def test_sliders_stop_where_runs_are_and_say_what_they_skip(page: Page) -> None:
     expect(said).to_have_text("3 runs, a seed each; 25k images through the network. ")
     alpha.press("Home")
     expect(k).to_have_attribute("aria-valuetext", "2")
-    expect(said).to_contain_text("Not recorded with K 5; the nearest has K 2.")
+    expect(said).to_contain_text("Not recorded: K = 5. The nearest has K = 2.")
     assert page.evaluate("saved.at(-1).this") == {**ATLAS_MIXUP, "alpha": 0.2, "k": 2}
     alpha.press("End")
     expect(k).to_have_attribute("aria-valuetext", "5")  # what was asked for is there again
     root.get_by_label("Data").select_option("shapes")
-    expect(said).to_contain_text("Not recorded with images 500, K 5; the nearest has images 2000, K 1.")
+    expect(said).to_contain_text("Not recorded: images = 500, K = 5. The nearest has images = 2000, K = 1.")
     expect(side(root, "That").locator(".mx-said-of")).to_contain_text("2 runs")
     expect(root.get_by_label("Training images")).to_have_attribute("aria-valuetext", "2,000")
     root.get_by_label("Data").select_option("cifar10")

@@ -37,7 +37,9 @@ def test_the_differences_are_those_of_the_atlas(n_bins: int) -> None:
         assert [seen[row].value, seen[row].low, seen[row].high] == pytest.approx(ends)
         words = f"{row} {ends[0]:+.{digits}f} [{ends[1]:+.{digits}f}, {ends[2]:+.{digits}f}] {unit}"
         assert words.replace("-", "−") in shown.describe()
-    assert shown.describe().startswith("mixup, α = 0.2, K = 2, 10 epochs, less none, 30 epochs; 500 images of cifar10")
+    assert shown.describe().startswith(
+        "mixup (α = 0.2, K = 2, 10 epochs) minus none (30 epochs), 500 images of cifar10"
+    )
     assert shown.describe().endswith("95% intervals, n = 3.")
     assert [ax.get_xlabel() for ax in shown.figure().axes][1].startswith("this − that, points")
 
@@ -82,7 +84,7 @@ def test_the_best_for_as_little_is_decided_by_paired_intervals() -> None:
         if one is not best and len(one.runs) == len(best.runs) == 3:
             paired = stats.ttest_rel(accuracy[id(best)], accuracy[id(one)])
             behind += paired.confidence_interval(0.95).low > 0
-    assert f"ahead of {behind} of the others" in shown.best()
+    assert f"above 0 over {behind} of {len(within) - 1} others" in shown.best()
 
 
 def test_a_setting_without_runs_is_refused_and_the_panel_stays() -> None:

@@ -1,7 +1,7 @@
 // The atlas panel: sliders that stop where runs are recorded, two settings side by side, and pictures of them, in the browser.
 
 import { keepAddress } from "../shared/address.js";
-import { connect, field, make, menuOf, write } from "../shared/dom.js";
+import { connect, differing, field, make, menuOf, write } from "../shared/dom.js";
 import { lineLegend } from "../shared/reliability_diagram.js";
 import { alike, flat, nearest, stopsOf, unflat, wordsOf } from "./choosing.js";
 import { comparisonTable } from "./comparison.js";
@@ -28,11 +28,12 @@ function chosenOf(settings, state) {
     wanted[side] = { ...wanted[side], [axis]: value };
     place(side, nearest(settings, wanted[side], axis));
   };
+  const alphaOf = () => state.this.alpha ?? state.that.alpha ?? 1; // until one is asked for
   /** Take over what did not come from the sliders. */
   const adopt = () => {
     for (const side of SIDES.filter((name) => state[name] !== last[name])) {
       place(side, nearest(settings, state[side]));
-      wanted[side] = { ...state[side], alpha: state[side].alpha ?? wanted[side]?.alpha ?? state.this.alpha };
+      wanted[side] = { ...state[side], alpha: state[side].alpha ?? wanted[side]?.alpha ?? alphaOf() };
     }
   };
   const pair = () => SIDES.map((side) => nearest(settings, state[side]));
@@ -90,10 +91,10 @@ function showPanel({ model, el }) {
   const root = make(
     "div",
     { class: "mixlab-panel mx-training mx-atlas", role: "group", "aria-label": "Atlas of runs" },
-    make("div", { class: "mx-controls" }, ...shared, field("Diagram", when), field("Pictures", which), swap),
+    make("div", { class: "mx-controls" }, ...shared, field("Diagram", when), field("Pictures", which)),
     ...sides.map(({ node }) => node),
     table.node,
-    legend,
+    make("div", { class: "mx-key-row" }, legend, swap),
     grid,
     best,
   );
@@ -109,13 +110,15 @@ function showPanel({ model, el }) {
     chosen.pair().forEach((setting, i) => sides[i].show(settings, setting, chosen.wanted[SIDES[i]]));
     legend.replaceChildren(...lineLegend(SIDES.map((side) => `${side}: ${wordsOf(state[side])}`)));
   };
+  const bestIsStale = differing();
   const draw = () => {
     const pair = chosen.pair();
     const scope = alike(settings, pair[0].axes);
-    const shown = state.picture === "all" ? Object.keys(pictures) : [state.picture];
+    const shown = Object.entries(pictures).filter(([name]) => ["all", name].includes(state.picture));
+    const widths = shown.map(([, { width }]) => width()); // all before anything is written, which takes a new layout
     table.draw(pair, scope, state.n_bins);
-    for (const name of shown) pictures[name].draw(pair, name === "reliability" ? state : scope);
-    write(best, bestFor(scope, pair[0].cost, student));
+    shown.forEach(([, picture], i) => picture.draw(pair, widths[i], scope, state));
+    if (bestIsStale(scope[0], pair[0].cost)) write(best, bestFor(scope, pair[0].cost, student));
   };
   const sentence = () => describe(...chosen.pair(), rows, state.n_bins, student);
   const { ask, commit, takeDown } = connect(model, root, state, { show, draw, sentence });

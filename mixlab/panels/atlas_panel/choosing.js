@@ -38,32 +38,18 @@ export function nearest(settings, wanted, first = ORDER[0]) {
   return settings.reduce((best, one) => (closer(one, best) ? one : best));
 }
 
-const NAMES = {
-  alpha: "α",
-  k: "K",
-  epochs: "epochs",
-  images: "images",
-  model: "model",
-  data: "data",
-  variant: "variant",
-};
-
-/** What was skipped: the values wanted and not there, and what stands in their place. Empty if all are there. */
+/** What was asked for and has no run, and what stands in its place, in words; empty if nothing was skipped. */
 export function skipped(axes, wanted) {
-  const off = ORDER.filter((name) => axes[name] !== null && wanted[name] !== axes[name]);
-  const mixes = axes.alpha !== null;
-  const shown = off.filter((name) => mixes || name !== "k");
-  if (shown.length === 0) return "";
-  const say = (name, from) => `${NAMES[name]} ${from[name]}`;
-  return `Not recorded with ${shown.map((name) => say(name, wanted)).join(", ")}; the nearest has ${shown
-    .map((name) => say(name, axes))
-    .join(", ")}.`;
+  const own = ORDER.filter((name) => !(axes.alpha === null && ["alpha", "k"].includes(name)));
+  const off = own.filter((name) => wanted[name] !== axes[name]);
+  const say = (from) => off.map((name) => `${{ alpha: "α", k: "K" }[name] ?? name} = ${from[name]}`).join(", ");
+  return off.length ? `Not recorded: ${say(wanted)}. The nearest has ${say(axes)}.` : "";
 }
 
 /** A setting without its data, in words. */
 export function wordsOf({ variant, alpha, k, epochs }) {
   const mixing = alpha === null ? [] : [`α = ${alpha}`, `K = ${k}`];
-  return [variant, ...mixing, `${epochs} epochs`].join(", ");
+  return `${variant} (${[...mixing, `${epochs} epochs`].join(", ")})`;
 }
 
 /** The state of a panel as flat values for an address: of that, what it shares with this is left out. */

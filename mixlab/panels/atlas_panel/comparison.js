@@ -79,7 +79,7 @@ export function comparisonTable(rows, student) {
       write(verdict, verdictOf(part, row));
       write(heads[4], `Difference, 95%, n = ${part?.n ?? 0}`);
     }
-    write(axis, `±${reaches.points} points, ±${reaches.nats} nats`);
+    write(axis, `axis: ±${reaches.points} points, ±${reaches.nats} nats`);
   };
   return { node, draw };
 }

@@ -1,7 +1,7 @@
 // Accuracy against cost of all settings with the same data, with the Pareto front; a click chooses a point.
 
-import { EDGE, between, frame, ink, path, text, tickStep, widthOf } from "../shared/diagram.js";
-import { make } from "../shared/dom.js";
+import { EDGE, between, frame, ink, path, tickStep, widthOf } from "../shared/diagram.js";
+import { differing, make } from "../shared/dom.js";
 import { wordsOf } from "./choosing.js";
 import { frontOf, intervalOf, valuesOf } from "./numbers.js";
 import { KINDS, TALL, chart, count } from "./pictures.js";
@@ -33,17 +33,22 @@ function evenTicks(heights) {
 }
 
 /** The mark of a side: a dot for this, a square for that. */
-function markOf(i, { x, y }) {
+function markOf(i, [x, y]) {
   const size = 6;
   const kind = { class: `mx-mark mx-run-${KINDS[i]}` };
   if (i === 0) return ink("circle", { ...kind, cx: x, cy: y, r: size });
   return ink("rect", { ...kind, x: x - size, y: y - size, width: 2 * size, height: 2 * size });
 }
 
-/** The chart: `node`, and draw(pair, scope); `choose(axes)` hears of a click. */
+/** The chart: `node`, its width(), and draw(pair, wide, scope); `choose(axes)` hears of a click. */
 export function costChart(student, choose) {
   const { svg, node } = chart("Accuracy in % against cost");
-  let places = [];
+  const [back, marks] = [ink("g"), ink("g")];
+  svg.append(back, marks);
+  node.append(
+    make("div", { class: "mx-picked" }, "Dots: settings, means of seeds. Line: Pareto front. Click: becomes this."),
+  );
+  let [places, ys, at] = [[], [], null];
   const near = ({ offsetX, offsetY }) => {
     const far = places.map(({ x, y }) => Math.hypot(x - offsetX, y - offsetY));
     const best = far.indexOf(Math.min(...far));
@@ -55,36 +60,31 @@ export function costChart(student, choose) {
   });
   svg.addEventListener("pointermove", (event) => svg.classList.toggle("mx-over-point", near(event) !== null));
 
-  const draw = (pair, scope) => {
-    const [wide, bottom] = [widthOf(svg), TALL - EDGE.bottom];
-    const all = [...new Set([...scope, ...pair])];
+  /** All that stays while the sliders move. */
+  const drawBack = (all, scope, wide) => {
+    const bottom = TALL - EDGE.bottom;
     const xs = logTicks(all.map(({ cost }) => cost));
-    const ys = evenTicks(all.map(({ accuracy }) => percent(accuracy)));
+    ys = evenTicks(all.map(({ accuracy }) => percent(accuracy)));
     const onLog = between(Math.log(xs[0]), Math.log(xs.at(-1)), EDGE.left, wide - EDGE.right);
     const atX = (cost) => onLog(Math.log(cost));
     const atY = between(ys[0], ys.at(-1), bottom, EDGE.top);
-    const inFrame = (value) => atY(Math.min(Math.max(percent(value), ys[0]), ys.at(-1)));
-    const at = (setting) => ({ setting, x: atX(setting.cost), y: atY(percent(setting.accuracy)) });
-    places = all.map(at);
+    at = (cost, accuracy) => [atX(cost), atY(Math.min(Math.max(percent(accuracy), ys[0]), ys.at(-1)))];
+    places = all.map((setting) => {
+      const [x, y] = at(setting.cost, setting.accuracy);
+      return { setting, x, y };
+    });
     const front = frontOf(scope);
     const stairs = front.flatMap(({ cost, accuracy }, i) => [
       ...(i ? [[cost, percent(front[i - 1].accuracy)]] : []),
       [cost, percent(accuracy)],
     ]);
-    const sides = pair.map((side, i) => {
-      const { low, high } = intervalOf([...valuesOf(side, "accuracy", false, 1).values()], student);
-      const d = low === undefined ? "" : `M${atX(side.cost)} ${inFrame(low)}V${inFrame(high)}`;
-      return ink("g", {}, ink("path", { class: `mx-reaches mx-run-${KINDS[i]}`, d }), markOf(i, at(side)));
-    });
     svg.setAttribute("viewBox", `0 0 ${wide} ${TALL}`);
-    svg.replaceChildren(
+    back.replaceChildren(
       ...frame(xs, ys, atX, atY, { wide, bottom, name: "images through the network, log", say: count }),
       ink("path", { class: "mx-front", d: path(stairs, atX, atY) }),
       ...places.map(({ setting, x, y }) =>
         ink("circle", { class: front.includes(setting) ? "mx-dot-front" : "mx-dot-any", cx: x, cy: y, r: 3.5 }),
       ),
-      ...sides.reverse(), // this above that
-      text(EDGE.left + 8, EDGE.top + 6, "dot: a setting; line: Pareto front; click: this", "mx-tick", "start"),
     );
     const kept = front.map(
       ({ axes, cost, accuracy }) => `${wordsOf(axes)}: ${percent(accuracy).toFixed(1)} at ${count(cost)}`,
@@ -95,5 +95,18 @@ export function costChart(student, choose) {
         `On the Pareto front: ${kept.join("; ")}. The sliders reach every point.`,
     );
   };
-  return { node: make("div", { class: "mx-cost" }, node), draw };
+  const backIsStale = differing();
+  const draw = (pair, wide, scope) => {
+    const beyond = scope.includes(pair[1]) ? [] : [pair[1]];
+    if (backIsStale(scope[0], wide, beyond[0])) drawBack([...scope, ...beyond], scope, wide);
+    const sides = pair.map((side, i) => {
+      const { low, high } = intervalOf([...valuesOf(side, "accuracy", false, 1).values()], student);
+      const ends = low === undefined ? [] : [low, high].map((end) => at(side.cost, end));
+      const d = ends.map(([x, y], end) => `${end ? "L" : "M"}${x} ${y}`).join("");
+      const mark = markOf(i, at(side.cost, side.accuracy));
+      return ink("g", {}, ink("path", { class: `mx-reaches mx-run-${KINDS[i]}`, d }), mark);
+    });
+    marks.replaceChildren(...sides.reverse()); // this above that
+  };
+  return { node: make("div", { class: "mx-cost" }, node), width: () => widthOf(svg), draw };
 }

@@ -15,7 +15,7 @@ export function readSettings(rows, bytes) {
       const curve = Array.from({ length: records[i] }, (_, row) => flat.subarray(5 * row, 5 * row + 5));
       runs.set(seed, { curve, raw: take(HELD), tempered: take(HELD) });
     });
-    const setting = { axes, cost, runs };
+    const setting = { axes, cost, runs, known: new Map() };
     setting.accuracy = mean([...valuesOf(setting, "accuracy", false, BINS).values()]);
     return setting;
   });
@@ -46,16 +46,19 @@ const METRICS = {
   nll: (_, held) => held[HELD - 1],
 };
 
-/** A metric of each seed of a setting. */
-export function valuesOf({ runs }, metric, tempered, n) {
-  const values = new Map();
-  for (const [seed, run] of runs) {
-    const held = tempered ? run.tempered : run.raw;
-    const bins = joined([held], n);
-    const total = bins.reduce((sum, { count }) => sum + count, 0);
-    values.set(seed, METRICS[metric](bins, held) / total);
+/** A metric of each seed of a setting; what was computed is kept. */
+export function valuesOf({ runs, known }, metric, tempered, n) {
+  const key = `${metric} ${tempered} ${n}`;
+  if (!known.has(key)) {
+    const values = [...runs].map(([seed, run]) => {
+      const held = tempered ? run.tempered : run.raw;
+      const bins = joined([held], n);
+      const total = bins.reduce((sum, { count }) => sum + count, 0);
+      return [seed, METRICS[metric](bins, held) / total];
+    });
+    known.set(key, new Map(values));
   }
-  return values;
+  return known.get(key);
 }
 
 /** Mean with Student's interval, as { value, low, high, n }; without ends for one value, null for none. */

@@ -109,7 +109,8 @@ def front(settings: Sequence[Setting]) -> list[Setting]:
 def words_of(axes: Mapping[str, Any]) -> str:
     """A setting without its data, in words."""
     mixing = [] if axes["alpha"] is None else [f"α = {axes['alpha']:g}", f"K = {axes['k']}"]
-    return ", ".join([axes["variant"], *mixing, f"{axes['epochs']} epochs"])
+    details = ", ".join([*mixing, f"{axes['epochs']} epochs"])
+    return f"{axes['variant']} ({details})"
 
 
 def row_in_words(row: str, part: Interval | float | None) -> str:
@@ -133,7 +134,7 @@ def describe(one: Setting, other: Setting, n_bins: int) -> str:
     elsewhere = "" if mine == theirs else f" on {theirs}"
     pairs = len(one.runs.keys() & other.runs.keys())
     return (
-        f"{words_of(one.axes)}, less {words_of(other.axes)}{elsewhere}; {mine}, ECE in {n_bins} bins. "
+        f"{words_of(one.axes)} minus {words_of(other.axes)}{elsewhere}, {mine}, ECE in {n_bins} bins: "
         f"{'; '.join(parts)}. {'95% intervals, ' if pairs > 1 else ''}n = {pairs}."
     )
 
@@ -158,7 +159,6 @@ def best_for(settings: Sequence[Setting], most: int) -> str:
     if not gaps:
         return start
     ahead = sum(isinstance(gap, Interval) and gap.low > 0 for gap in gaps)
-    rest = f"against {len(gaps) - ahead} it is not decided" if ahead < len(gaps) else "that decides it"
-    return (
-        f"{start} It is ahead of {ahead} of the others by an interval above 0; {rest}. A best of many is partly luck."
-    )
+    still = len(gaps) - ahead
+    over = f"{ahead} of {len(gaps)} others; over {still} it is not decided" if still else f"all {ahead} others"
+    return f"{start} Its lead has an interval above 0 over {over}. A best of many is partly luck."

@@ -24,8 +24,8 @@ export function chart(name, svg = ink("svg", { role: "img", class: "mx-figure" }
   return { svg, title, node: make("div", { class: "mx-chart" }, title, svg) };
 }
 
-function drawCurves(svg, pair, { column, name, top }) {
-  const [wide, bottom] = [widthOf(svg), HALF - EDGE.bottom];
+function drawCurves(svg, pair, { column, name, top, wide }) {
+  const bottom = HALF - EDGE.bottom;
   const epochs = Math.max(...pair.map(({ axes }) => axes.epochs));
   const atX = between(0, epochs, EDGE.left, wide - EDGE.right);
   const atY = between(0, top, bottom, EDGE.top);
@@ -45,7 +45,7 @@ function drawCurves(svg, pair, { column, name, top }) {
   svg.setAttribute("aria-label", `${name} over epochs, a line for each seed. At the end ${ends.join("; ")}.`);
 }
 
-/** Accuracy and ECE over epochs: `node`, and draw(pair, scope), where the scope fixes the axes. */
+/** Accuracy and ECE over epochs: `node`, its width(), and draw(pair, wide, scope), where the scope fixes the axes. */
 export function curveCharts() {
   const charts = COLUMNS.map(([column, name]) => ({ column, name, ...chart(name) }));
   const tops = new Map(); // of the axes, by the first setting of a scope
@@ -57,24 +57,28 @@ export function curveCharts() {
     }
     return tops.get(scope[0]);
   };
-  const draw = (pair, scope) =>
-    charts.forEach(({ svg, column, name }, i) => drawCurves(svg, pair, { column, name, top: topsOf(scope)[i] }));
-  return { node: make("div", { class: "mx-curves" }, ...charts.map(({ node }) => node)), draw };
+  const draw = (pair, wide, scope) =>
+    charts.forEach(({ svg, column, name }, i) => drawCurves(svg, pair, { column, name, top: topsOf(scope)[i], wide }));
+  return {
+    node: make("div", { class: "mx-curves" }, ...charts.map(({ node }) => node)),
+    width: () => widthOf(charts[0].svg),
+    draw,
+  };
 }
 
-/** The reliability of both sides, all seeds together: `node`, and draw(pair, state). */
+/** The reliability of both sides, all seeds together: likewise, draw(pair, wide, scope, state). */
 export function reliabilityChart() {
   const diagram = reliabilityDiagram();
   const { svg, title, node } = chart("", diagram.node);
-  const draw = (pair, { tempered, n_bins: n }) => {
+  const draw = (pair, wide, _, { tempered, n_bins: n }) => {
     const eces = pair.map((side) => 100 * mean([...valuesOf(side, "ece", tempered, n).values()]));
     const say = (_, i) => `ECE ${eces[i].toFixed(1)}`;
     const when = tempered ? "after temperature" : "raw";
-    write(title, `Reliability, ${when}; ECE in points`);
+    write(title, `Reliability${tempered ? " after T" : ""}; ECE in points`);
     const scores = pair.map((side) => scoresOf(side, tempered, n));
-    diagram.draw(scores, [widthOf(svg), TALL], say);
+    diagram.draw(scores, [wide, TALL], say);
     const words = pair.map(({ axes }, i) => `${wordsOf(axes)}: ${say(null, i)} points, mean of the seeds`);
     svg.setAttribute("aria-label", `Reliability diagram, ${when}, in ${n} bins. ${words.join("; ")}.`);
   };
-  return { node: make("div", { class: "mx-reliability" }, node), draw };
+  return { node: make("div", { class: "mx-reliability" }, node), width: () => widthOf(svg), draw };
 }

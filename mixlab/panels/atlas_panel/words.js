@@ -24,7 +24,7 @@ export function describe(one, other, rows, n, student) {
   const [mine, theirs] = [one, other].map(({ axes }) => whole(axes));
   const elsewhere = mine === theirs ? "" : ` on ${theirs}`;
   return (
-    `${wordsOf(one.axes)}, less ${wordsOf(other.axes)}${elsewhere}; ${mine}, ECE in ${n} bins. ` +
+    `${wordsOf(one.axes)} minus ${wordsOf(other.axes)}${elsewhere}, ${mine}, ECE in ${n} bins: ` +
     `${parts.join("; ")}. ${seeds > 1 ? "95% intervals, " : ""}n = ${seeds}.`
   );
 }
@@ -42,6 +42,6 @@ export function bestFor(settings, most, student) {
     `settings is ${wordsOf(best.axes)}: ${(100 * value).toFixed(1)}%${reach}, n = ${n}.`;
   if (rest.length === 0) return start;
   const open = rest.length - behind;
-  const decided = `It is ahead of ${behind} of the others by an interval above 0`;
-  return `${start} ${decided}; ${open ? `against ${open} it is not decided` : "that decides it"}. A best of many is partly luck.`;
+  const over = open ? `${behind} of ${rest.length} others; over ${open} it is not decided` : `all ${behind} others`;
+  return `${start} Its lead has an interval above 0 over ${over}. A best of many is partly luck.`;
 }
