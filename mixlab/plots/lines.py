@@ -13,7 +13,12 @@ _STYLES = ("o-", "s--", "^-.", "D:")
 
 
 def plot_lines(
-    lines: Mapping[str, Mapping[float, Interval]], ax: Axes | None = None, *, across: str, quantity: str
+    lines: Mapping[str, Mapping[float, Interval]],
+    ax: Axes | None = None,
+    *,
+    across: str,
+    quantity: str,
+    named: bool = True,
 ) -> Axes:
     """One line for each name, a mark for each of its values, a bar for the interval; lines stand a little apart.
 
@@ -22,6 +27,7 @@ def plot_lines(
         ax: where to draw; by default a figure of its own.
         across: names what is turned up.
         quantity: names what is measured, with its unit.
+        named: says whether a legend names the lines; beside axes that name the same ones it need not.
 
     Raises:
         TypeError, ValueError: no lines or too many, or something else than Intervals in them.
@@ -45,5 +51,6 @@ def plot_lines(
         ax.errorbar(shifted, [part.value for part in parts], reach, fmt=style, color=color, label=plain(name))
         words.append(f"{name} {'; '.join(f'{x:g}: {n}' for x, n in zip(line, numbers_of(*parts), strict=True))}")
     ax.set(xlabel=plain(across), ylabel=plain(quantity))
-    legend(ax, ink)
+    if _check.flag("named", named):
+        legend(ax, ink)
     return describe(ax, f"{quantity} over {across}: {', '.join(words)}.")
