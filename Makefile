@@ -2,10 +2,11 @@
 PYTHON ?= python3
 WORKERS ?= 2
 MINUTES ?= 60
+export MIXLAB_NEWEST := $(NEWEST)
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format student handout atlas site pictures bench bench-gpu
+.PHONY: lab test lint format student handout binder-image dist atlas site pictures bench bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -43,6 +44,18 @@ student:
 handout:
 	@$(PYTHON) tools/set_up.py lab
 	$(RUN) tools/handout.py $(LESSONS)
+
+# The image that mybinder.org builds from this clone; it needs Docker.
+binder-image:
+	$(PYTHON) -m pip install jupyter-repo2docker
+	$(PYTHON) -m repo2docker --no-run .
+
+# What would be uploaded to PyPI, in dist/, checked.
+dist:
+	@$(PYTHON) tools/set_up.py test
+	rm -rf dist
+	$(RUN) -m hatchling build
+	$(RUN) -m twine check --strict dist/*
 
 # The recorded runs: goes on where it stopped. MINUTES=60 says when the last run may begin.
 atlas:

@@ -28,6 +28,7 @@ IMPORTED_AS = {
     "pillow": {"PIL"},
     "scikit-learn": {"sklearn"},
     "ipywidgets": {"ipywidgets", "traitlets", "IPython"},  # with what it brings
+    "matplotlib": {"matplotlib", "mpl_toolkits"},
 }
 
 

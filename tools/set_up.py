@@ -5,6 +5,7 @@ to do, offline too. The code runs on Python 3.6 and newer, so that an old Python
 """
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ MADE_FROM = {
     "test": [ROOT / "pyproject.toml", CONSTRAINTS, OVERRIDES],
     "bench": [CONSTRAINTS, PEERS],
 }
+NEWEST = bool(os.environ.get("MIXLAB_NEWEST"))  # take what is newest, not what was tested
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_SECONDS = 4
 PAIRED = "import torch, torchvision; print('torch', torch.__version__, 'and torchvision', torchvision.__version__)"
@@ -93,7 +95,8 @@ def make_venv(venv, interpreter):
 def pip(venv, *what):
     """Install `what` by the constraints; say whether it worked."""
     pip_install = [str(python(venv)), "-m", "pip", "install", "--disable-pip-version-check"]
-    return worked([*pip_install, "--constraint", str(CONSTRAINTS), *what])
+    tested = [] if NEWEST else ["--constraint", str(CONSTRAINTS)]
+    return worked([*pip_install, *tested, *what])
 
 
 def worked(command):
@@ -104,6 +107,8 @@ def worked(command):
 def torch_choice():
     """Say which builds of PyTorch are installed and how large they are; return the arguments for pip."""
     pins = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith(("torch==", "torchvision=="))]
+    if NEWEST:
+        return ["torch", "torchvision"]
     wheels = pins[0].replace("==", "-")
     if sys.platform != "linux":
         print("PyTorch: the ordinary wheels (about 100 MB to download).", flush=True)
