@@ -27,7 +27,7 @@ def recorded_runs() -> Atlas:
     for (data, images), variant, alpha, k, epochs, seeds in RECORDED:
         for seed in seeds:
             drawn = [sample(300, 4, sharpness, seed=len(runs)) for sharpness in (1.7 - 0.9 * (alpha or 0), 1.1)]
-            raw, tempered = (_as_in_a_file(mx.Reliability(BINS).update(p.probs, p.labels)) for p in drawn)
+            raw, tempered = (_as_in_a_file(mx.Reliability(BINS).update(p.probs, _labels(p, k))) for p in drawn)
             share = torch.arange(1, 6) / 5
             curve = torch.stack([epochs * share, 2 - share, raw.accuracy() * share, 2 - share, raw.ece() * share], 1)
             cost = images * epochs * k
@@ -36,6 +36,12 @@ def recorded_runs() -> Atlas:
             made |= {"tempered": tempered, "temperature": 1.5, "seconds": cost / 1000, "forwards": cost}
             runs.append(AtlasRun(**made))
     return Atlas(runs)
+
+
+def _labels(p: mx.Predictions, k: int) -> torch.Tensor:
+    """Those that were drawn; with K = 5 two answers of three are right, so that one setting is clearly ahead."""
+    made_right = (torch.arange(len(p)) % 3 > 0) & (k == 5)
+    return torch.where(made_right, p.probs.argmax(1), p.labels)
 
 
 def _as_in_a_file(held: mx.Reliability) -> mx.Reliability:

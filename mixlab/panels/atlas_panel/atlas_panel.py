@@ -110,7 +110,7 @@ class AtlasPanel(Panel):
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:,.0f}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
-        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        figure.legend(loc="outside lower center", ncols=3 if intervals else 1, fontsize=9)
         if intervals:
             plot_intervals(intervals, figure.add_subplot(1, 2, 2), quantity="this − that, points", reference=0)
         return figure

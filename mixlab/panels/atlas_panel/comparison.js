@@ -31,16 +31,16 @@ function drawInterval(svg, part, reach, verdict) {
   const at = (value) => WIDE / 2 + (WIDE / 2 - MARGIN) * Math.min(Math.max(value / reach, -1), 1);
   const middle = TALL / 2;
   const shapes = [ink("line", { class: "mx-zero", x1: at(0), x2: at(0), y1: 0, y2: TALL })];
-  if (part?.n > 1) {
-    shapes.push(ink("path", { class: "mx-reaches", d: `M${at(part.low)} ${middle}H${at(part.high)}` }));
-    for (const [end, sign] of [
-      [part.low, -1],
-      [part.high, 1],
-    ])
-      if (end * sign > reach)
-        shapes.push(ink("path", { class: "mx-beyond", d: `M${at(end)} ${middle - 4}l${sign * 7} 4l${-sign * 7} 4Z` }));
+  const beyond = (end) => Math.abs(end) > reach;
+  const tip = (end) => {
+    const size = 7 * Math.sign(end);
+    return ink("path", { class: "mx-beyond", d: `M${at(end)} ${middle - 5}l${size} 5l${-size} 5Z` });
+  };
+  if (part?.n > 1) shapes.push(ink("path", { class: "mx-reaches", d: `M${at(part.low)} ${middle}H${at(part.high)}` }));
+  if (part) {
+    shapes.push(...[part.low ?? 0, part.value, part.high ?? 0].filter(beyond).map(tip));
+    if (!beyond(part.value)) shapes.push(ink("circle", { class: "mx-mean", cx: at(part.value), cy: middle, r: 5 }));
   }
-  if (part) shapes.push(ink("circle", { class: "mx-mean", cx: at(part.value), cy: middle, r: 5 }));
   svg.setAttribute("class", `mx-interval mx-for-${verdict}`);
   svg.replaceChildren(...shapes);
 }
@@ -66,8 +66,10 @@ export function comparisonTable(rows, student) {
   const node = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
   const [axisIsStale, reaches] = [differing(), {}];
   const draw = ([one, other], scope, n) => {
-    if (axisIsStale(scope[0], n))
-      for (const unit of ["points", "nats"]) reaches[unit] = reachOf(scope, Object.values(rows), unit, n);
+    if (axisIsStale(scope[0], n, one.axes.epochs)) {
+      const near = scope.filter(({ axes }) => axes.epochs === one.axes.epochs);
+      for (const unit of ["points", "nats"]) reaches[unit] = reachOf(near, Object.values(rows), unit, n);
+    }
     for (const { row, svg, each, words, verdict } of lines) {
       const [metric, tempered, factor, digits, unit] = row;
       [one, other].forEach((side, i) => {

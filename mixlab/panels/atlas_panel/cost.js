@@ -46,7 +46,11 @@ export function costChart(student, choose) {
   const [back, marks] = [ink("g"), ink("g")];
   svg.append(back, marks);
   node.append(
-    make("div", { class: "mx-picked" }, "Dots: settings, means of seeds. Line: Pareto front. Click: becomes this."),
+    make(
+      "div",
+      { class: "mx-picked" },
+      "Dot: a setting, mean of its seeds. Line: Pareto front. A click makes it this.",
+    ),
   );
   let [places, ys, at] = [[], [], null];
   const near = ({ offsetX, offsetY }) => {

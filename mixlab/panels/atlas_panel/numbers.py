@@ -159,6 +159,5 @@ def best_for(settings: Sequence[Setting], most: int) -> str:
     if not gaps:
         return start
     ahead = sum(isinstance(gap, Interval) and gap.low > 0 for gap in gaps)
-    still = len(gaps) - ahead
-    over = f"{ahead} of {len(gaps)} others; over {still} it is not decided" if still else f"all {ahead} others"
-    return f"{start} Its lead has an interval above 0 over {over}. A best of many is partly luck."
+    decided = f"Its lead is decided, by an interval above 0, over {ahead} of {len(gaps)} others."
+    return f"{start} {decided} A best of many is partly luck."

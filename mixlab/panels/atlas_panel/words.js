@@ -41,7 +41,5 @@ export function bestFor(settings, most, student) {
     `For at most ${most.toLocaleString("en")} images through the network, the most accurate of ${within.length} ` +
     `settings is ${wordsOf(best.axes)}: ${(100 * value).toFixed(1)}%${reach}, n = ${n}.`;
   if (rest.length === 0) return start;
-  const open = rest.length - behind;
-  const over = open ? `${behind} of ${rest.length} others; over ${open} it is not decided` : `all ${behind} others`;
-  return `${start} Its lead has an interval above 0 over ${over}. A best of many is partly luck.`;
+  return `${start} Its lead is decided, by an interval above 0, over ${behind} of ${rest.length} others. A best of many is partly luck.`;
 }
