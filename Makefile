@@ -5,7 +5,7 @@ MINUTES ?= 60
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format student handout atlas pictures bench bench-gpu
+.PHONY: lab test lint format student handout atlas site pictures bench bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -48,6 +48,11 @@ handout:
 atlas:
 	@$(PYTHON) tools/set_up.py test
 	OMP_NUM_THREADS=1 $(RUN) tools/atlas.py --minutes $(MINUTES)
+
+# The site, in docs/_site/: runs each lesson once. LESSONS="01 02" takes these two.
+site:
+	@$(PYTHON) tools/set_up.py test
+	$(RUN) tools/website.py $(LESSONS)
 
 pictures:
 	@$(PYTHON) tools/set_up.py test

@@ -89,6 +89,7 @@ def cases(store: str) -> list[tuple[str, Panel, str]]:
         ("calibration panel, two runs", calibration(other="mixup"), "Number of bins"),
         ("puzzle panel", mx.panels.puzzle_panel(data), "λ, nominal"),
         ("spiral panel", trained(mx.panels.spiral_panel(epochs=5)), ALPHA),
+        ("surface panel", surfaces(data), "surfaces"),
         ("training panel", trained(training(data, store)), ALPHA),
         ("atlas panel, 300 runs of 100 α", recorded(), "α"),
     ]
@@ -103,6 +104,14 @@ def calibration(**state: Any) -> Panel:
         labels = torch.multinomial(logits.softmax(1), 1, generator=g)[:, 0]
         runs[name] = Predictions.from_logits(factor * logits, labels)
     return mx.panels.calibration_panel(runs, **state)
+
+
+def surfaces(data: Dataset) -> Panel:
+    """The surface panel with two nets, untrained, and a measured plane around each."""
+    nets = {name: mx.models.resnet8(10, seed=seed) for seed, name in enumerate(("none", "mixup"))}
+    panel = mx.panels.surface_panel(nets, data, images=10)
+    panel.run()
+    return panel
 
 
 def training(data: Dataset, store: str) -> Any:
@@ -149,7 +158,7 @@ def updates_per_second(page: Page, root: Locator, handle: Locator, seconds: floa
 def measure(page: Page, panel: Panel, handle: str, drags: int) -> tuple[list[float], list[float]]:
     """Updates a second of each drag of one handle of a panel, and the 95th percentile of its delays, in ms."""
     root = mount(page, panel)
-    place = page.locator(".mx-drag") if handle == "box" else page.get_by_label(handle).first
+    place = page.locator(".mx-drag") if handle in ("box", "surfaces") else page.get_by_label(handle).first
     rates = [updates_per_second(page, root, place) for _ in range(drags)]
     root.evaluate(WATCH)  # only now, as what looks at each event and drawing takes time of its own
     delays = []

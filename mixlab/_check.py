@@ -57,14 +57,14 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     return result
 
 
-def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(name: str, value: Any, allowed: Iterable[str], *, note: str = "") -> str:
     """Return `value` if it is one of `allowed`; otherwise name the nearest one."""
     options = list(allowed)
     if isinstance(value, str) and value in options:
         return options[options.index(value)]  # which a member of an Enum of texts is equal to, but not the same as
     near = difflib.get_close_matches(str(value).lower(), options, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {shown(value)}{hint}")
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}{note}, got {shown(value)}{hint}")
 
 
 def flag(name: str, value: Any) -> bool:

@@ -36,6 +36,15 @@ def spiral() -> str:
     return panel.describe().split("points/s.")[1]
 
 
+def surface() -> str:
+    panel = mx.panels.surface_panel(
+        mx.models.resnet8(10), mx.load("shapes", train_size=10, test_size=10), images=10, side=5
+    )
+    panel.run()
+    panel.close()
+    return panel.describe()
+
+
 def puzzle() -> str:
     return mx.panels.puzzle_panel(mx.load("shapes", train_size=40, test_size=20), pairs=2).describe()
 
@@ -56,6 +65,7 @@ WORK: list[Callable[[], Any]] = [
     lambda: [tensors_digest(dict(net(10).state_dict())) for net in (mx.models.airbench, mx.models.resnet8)],
     *(lambda variant=variant: trained(variant) for variant in ("none", "mixup", "puzzle")),
     spiral,
+    surface,
     puzzle,
 ]
 

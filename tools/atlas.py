@@ -2,14 +2,16 @@
 
     make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER]
 
-Stop it at any time: the next call goes on. The file keeps the runs that it has, so that parts of the atlas may be made
-on several machines, and its file passed on.
+Stop it at any time: the next call goes on. The file keeps the runs that it has, and none of them is trained again, so
+that parts of the atlas may be made on several machines, and the file passed on.
 """
 
 import argparse
+import itertools
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ import torch
 
 import mixlab as mx
 from mixlab.machine import processor
-from mixlab.runs.atlas.atlas_run import AtlasRun, of_run
+from mixlab.runs.atlas.atlas_run import SETTINGS, AtlasRun, of_run
 from mixlab.runs.atlas.file import HERE, read, write
 
 TEST_IMAGES = 2000
@@ -54,11 +56,27 @@ def parts() -> list[Part]:
     ]
 
 
-def trained(jobs: int, minutes: float, store: Path | None) -> Iterator[AtlasRun]:
-    """The runs, stored ones first, until the time is up."""
+def missing(part: Part, held: Collection[str]) -> list[dict[str, Any]]:
+    """The runs of a part that are not among those held, each as a grid of one."""
+    usual = {"data": part.data, "images": part.images, "alpha": None, "k": 1}
+    combinations = (dict(zip(part.grid, values, strict=True)) for values in itertools.product(*part.grid.values()))
+    return [
+        {name: [value] for name, value in chosen.items()} for chosen in combinations if key(usual | chosen) not in held
+    ]
+
+
+def key(settings: Mapping[str, Any]) -> str:
+    """What tells the runs of the atlas apart, as text."""
+    return json.dumps({name: settings[name] for name in SETTINGS if name != "model"})
+
+
+def trained(held: Collection[str], jobs: int, minutes: float, store: Path | None) -> Iterator[AtlasRun]:
+    """The runs that are not held yet, until the time is up."""
     ends = time.monotonic() + 60 * minutes
     for part in parts():
-        with closing(mx.sweep(part.grid, part.load(), jobs=jobs, root=store, progress=False, **COMMON)) as runs:
+        if not (grids := missing(part, held)):
+            continue
+        with closing(mx.sweep(grids, part.load(), jobs=jobs, root=store, progress=False, **COMMON)) as runs:
             for run in runs:
                 session = run.sessions[-1]
                 made = {"cpu": processor(), "threads": session["threads"], "torch": session["torch"]}
@@ -77,11 +95,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="no run begins after these")
     parser.add_argument("--store", type=Path, default=None, help="the run store (default: that of all runs)")
     asked = parser.parse_args()
-    held = {run.id: run for run in read(HERE)} if HERE.exists() else {}
+    held = {key(run.settings): run for run in read(HERE)} if HERE.exists() else {}
     before = len(held)
     try:
-        for run in trained(asked.jobs, asked.minutes, asked.store):
-            held[run.id] = run
+        for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
+            held[key(run.settings)] = run
             print(run, flush=True)
     finally:
         if held:

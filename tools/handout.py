@@ -48,6 +48,13 @@ def executed(path: Path) -> Any:
 
 def html_of(notebook: Any) -> str:
     """One page, complete in itself."""
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
+    page, _ = exporter.from_notebook_node(without_kernel(notebook))
+    return FETCHED.sub("", page).replace(IN_TAB_ORDER, "")
+
+
+def without_kernel(notebook: Any) -> Any:
+    """The notebook as pages show it: formulas as MathML, panels alive if they can be, else as pictures."""
     states = notebook.metadata.get("widgets", {}).get(STATES, {}).get("state", {})
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -55,8 +62,7 @@ def html_of(notebook: Any) -> str:
         else:
             cell.outputs = _without_kernel(cell.outputs, states)
     notebook.metadata.pop("widgets", None)
-    page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
-    return FETCHED.sub("", page).replace(IN_TAB_ORDER, "")
+    return notebook
 
 
 def _mathml(match: re.Match[str]) -> str:

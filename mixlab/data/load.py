@@ -102,11 +102,15 @@ def load(
 
 def cache_path(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of the cache file of "cifar10" or "cifar100", whether or not it exists."""
-    name = choice("name", name, SETS)
+    return data_folder(root) / f"{choice('name', name, SETS)}.safetensors"
+
+
+def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder where data sets are kept: `root`, else `$MIXLAB_DATA`, else your cache folder."""
     if root is not None and not isinstance(root, (str, os.PathLike)):
         raise TypeError(f"root must be a path, got {shown(root)}")
     folder = root or os.environ.get("MIXLAB_DATA") or platformdirs.user_cache_path("mixlab")
-    return Path(folder).expanduser() / f"{name}.safetensors"
+    return Path(folder).expanduser()
 
 
 def is_cached(name: str, root: str | os.PathLike[str] | None = None) -> bool:

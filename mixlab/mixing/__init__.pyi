@@ -12,6 +12,7 @@ from .losses import target_cross_entropy as target_cross_entropy
 from .mixer import PARTNERS as PARTNERS
 from .mixer import Mixed as Mixed
 from .mixer import Mixer as Mixer
+from .near import Near as Near
 from .one_of import OneOf as OneOf
 from .plan import MixPlan as MixPlan
 from .variants import KINDS as KINDS

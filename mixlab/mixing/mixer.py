@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab.mixing.beta import FLOATS, check_alpha
 from mixlab.mixing.labels import LABELS, check_labels
+from mixlab.mixing.near import Near
 from mixlab.mixing.normalize import Statistics, check_given
 from mixlab.mixing.plan import MixPlan
 from mixlab.mixing.saliency import check_gradients_on
@@ -64,7 +65,7 @@ class Mixer:
             SaliencyMix has one λ, but lays a box of its own for each pair.
         ordered: sorts the K mixes of each pair by λ, from the example to its partner, for display; the mean loss over
             the K mixes does not depend on it.
-        partners: is a key of PARTNERS.
+        partners: is a key of PARTNERS; or Near(bandwidth), for labels that are numbers.
         distinct: lets no example be its own partner.
         probability: is that of a batch to be mixed, from 0 to 1. The others pass as they are: their plan is that of
             "none" and K = 1, so that each example goes through the model once.
@@ -87,7 +88,7 @@ class Mixer:
         *,
         shared_lam: bool = False,
         ordered: bool = False,
-        partners: str = "random",
+        partners: str | Near = "random",
         distinct: bool = False,
         probability: float = 1.0,
         **settings: Any,
@@ -97,7 +98,7 @@ class Mixer:
         self.k = _check.integer("k", k, 1)
         self.shared_lam = _check.flag("shared_lam", shared_lam)
         self.ordered = _check.flag("ordered", ordered)
-        self.partners = _check.choice("partners", partners, PARTNERS)
+        self.partners = _check_partners(partners)
         self.distinct = _check.flag("distinct", distinct)
         self.probability = _check.number("probability", probability, 0, 1)
         self.kind: Variant = _make(self.variant, settings)
@@ -173,8 +174,8 @@ class Mixer:
                 uint8; for "cutmix" and "resizemix" also signals [B, C, T], and volumes or videos [B, C, D, H, W]. It
                 may hold integers, such as token ids [B, T], where nothing of it is mixed: for "none", and for
                 "manifold" without the layer "input".
-            y: holds labels, as in a call; only variants that look at the model need them, class labels [B] or soft
-                ones [B, C], for the gradient of their cross entropy.
+            y: holds labels, as in a call. Only variants that look at the model need them, class labels [B] or soft
+                ones [B, C], for the gradient of their cross entropy; and partners=Near(), floats [B] or [B, C].
             model: is the network, for variants that look at it: it maps images to logits.
             normalize: is the (mean, std) that bring x to what the model takes, as in `MixPlan.apply`; only for these,
                 which need it for uint8 images.
@@ -189,7 +190,7 @@ class Mixer:
             check_given(x, normalize)
             check_gradients_on()
         generator = _check.generator(generator, x.device)
-        partner = self._partners(batch, x.device, generator)
+        partner = self._partners(batch, y, x.device, generator)
         request = Request(
             x=x,
             y=y,
@@ -258,9 +259,13 @@ class Mixer:
                 f"layers must not hold 'input' for integers such as token ids, which are not blended, got {self!r}"
             )
 
-    def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    def _partners(
+        self, batch: int, y: Tensor | None, device: torch.device, generator: torch.Generator | None
+    ) -> Tensor:
         if not self.kind.pairs:
             return torch.arange(batch, device=device)
+        if isinstance(self.partners, Near):
+            return self.partners.draw(y, distinct=self.distinct, generator=generator)
         if self.partners == "roll":
             return torch.arange(batch, device=device).roll(1)
         if self.partners == "reversed":
@@ -285,6 +290,12 @@ def check_mixer(value: object, *, or_none: bool = False) -> Mixer:
         allowed = "a Mixer or None" if or_none else "a Mixer"
         raise TypeError(f'mixer must be {allowed}, such as mx.Mixer("mixup"), got {_check.shown(value)}')
     return value
+
+
+def _check_partners(value: object) -> str | Near:
+    if isinstance(value, Near):
+        return value
+    return _check.choice("partners", value, PARTNERS, note=", or mixlab.mixing.Near(bandwidth)")
 
 
 def _settings(kind: Variant) -> dict[str, Any]:

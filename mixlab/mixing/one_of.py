@@ -58,7 +58,13 @@ class OneOf(Mixer):
         for mixer in self._choice.mixers:
             mixer.check(x)
 
-    def _partners(self, batch: int, device: torch.device, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
+    def _partners(
+        self,
+        batch: int,
+        y: Tensor | None,  # noqa: ARG002
+        device: torch.device,
+        generator: torch.Generator | None,  # noqa: ARG002
+    ) -> Tensor:
         return torch.arange(batch, device=device)  # the mixer that is drawn draws them
 
 

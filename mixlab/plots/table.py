@@ -29,7 +29,8 @@ class Table:
         sides = ["right" if all(map(_NUMBER.match, column)) else "left" for column in zip(*self.rows, strict=True)]
         styles = [f'style="text-align: {side}"' for side in sides]
         head = "".join(
-            f'<th scope="col" {style}>{html.escape(cell)}</th>' for cell, style in zip(self.head, styles, strict=True)
+            f'<th scope="col" {style}>{html.escape(cell)}</th>' if cell else "<td></td>"
+            for cell, style in zip(self.head, styles, strict=True)
         )
         body = "".join(
             f'<tr><th scope="row" {styles[0]}>{html.escape(row[0])}</th>'

@@ -1,5 +1,6 @@
 """The loss along a line and in a plane around a network's weights, in directions fit to its filters."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -50,19 +51,21 @@ def loss_on_grid(
 
     Args:
         model: holds the weights, those that require a gradient; it is read in evaluation mode and left as it was.
-        loss: maps the model to a scalar, the same at every call.
+        loss: maps the model to a scalar, or to several numbers [M] of one pass; the same at every call.
         directions: holds one direction or two, each a tensor for each weight, as `filter_normalized` gives them.
         axes: are the positions along each direction, as many lists as there are directions.
 
     Returns:
-        Float64 [len(axes[0])] or [len(axes[0]), len(axes[1])] on the CPU.
+        Float64 [len(axes[0])] or [len(axes[0]), len(axes[1])] on the CPU, with [M] behind it if there are several.
 
     Raises:
-        TypeError, ValueError: directions that do not fit the weights, or not as many axes; a loss that is no scalar.
+        TypeError, ValueError: directions that do not fit the weights, or not as many axes; a loss that is no float.
     """
     weights = weights_of(model)
     if len(directions) not in (1, 2) or len(axes) != len(directions):
         raise ValueError(f"axes must be one for each of 1 or 2 directions, got {len(axes)} for {len(directions)}")
+    if not all(axes):
+        raise ValueError("axes must hold at least one position each, got none")
     for direction in directions:
         if [part.shape for part in direction] != [weight.shape for weight in weights]:
             raise ValueError("directions must hold a tensor for each weight of the model, of its shape")
@@ -70,13 +73,13 @@ def loss_on_grid(
     ones = [torch.ones_like(weight) for weight in weights]
     losses = []
     with evaluating(model), torch.no_grad():
-        for point in torch.cartesian_prod(*(torch.tensor(axis, dtype=torch.float64) for axis in places)).view(
-            -1, len(places)
-        ):
+        for point in itertools.product(*places):
             shift = [
-                sum((float(a) * part for a, part in zip(point, parts, strict=True)), torch.zeros_like(parts[0]))
+                sum((a * part for a, part in zip(point, parts, strict=True)), torch.zeros_like(parts[0]))
                 for parts in zip(*directions, strict=True)
             ]
             with moved(weights, shift, ones):
-                losses.append(float(scalar(loss(model))))
-    return torch.tensor(losses, dtype=torch.float64).view([len(axis) for axis in places])
+                found = loss(model)
+                several = isinstance(found, Tensor) and found.ndim == 1 and found.is_floating_point()
+                losses.append((found if several else scalar(found)).to("cpu", torch.float64))
+    return torch.stack(losses).view([len(axis) for axis in places] + list(losses[0].shape))

@@ -27,8 +27,9 @@ class State:
 
     Attributes:
         tensors: holds by name, on the CPU and contiguous, each with memory of its own: parameters and buffers
-            ("model.NAME"), the optimizer's velocities ("velocity.NAME"), slow weights ("slow.NAME"), the states of the
-            two generators (uint8), and the order of an epoch under way (int64 [examples], between epochs [0]).
+            ("model.NAME"), what the optimizer remembers ("velocity.NAME", of AdamW "square.NAME" too), slow weights
+            ("slow.NAME"), the states of the two generators (uint8), and the order of an epoch under way (int64
+            [examples], between epochs [0]).
         numbers: holds what JSON can: the training's settings, under "training", and its progress, times in seconds.
     """
 
@@ -153,6 +154,7 @@ class Loop(ABC, Generic[R]):
         began = time.perf_counter()
         self._began = began if self._began is None else self._began
         self.optimizer.learning_rate = self._peak * at_step(self._schedule, self.step_count, self.steps)
+        self.optimizer.step_count = self.step_count
         loss = self._differentiated()
         self.optimizer.step()
         self.step_count += 1
@@ -200,12 +202,11 @@ class Loop(ABC, Generic[R]):
         under_way = self.step_count % self.steps_per_epoch > 0
         tensors = {name: _copied(tensor) for name, tensor in self._kept().items()}
         tensors |= {name: stream.get_state() for name, stream in self._streams().items()}
-        moving = {
-            name: velocity
-            for name, parameter in self.model.named_parameters()
-            if (velocity := self.optimizer.velocities.get(parameter)) is not None
-        }
-        tensors |= {f"velocity.{name}": _copied(velocity) for name, velocity in moving.items()}
+        named = dict(self.model.named_parameters())
+        moving = [name for name, parameter in named.items() if self.optimizer.velocities.get(parameter) is not None]
+        for kind, held in self.optimizer.moments.items():
+            values = {name: held[named[name]] for name in moving}
+            tensors |= {f"{kind}.{name}": _copied(value) for name, value in values.items() if value is not None}
         tensors["order"] = _copied(self._order if under_way else self._order[:0])
         return State(tensors, {"training": self._training(), "moving": sorted(moving), **self._progress()})
 
@@ -227,10 +228,10 @@ class Loop(ABC, Generic[R]):
             for name, kept in self._kept().items():
                 kept.copy_(tensors[name])
             for name, parameter in self.model.named_parameters():
-                if parameter in self.optimizer.velocities:
-                    saved = tensors.get(f"velocity.{name}")
-                    velocity = None if saved is None else torch.empty_like(parameter).copy_(saved)
-                    self.optimizer.velocities[parameter] = velocity
+                for kind, held in self.optimizer.moments.items():
+                    if parameter in held:
+                        saved = tensors.get(f"{kind}.{name}")
+                        held[parameter] = None if saved is None else torch.empty_like(parameter).copy_(saved)
         for name, stream in self._streams().items():
             stream.set_state(tensors[name])
         self._order = tensors["order"].to(self.device, copy=True)
@@ -279,9 +280,10 @@ class Loop(ABC, Generic[R]):
         under_way = numbers["step_count"] % self.steps_per_epoch > 0
         wanted["order"] = torch.empty(self._examples if under_way else 0, dtype=torch.int64, device="meta")
         wanted |= {
-            f"velocity.{name}": parameter
+            f"{kind}.{name}": parameter
+            for kind, held in self.optimizer.moments.items()
             for name, parameter in self.model.named_parameters()
-            if parameter in self.optimizer.velocities and name in numbers["moving"]
+            if parameter in held and name in numbers["moving"]
         }
         for name in {**wanted, **tensors}:
             pair = (wanted.get(name), tensors.get(name))

@@ -5,9 +5,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mixlab import _check
+from mixlab.training.adamw import AdamW
 from mixlab.training.augment import BORDERS, FLIPS, check_views
 from mixlab.training.schedules import TRIANGLE, Schedule
 from mixlab.training.schedules import check as check_schedule
+from mixlab.training.sgd import Descent
+
+OPTIMIZERS = {"sgd": Descent, "adamw": AdamW}
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,10 @@ class TrainOptions:
     Args:
         schedule: gives the learning rate's share of its peak; one of `mixlab.training.schedules`. The default is a
             triangle that starts and ends near 0.
+        optimizer: is "sgd", or "adamw" for transformers, with a learning rate near 0.001 (`sgd.Descent`,
+            `adamw.AdamW`).
         momentum: is the share of its velocity that a parameter keeps in each step, in [0, 1).
-        nesterov: says whether the momentum is Nesterov's.
+        nesterov: says whether the momentum is Nesterov's, which AdamW has not.
         weight_decay: decays weight matrices and filters, not biases and normalization.
         decay_biases: decays biases and normalization as well.
         bias_rate: multiplies the learning rate of normalization's biases and divides their weight decay.
@@ -44,6 +50,7 @@ class TrainOptions:
     """
 
     schedule: Schedule = TRIANGLE
+    optimizer: str = "sgd"
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
@@ -61,6 +68,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         checked = {
             "schedule": check_schedule(self.schedule),
+            "optimizer": _check.choice("optimizer", self.optimizer, OPTIMIZERS),
             "momentum": _check.number("momentum", self.momentum, 0, 0.999999),
             "nesterov": _check.flag("nesterov", self.nesterov),
             "weight_decay": _check.number("weight_decay", self.weight_decay, 0, 1e6),
@@ -80,9 +88,9 @@ class TrainOptions:
 
     @property
     def descent(self) -> dict[str, Any]:
-        """The options of `sgd.Descent`."""
+        """The options of the optimizer."""
         names = ("momentum", "nesterov", "weight_decay", "decay_biases", "bias_rate")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"nesterov": self.nesterov and self.optimizer == "sgd"}
 
 
 def gathered(settings: Mapping[str, Any]) -> dict[str, Any]:

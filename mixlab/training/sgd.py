@@ -47,7 +47,7 @@ class Descent:
         bias_rate: multiplies the learning rate of `biases`.
 
     Attributes:
-        learning_rate: is that of the next step; 0 until it is set.
+        learning_rate, step_count: are those of the next step, counted from 0; both are 0 until they are set.
         groups: holds filters and matrices; other biases and scales; `biases`. Each may be empty.
         velocities: maps each parameter to a tensor of its shape; to None before its first step.
     """
@@ -67,7 +67,7 @@ class Descent:
         faster = set(biases)
         rest = [parameter for parameter in trained if parameter not in faster]
         decay = weight_decay if decay_biases else 0.0
-        self.learning_rate = 0.0
+        self.learning_rate, self.step_count = 0.0, 0
         self.groups = (
             Group([parameter for parameter in rest if parameter.ndim > 1], weight_decay),
             Group([parameter for parameter in rest if parameter.ndim <= 1], decay),
@@ -75,6 +75,11 @@ class Descent:
         )
         self.velocities: dict[nn.Parameter, Tensor | None] = dict.fromkeys(trained)
         self._momentum, self._nesterov = momentum, nesterov and momentum > 0
+
+    @property
+    def moments(self) -> dict[str, dict[nn.Parameter, Tensor | None]]:
+        """What it remembers of each parameter, by name."""
+        return {"velocity": self.velocities}
 
     @torch.no_grad()
     def step(self) -> None:

@@ -18,11 +18,11 @@ from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.augment import Augmentation, alternated
 from mixlab.training.checks import check_data, check_dtype, check_freeze, check_model
 from mixlab.training.loop import Loop, State
-from mixlab.training.options import TrainOptions, check_options
+from mixlab.training.options import OPTIMIZERS, TrainOptions, check_options
 from mixlab.training.out_of_memory import Before, largest_fitting
 from mixlab.training.predict import predict
 from mixlab.training.record import Record
-from mixlab.training.sgd import Descent, Lookahead, normalization_biases, resting
+from mixlab.training.sgd import Lookahead, normalization_biases, resting
 
 
 class Trainer(Loop[Record]):
@@ -45,7 +45,7 @@ class Trainer(Loop[Record]):
         epochs: counts the passes over the training images, at least 1.
         seed: seeds the order, the augmentation and the mixing; order and augmentation are the same for every mixer.
         batch_size: is the number of images a step, at most the whole training set; a shorter last batch is left out.
-        learning_rate: is the peak of the schedule, for stochastic gradient descent.
+        learning_rate: is the peak of the schedule, for stochastic gradient descent; AdamW (`options`) wants far less.
         augment: crops and flips the training images at random.
         label_smoothing: is the share of each target that is spread over all classes, in [0, 1].
         every: is the number of epochs between two Records, as a test set takes its time; the last epoch has one too.
@@ -128,7 +128,8 @@ class Trainer(Loop[Record]):
         if self.options.compile:
             self._network = torch.compile(self.model)  # type: ignore[assignment]  # of a module it makes a module
         biases = normalization_biases(self.model)
-        self.optimizer = Descent(self.model.parameters(), biases=biases, **self.options.descent)
+        optimizer = OPTIMIZERS[self.options.optimizer]
+        self.optimizer = optimizer(self.model.parameters(), biases=biases, **self.options.descent)
         self.lookahead = Lookahead(self.model) if self.options.lookahead else None
 
     def _take_images(self) -> None:
@@ -157,6 +158,7 @@ class Trainer(Loop[Record]):
     def settings(self) -> dict[str, Any]:
         """What was given or picked and determines the result, but for model, data and mixer: values for JSON."""
         return super().settings | {
+            "optimizer": self.options.optimizer,
             **self.options.descent,
             "freeze": dict(self.options.freeze),
             "lookahead": self.options.lookahead,

@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+import torch
 from browsing import (
     SECONDS,
     canvas_bytes,
@@ -34,14 +35,23 @@ def mixing() -> MixingPanel:
     return mx.panels.mixing_panel(mx.load("shapes", train_size=40), pairs=4)
 
 
+def robustness() -> Any:
+    nets = {name: mx.models.quick(10) for name in ("none", "mixup")}
+    return mx.panels.robustness_panel(nets, mx.load("shapes", train_size=40, test_size=30))
+
+
 INTERVAL = mx.Interval(0.65, 0.6, 0.72, 24, 0.95)
 PANELS = {  # each with the number of its controls, and of its synced traits that the browser listens to
+    "blend": (lambda: mx.panels.blend_panel(waves=(torch.ones(500), torch.zeros(500))), 3, 2),
     "lambda": (mx.panels.lambda_panel, 4, 4),
     "mixing": (mixing, 9, 9),
+    "path": (lambda: mx.panels.path_panel({"a": mx.models.quick(10)}, mx.load("shapes", train_size=40), 3), 3, 3),
     "puzzle": (lambda: mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4), 10, 10),
     "calibration": (lambda: mx.panels.calibration_panel({"a": drawn(50), "b": drawn(50)}, other="b"), 10, 10),
     "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
+    "robustness": (robustness, 3, 4),
     "spiral": (mx.panels.spiral_panel, 10, 8),
+    "surface": (lambda: mx.panels.surface_panel(mx.models.quick(10), mx.load("shapes", train_size=40)), 8, 8),
     "training": (lambda: mx.panels.training_panel(mx.load("shapes", train_size=40)), 12, 9),
     "atlas": (lambda: mx.panels.atlas_panel(recorded_runs()), 14, 5),
     "variance": (lambda: mx.panels.variance_panel({8: INTERVAL}, {5: INTERVAL}), 1, 1),

@@ -11,7 +11,21 @@ from mixlab import panels
 from mixlab.panels.shared.bundle import bundle, module, styles
 from mixlab.plots import style
 
-PANELS = ("atlas", "calibration", "eyes", "lambda", "mixing", "puzzle", "spiral", "training", "variance")
+PANELS = (
+    "atlas",
+    "blend",
+    "calibration",
+    "eyes",
+    "lambda",
+    "mixing",
+    "path",
+    "puzzle",
+    "robustness",
+    "spiral",
+    "surface",
+    "training",
+    "variance",
+)
 FIRST = "const own = 1;\nexport const a = own;\nexport function b() {\n  return own;\n}\n"
 FORMS = {
     'import { c } from "./first.js";\n': "first.js exports, got c",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from drawn_predictions import HARD
+from panel_runs import linear
 from refusals import refuses
 
 import mixlab as mx
@@ -12,7 +13,13 @@ from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Dataset, Split
 
 ONE = HARD["one row"]
-NEEDED = {"mixing": {"pairs": 3}, "puzzle": {"pairs": 2}, "calibration": {"runs": {"a": ONE, "b": ONE}}}
+NET = linear(10, seed=0)
+NEEDED = {
+    "surface": {"networks": NET},
+    "mixing": {"pairs": 3},
+    "puzzle": {"pairs": 2},
+    "calibration": {"runs": {"a": ONE, "b": ONE}},
+}
 CONTROLS = {  # of each panel: a wrong value, and words of what is allowed
     "lambda": {"alpha": (-1, "0.01 to 100"), "k": (9, "1 to 8"), "variant": ("mixip", "'mixup'?"), "seed": (-1, "0")},
     "mixing": {"pair": (3, "0 to 2"), "row": (32, "0 to 31"), "column": (-1, "0"), "variant": ("mixup", "'regmixup'?")},
@@ -22,6 +29,8 @@ CONTROLS = {  # of each panel: a wrong value, and words of what is allowed
     | {"n_bins": (101, "1 to 100"), "estimator": ("eec", "'ece'?"), "scaling": ("alhpa", "'alpha'?")}
     | {"temperature": (5, "0.25 to 4"), "alpha": (0, "0.01 to 100")},
     "spiral": {"layer": ("block9", "'bottleneck'"), "classes": (4, "2 to 3"), "epochs": (401, "1 to 400")},
+    "surface": {"on": ("mix", "'mixed'?"), "height": ("los", "'loss'?"), "cut": (0, "0.1 to 20"), "seed": (-1, "0")}
+    | {"azimuth": (181, "-180 to 180"), "elevation": (-1, "0 to 90")},
     "training": {"variant": ("mixip", "'mixup'?"), "images": (9, "10 to 600"), "epochs": (51, "1 to 50")}
     | {"prediction": (67, "0 to 1 or None")},
 }
@@ -44,6 +53,13 @@ ARGUMENTS = [  # panel, argument, a wrong value, the error, words of what is all
     ("lambda", "k", 2.5, TypeError, "1 to 8", "got 2.5"),
     ("spiral", "noise", 2, ValueError, "0 to 1", "got 2"),
     ("spiral", "turns", "1", TypeError, "0 to 4", "got '1'"),
+    ("surface", "data", "cifar10", TypeError, "mx.load", "got 'cifar10'"),
+    ("surface", "networks", [NET], TypeError, "torch.nn.Module", "names", "got [Counting"),
+    ("surface", "networks", {}, ValueError, "1 or 2", "got 0"),
+    ("surface", "part", "tran", ValueError, "'train'?", "got 'tran'"),
+    ("surface", "images", 9, ValueError, "10 to 600", "got 9"),
+    ("surface", "side", 6, ValueError, "odd", "got 6"),
+    ("surface", "alpha", 0, ValueError, "0.01 to 100", "got 0"),
     ("training", "data", "cifar10", TypeError, "mixlab.load", "got 'cifar10'"),
     ("training", "model", "quik", ValueError, "'quick'?", "got 'quik'"),
     ("training", "images", 601, ValueError, "10 to 600", "got 601"),

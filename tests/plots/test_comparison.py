@@ -5,7 +5,7 @@ import torch
 
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.multilabel import LabelPredictions
-from mixlab.plots import plot_intervals, plot_label_errors
+from mixlab.plots import plot_heat, plot_intervals, plot_label_errors, plot_lines
 
 
 def test_intervals_are_drawn_where_they_are_and_say_so() -> None:
@@ -62,3 +62,22 @@ def test_labels_stand_by_error_with_their_counts_and_rare_ones_pale() -> None:
         (errors.weighted.value, 1.0),
     ]
     assert errors.few == ("2",)
+
+
+def test_lines_stand_at_their_values_with_their_bars() -> None:
+    parts = {0: Interval(1.0, 0.5, 2.0, 3, 0.95), 5: Interval(3.0, 2.0, 4.5, 3, 0.95)}
+    ax = plot_lines({"none": parts, "mixup": parts}, across="severity", quantity="ECE, points")
+    assert [list(part.lines[0].get_ydata()) for part in ax.containers] == [[1.0, 3.0]] * 2
+    bars = [[end[1] for end in bar] for bar in ax.containers[0].lines[2][0].get_segments()]
+    assert bars == [[0.5, 2.0], [2.0, 4.5]]
+    assert abs(ax.containers[0].lines[0].get_xdata() - ax.containers[1].lines[0].get_xdata()).max() < 0.1
+    assert "severity: none 0: 1.00 [0.50, 2.00]; 5: 3.00 [2.00, 4.50], mixup 0: " in ax.get_label()
+
+
+def test_a_heat_map_stars_what_its_intervals_decide() -> None:
+    rows = {("none", "a"): (0, 0, 0), ("none", "b"): (-2, -3, -1), ("8", "a"): (1, -1, 3), ("8", "b"): (4, 3, 5)}
+    cells = {key: Interval(*ends, 3, 0.95) for key, ends in rows.items()}
+    ax = plot_heat(cells, down="α", across="brake", quantity="accuracy, points")
+    assert ax.images[0].get_array().tolist() == [[0, -2], [1, 4]]
+    assert [text.get_text() for text in ax.texts] == ["+0.0", "−2.0*", "+1.0", "+4.0*"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["none", "8"]

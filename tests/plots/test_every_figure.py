@@ -41,6 +41,8 @@ DRAW = {
     "mixed": lambda ax=None: plots.plot_mixed(MIXED, ax),
     "history": lambda ax=None: plots.plot_history(RUN, ax, ghost=RUN[:1]),
     "label errors": lambda ax=None: plots.plot_label_errors(LABELS, ax),
+    "lines": lambda ax=None: plots.plot_lines({"none": {0: SPANS["five"]}}, ax, across="epoch", quantity="points"),
+    "heat": lambda ax=None: plots.plot_heat({("a", "b"): SPANS["five"]}, ax, down="α", across="brake", quantity="x"),
     "intervals": lambda ax=None: plots.plot_intervals(SPANS, ax, quantity="points", reference=0.0),
 }
 each_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
@@ -131,6 +133,8 @@ diagram = plots.plot_reliability
 BLANK = Figure().add_subplot()
 SWAPPED = replace(OVER, labels=OVER.labels.flip(0))
 PAIRED = replace(MIXED, x=torch.zeros(8, 2, 8, 8))
+BOTH = {"across": "epoch", "quantity": "points"}
+HOLED = {("a", "b"): SPANS["five"], ("c", "d"): SPANS["five"]}
 RISING = "rising numbers of bins"
 
 
@@ -162,6 +166,10 @@ RISING = "rising numbers of bins"
         (lambda ax: plots.plot_history([], ax), ["records", "at least one", "none"]),
         (lambda ax: plots.plot_label_errors(SPANS, ax), ["errors", "LabelPredictions.errors", "{'five'"]),
         (lambda ax: plots.plot_label_errors(LABELS, ax, most=0), ["most", "at least 1", "got 0"]),
+        (lambda ax: plots.plot_lines({}, ax, **BOTH), ["lines", "1 to 4 names", "got 0"]),
+        (lambda ax: plots.plot_lines({"a": {0: 0.5}}, ax, **BOTH), ["lines", "Intervals by number", "{0: 0.5}"]),
+        (lambda ax: plots.plot_heat({("a", "b"): 0.5}, ax, down="", **BOTH), ["cells", "to an Interval", "0.5"]),
+        (lambda ax: plots.plot_heat(HOLED, ax, down="", **BOTH), ["cells", "2 cells of 2 rows and 2 columns"]),
         (lambda ax: plots.plot_intervals({}, ax, quantity="x"), ["intervals", "at least one", "none"]),
         (lambda ax: plots.plot_intervals({"a": 0.5}, ax, quantity="x"), ["intervals", "by name", "{'a': 0.5}"]),
     ],
@@ -185,6 +193,8 @@ def test_names_with_dollars_and_backslashes_are_drawn_letter_by_letter(name):
         plots.plot_bins({name: OVER}, bins=(1, 15)),
         plots.plot_murphy([OVER], labels=[name]),
         plots.plot_intervals({name: SPANS["five"]}, quantity=name),
+        plots.plot_lines({name: {0: SPANS["five"]}}, across=name, quantity=name),
+        plots.plot_heat({(name, name): SPANS["five"]}, down=name, across=name, quantity=name),
     ]
     for ax in [*axes, mx.panels.calibration_panel({name: OVER}).figure().axes[0]]:
         ax.figure.canvas.draw()

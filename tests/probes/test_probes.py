@@ -184,6 +184,8 @@ def test_the_loss_on_a_grid_by_hand():
     by_hand = [[((1 + a) ** 2 + 4 * (2 + b) ** 2) / 2 for b in (0, 1)] for a in (-1, 0, 2)]
     assert plane.tolist() == by_hand
     assert loss_on_grid(model, bowl, [along], [1]).tolist() == [by_hand[1][1]]
+    both = loss_on_grid(model, lambda net: torch.stack([bowl(net), net.w[0]]), [across], [-1, 2])
+    assert both.tolist() == [[by_hand[0][0] + 0.0, 0], [12.5, 3]]
     assert model.w.tolist() == [1.0, 2.0]
 
 
@@ -301,4 +303,5 @@ def test_wrong_arguments():
     refuses(lambda: sharpness(model, loss_of, 0.0), ValueError, "radius", "0")
     refuses(lambda: loss_on_grid(model, loss_of, [[X]], [0.0]), ValueError, "directions")
     refuses(lambda: loss_on_grid(model, loss_of, [filter_normalized(model)], [0], [0]), ValueError, "axes", "2")
+    refuses(lambda: loss_on_grid(model, loss_of, [filter_normalized(model)], []), ValueError, "axes", "none")
     refuses(lambda: expansion(model, X, Y, -1.0), ValueError, "alpha", "-1")

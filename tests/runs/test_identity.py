@@ -87,6 +87,7 @@ def normalized_otherwise():
 
 
 OTHERS = {"epochs": 3, "seed": 1, "batch_size": 4, "every": 2, "dtype": torch.bfloat16, "compile": True}
+OTHERS |= {"optimizer": "adamw"}
 OTHERS |= {"learning_rate": 0.1, "schedule": schedules.Cosine(), "momentum": 0.5, "nesterov": False}
 OTHERS |= {"weight_decay": 0.1, "decay_biases": True, "bias_rate": 2.0, "freeze": {"head.bias": 1}, "lookahead": True}
 OTHERS |= {"augment": False, "flip": "alternating", "pad": 1, "border": "black", "cutout_side": 2, "views": 2}

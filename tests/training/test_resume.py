@@ -17,6 +17,7 @@ import mixlab as mx
 from mixlab.data import spirals
 from mixlab.data.dataset import Dataset
 from mixlab.models import SpiralNet
+from mixlab.models.vit import ViT
 from mixlab.runs.digest import canonical
 from mixlab.training import Trainer
 from mixlab.training.loop import Loop, State, copies_of, fill
@@ -68,6 +69,7 @@ CASES: list[tuple[mx.Mixer, torch.dtype, tuple[int, ...]]] = [
     (mx.Mixer("puzzle", blocks=2), torch.float32, STOPS),
     (mx.Mixer("regmixup", k=2), torch.float32, STOPS),
 ]
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05}
 
 
 @pytest.mark.parametrize(("mixer", "dtype", "stops"), CASES)
@@ -90,6 +92,25 @@ def test_it_goes_on_to_the_bit(data: Dataset, mixer: mx.Mixer, dtype: torch.dtyp
             records += list(second)
             assert_same(second.state(), whole.state())
             assert plain_records(records) == plain_records(expected), stop
+
+
+def small_vit() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ViT(3, patch=2, width=16, depth=1, heads=2)
+
+
+def test_adamw_goes_on_to_the_bit_and_a_state_is_of_its_optimizer(data: Dataset) -> None:
+    whole, first, second = (fit(data, model=small_vit(), **ADAMW) for _ in range(3))
+    list(whole)
+    walked(first, 2)
+    state = through_a_file(first.state())
+    assert all(state.tensors[f"square.{name}"].any() for name, _ in first.model.named_parameters())
+    second.restore(state)
+    list(second)
+    assert_same(second.state(), whole.state())
+    with pytest.raises(ValueError, match="optimizer 'sgd', got one with 'adamw'"):
+        fit(data, model=small_vit(), **ADAMW | {"optimizer": "sgd"}).restore(state)
 
 
 @pytest.mark.parametrize(

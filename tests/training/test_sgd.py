@@ -1,4 +1,4 @@
-"""Our descent against torch.optim.SGD, to the bit, and Lookahead against its formula in float64."""
+"""Our descents against torch.optim's SGD and AdamW, to the bit, and Lookahead against its formula in float64."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from seeding import seeded
 from torch import nn
 
 import mixlab as mx
+from mixlab.training.adamw import AdamW
 from mixlab.training.sgd import Descent, Lookahead, normalization_biases
 
 
@@ -52,6 +53,30 @@ def test_descent_is_torchs_sgd_to_the_bit(name, asked, decays, rates, momentum, 
             optimizer.step()
     assert differing(one, two) == []
     assert differing(one, start)
+
+
+def test_adamw_is_torchs_to_the_bit_also_where_a_parameter_rests() -> None:
+    one, two, start = (mx.models.vit_tiny(10) for _ in range(3))
+    ours = AdamW(one.parameters(), biases=normalization_biases(one), momentum=0.85, weight_decay=0.05, bias_rate=2.0)
+    norms = {f"{name}.bias" for name, module in two.named_modules() if isinstance(module, nn.LayerNorm)}
+    named = dict(two.named_parameters())
+    groups = [
+        {"params": [p for p in named.values() if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [p for name, p in named.items() if p.ndim == 1 and name not in norms], "weight_decay": 0.0},
+        {"params": [named[name] for name in named if name in norms], "weight_decay": 0.0},
+    ]
+    theirs = torch.optim.AdamW(groups, lr=0.0, betas=(0.85, 0.999))
+    for step in range(4):
+        ours.step_count, ours.learning_rate = step, 0.01 * (step + 1)
+        for group, times in zip(theirs.param_groups, (1, 1, 2), strict=True):
+            group["lr"] = ours.learning_rate * times
+        for model, optimizer in ((one, ours), (two, theirs)):
+            optimizer.zero_grad()
+            model.token.requires_grad = step < 2
+            model(batch(step)).square().mean().backward()
+            optimizer.step()
+    assert differing(one, two) == []
+    assert {name for name in named if name not in differing(one, start)} == set()
 
 
 def test_groups_hold_each_trained_parameter_once() -> None:

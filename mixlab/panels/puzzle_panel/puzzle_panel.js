@@ -1,26 +1,12 @@
 // The puzzle panel: what Python solves for the sliders' state, taken apart in pictures.
 
 import { PLAIN_SCALE, asker, connect, field, fitCanvas, make, menuOf, slider, write } from "../shared/dom.js";
-import { bytesOf, bytesOfColor, heading, labelWords, paint, softLabel, tile } from "../shared/pictures.js";
+import { bytesOf, heading, heatBytes, labelWords, paint, shadeOf, softLabel, tile } from "../shared/pictures.js";
 
 const STATE = ["pair", "lam", "beta", "gamma", "eta", "blocks", "levels", "transport", "cost"];
 const COLUMNS = 8; // results in a row
 const LEGIBLE = 8; // blocks a side in which numbers still fit
 const DARK = 0.8; // the share of x from which a block is too dark for black numbers
-
-/** The color of a share of a scale of hex colors, as three bytes. */
-export function shadeOf(scale, share) {
-  const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
-  const low = Math.min(Math.floor(place), scale.length - 2);
-  const [first, second] = [bytesOfColor(scale[low]), bytesOfColor(scale[low + 1])];
-  return first.map((value, i) => Math.round(value + (place - low) * (second[i] - value)));
-}
-
-/** A heat map of bytes in the colors of a scale, as [height, width, 3]. */
-export function heatBytes(scale, values) {
-  const colors = Array.from({ length: 256 }, (_, i) => shadeOf(scale, i / 255));
-  return Uint8Array.from(Array.from(values).flatMap((value) => colors[value]));
-}
 
 const shareWords = (share) => String(Number(share.toFixed(2)));
 

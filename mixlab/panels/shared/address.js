@@ -16,12 +16,21 @@ export function readAddress(address) {
 }
 
 /**
- * Keep the address of the page as the panel's `state()`, flat values, whenever one of the model's `names` changes;
- * `go(values)` takes an address that somebody opens or changes. Returns what stops it.
+ * Keep the address of the page as the panel's `state()`, flat values, whenever one of the model's `names` changes, so
+ * that the back button goes back; `go(values)` takes an address that somebody opens or changes. Returns what stops it.
  */
 export function keepAddress(model, names, state, go) {
-  const read = () => go(readAddress(window.location.hash));
-  const write = () => window.history.replaceState(null, "", addressOf(state()));
+  let reading = false;
+  const read = () => {
+    if (window.location.hash === addressOf(state())) return; // which write() has just put there
+    reading = true;
+    go(readAddress(window.location.hash));
+    reading = false;
+  };
+  const write = () => {
+    const address = addressOf(state());
+    if (!reading && address !== (window.location.hash || "#")) window.location.hash = address;
+  };
   const events = names.map((name) => `change:${name}`);
   if (window.location.hash.includes("=")) read();
   for (const event of events) model.on(event, write);

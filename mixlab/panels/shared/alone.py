@@ -1,7 +1,7 @@
 """A panel as HTML that is alive on a page without a kernel, for what the browser computes alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -10,14 +10,15 @@ from mixlab.panels.shared.bundle import module
 _OURS = ("_esm", "_css", "_still", "_anywidget_id")  # of a widget's values, those that no panel asks for
 
 
-def alone(saved: Mapping[str, Any], *, address: bool = False) -> str:
+def alone(saved: Mapping[str, Any], address: bool | Mapping[str, Sequence[float] | Sequence[str]] = False) -> str:
     """The HTML of a panel from what a notebook stores of it, with its own copy of the panel's module.
 
     Args:
         saved: is one widget of a notebook's `metadata.widgets` or of `ipywidgets.Widget.get_manager_state()`: its
             values under "state", its binary values in base64 under "buffers".
-        address: keeps the panel's state in the page's address, so that a link shows the same view; for a page with one
-            panel, of a kind that can do so (the atlas panel).
+        address: names the values that the page's address follows, as in #alpha=0.4&k=3, and maps each to what it may
+            be: the ends of a range, or texts. True is for panels that know this themselves (the atlas panel). A page
+            has one such panel; by default the address stays as it is.
 
     Raises:
         ValueError: `saved` is no panel of mixlab, or one that can do nothing without Python.
@@ -32,9 +33,11 @@ def alone(saved: Mapping[str, Any], *, address: bool = False) -> str:
         "source": state["_esm"],
         "styles": state["_css"],
         "values": {name: value for name, value in state.items() if name not in _OURS}
-        | {"_alone": True, "_address": address},
+        | {"_alone": True, "_address": address is True},
         "bytes": {buffer["path"][0]: buffer["data"] for buffer in saved.get("buffers", ())},
     }
+    if isinstance(address, Mapping):
+        panel["address"] = {name: list(allowed) for name, allowed in address.items()}
     mount = module("shared/host.js").replace("export default", "const mount =")
     call = f'mount(document.getElementById("{place}"), {json.dumps(panel)});'.replace("</", "<\\/")
     return f'<div id="{place}"></div>\n<script type="module">\n{mount}{call}\n</script>'

@@ -10,6 +10,20 @@ export const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, vi
 /** A color #rrggbb as three bytes. */
 export const bytesOfColor = (hex) => [1, 3, 5].map((place) => parseInt(hex.slice(place, place + 2), 16));
 
+/** The color of a share of a scale of hex colors, as three bytes. */
+export function shadeOf(scale, share) {
+  const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
+  const low = Math.min(Math.floor(place), scale.length - 2);
+  const [first, second] = [bytesOfColor(scale[low]), bytesOfColor(scale[low + 1])];
+  return first.map((value, i) => Math.round(value + (place - low) * (second[i] - value)));
+}
+
+/** A heat map of bytes in the colors of a scale, as [height, width, 3]. */
+export function heatBytes(scale, values) {
+  const colors = Array.from({ length: 256 }, (_, i) => shadeOf(scale, i / 255));
+  return Uint8Array.from(Array.from(values).flatMap((value) => colors[value]));
+}
+
 /** A soft label in words: "0.70 cat + 0.30 dog". */
 export function labelWords(lam, [first, second]) {
   const share = Math.round(100 * lam);

@@ -23,21 +23,23 @@ function seedBox(settle) {
   return box;
 }
 
+const TRAINING = {
+  name: "Training",
+  start: "Train with these settings; a run at work is replaced",
+  pause: "Pause after this batch",
+  step: "Take one batch",
+  stop: "End the run now; what was measured is kept",
+  reset: "Clear both runs from the panel and put the controls back",
+};
+
 /** The buttons of a run, Step only if asked for. They keep the focus when they cannot be used, so that the keyboard is not thrown off the page. */
-function buttons(send, { stepwise }) {
-  const titles = {
-    start: ["Start", "Train with these settings; a run at work is replaced"],
-    pause: ["Pause", "Pause after this batch"],
-    step: ["Step", "Take one batch"],
-    stop: ["Stop", "End the run now; what was measured is kept"],
-    reset: ["Reset", "Clear both runs from the panel and put the controls back"],
-  };
-  if (!stepwise) delete titles.step;
+function buttons(send, { stepwise, work }) {
+  const names = ["Start", "Pause", ...(stepwise ? ["Step"] : []), "Stop", "Reset"];
   const nodes = Object.fromEntries(
-    Object.entries(titles).map(([name, [words, title]]) => [
-      name,
-      make("button", { type: "button", title, class: `mx-${name}` }, words),
-    ]),
+    names.map((words) => {
+      const name = words.toLowerCase();
+      return [name, make("button", { type: "button", title: work[name], class: `mx-${name}` }, words)];
+    }),
   );
   const show = (phase) => {
     nodes.pause.textContent = phase === "paused" ? "Resume" : "Pause";
@@ -50,7 +52,7 @@ function buttons(send, { stepwise }) {
     });
   }
   return {
-    node: make("div", { class: "mx-buttons", role: "group", "aria-label": "Training" }, ...Object.values(nodes)),
+    node: make("div", { class: "mx-buttons", role: "group", "aria-label": work.name }, ...Object.values(nodes)),
     show,
   };
 }
@@ -82,11 +84,12 @@ function sender(model, late) {
 /**
  * A panel with a training behind it: rows of controls, the buttons, the line that says where the run stands, and below it
  * what `build` shows of the run. `build` is given the state, what a slider calls when it moves (`follow(name)`) and at its
- * release, what a menu calls (`settle`), and the field for the seed. It returns `rows`, each the fields of some settings by
- * name, and the nodes `below`; show() puts the state into its controls, draw(view, theme) what Python says on the page, and sentence() says
- * what the next start would do.
+ * release, what a menu calls (`settle`), what has the panel drawn again (`redraw`), and the field for the seed. It returns
+ * `rows`, each the fields of some settings by name, and the nodes `below`; show() puts the state into its controls,
+ * draw(view, theme) what Python says on the page, and sentence() says what the next start would do. `work` names what runs
+ * and what each button does, where it is not a training.
  */
-export function showRunPanel({ model, el }, { names, kind, label, stepwise }, build) {
+export function showRunPanel({ model, el }, { names, kind, label, stepwise, work = TRAINING }, build) {
   const state = Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const root = make("div", { class: `mixlab-panel mx-training ${kind}`, role: "group", "aria-label": label });
   const follow = (name) => (value) => {
@@ -99,7 +102,16 @@ export function showRunPanel({ model, el }, { names, kind, label, stepwise }, bu
     commit();
   };
   const seed = seedBox(settle);
-  const parts = build({ model, root, state, follow, release, settle, seed: field("Seed", seed) });
+  const parts = build({
+    model,
+    root,
+    state,
+    follow,
+    release,
+    settle,
+    redraw: () => ask(),
+    seed: field("Seed", seed),
+  });
   const fields = Object.assign({}, ...parts.rows);
   let waiting = false;
   const { send: sendContent, end } = sender(model, (late) => {
@@ -108,8 +120,8 @@ export function showRunPanel({ model, el }, { names, kind, label, stepwise }, bu
   });
   // The state goes along: a change that is still on its way must not be overtaken by the command.
   const send = (command) => sendContent({ command, state: command === "reset" ? {} : { ...state } });
-  const row = buttons(send, { stepwise });
-  const progress = make("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
+  const row = buttons(send, { stepwise, work });
+  const progress = make("progress", { max: 1, value: 0, "aria-label": `Progress of the ${work.name.toLowerCase()}` });
   const status = make("p", { class: "mx-status" });
   const alert = make("p", { class: "mx-alert", role: "alert" });
   root.append(

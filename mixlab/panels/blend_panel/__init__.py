@@ -1,0 +1,1 @@
+"""The blend panel: two examples of other kinds than images, and what lies between them."""

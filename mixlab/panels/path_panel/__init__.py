@@ -1,0 +1,1 @@
+"""What networks answer on the way from one image to another."""

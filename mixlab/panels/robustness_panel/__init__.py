@@ -1,0 +1,1 @@
+"""What two networks answer as an image gets worse."""

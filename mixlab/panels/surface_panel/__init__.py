@@ -1,0 +1,1 @@
+"""How a loss lies around the weights of one network or two."""

@@ -1,0 +1,95 @@
+"""The site, made with one lesson: no fault on any page, nothing from a network, panels whose numbers are Python's."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+import website
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+import mixlab as mx
+
+TRY = ("lambda", "mixing", "calibration", "atlas", "eyes")
+NOT_OURS = {"landmark-unique", "page-has-heading-one"}  # the theme's: two navigations, and its page of search
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, chromium_path) -> Path:  # without a browser it is not made at all
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        build = tmp_path_factory.mktemp("build")
+        monkeypatch.setenv("MIXLAB_FAST", "1")
+        for name in ("SOURCE", "SITE", "RAN", "HTML"):
+            monkeypatch.setattr(website, name, build / name.lower() / "pages")
+        website.main(["01"])
+    return build / "site" / "pages"
+
+
+@pytest.fixture
+def watched(page: Page):
+    """A page whose requests to a network and whose errors are faults."""
+    faults: list[str] = []
+    page.on("request", lambda asked: faults.append(asked.url) if asked.url.startswith("http") else None)
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    assert faults == []
+
+
+def test_every_page_is_without_a_fault(site, watched):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 20
+    for path in pages:
+        watched.goto(path.as_uri())
+        found = Axe().run(watched, options={"preload": False}).response["violations"]
+        ours = [(one["id"], one["nodes"][0]["html"]) for one in found if one["id"] not in NOT_OURS]
+        assert not ours, (path.name, ours)
+
+
+def test_every_link_within_the_site_leads_somewhere(site):
+    texts = {path.resolve(): path.read_text("utf-8") for path in site.rglob("*.html")}
+    missing = []
+    for path, text in texts.items():
+        for link in re.findall(r"<(?:a|link|script|img)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"", text):
+            address, fragment = urldefrag(link)
+            if urlsplit(address).scheme:
+                continue
+            target = (path.parent / unquote(urlsplit(address).path)).resolve() if address else path
+            anchored = target not in texts or not fragment or f'id="{unquote(fragment)}"' in texts[target]
+            if not (target.exists() and anchored):
+                missing.append((path.name, link))
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", TRY)
+def test_a_page_to_try_is_light_and_fits_a_phone(site, watched, name):
+    path = site / "try" / f"{name}.html"
+    assert path.stat().st_size < 1.5e6
+    watched.set_viewport_size({"width": 390, "height": 800})
+    watched.goto(path.as_uri())
+    expect(watched.locator(".mixlab-panel")).to_be_visible(timeout=2000)
+    assert watched.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_address_says_what_is_seen_and_the_back_button_goes_back(site, watched):
+    page = (site / "try" / "lambda.html").as_uri()
+    watched.goto(f"{page}#alpha=0.4&k=3&variant=cutmix&seed=no")
+    panel = watched.locator(".mixlab-panel")
+    expect(panel).to_contain_text(f"{mx.lambda_moments(0.4).theta_bar:.3f} on average")
+    expect(panel.locator("select")).to_have_value("cutmix")
+    k = panel.get_by_label("K, mixes of each pair")
+    expect(k).to_have_value("3")
+    k.press("ArrowRight")
+    expect(watched).to_have_url(f"{page}#alpha=0.4&k=4&variant=cutmix")
+    watched.go_back()
+    expect(k).to_have_value("3")
+    watched.goto(f"{page}#k=99&alpha=text")
+    watched.reload()
+    expect(k).to_have_value("8")
+    expect(panel).to_contain_text(f"{mx.lambda_moments(1.0).theta_bar:.3f} on average")
+
+
+def test_a_search_finds_a_name(site, watched):
+    watched.goto((site / "search.html").as_uri() + "?q=mixed_cross_entropy")
+    expect(watched.locator("#search-results")).to_contain_text("mixed_cross_entropy")

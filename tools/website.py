@@ -1,0 +1,201 @@
+"""Make the site in docs/_site: `python tools/website.py [lesson ...]`, run by `make site`.
+
+Lessons are run once and kept in build/lessons until they, or mixlab, change. Names of lessons, such as 01, take only
+these. Nothing of the site is fetched from a network, neither while it is made nor when it is read.
+"""
+
+import hashlib
+import inspect
+import os
+import re
+import shutil
+import sys
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import handout
+import nbformat
+from sphinx.cmd.build import build_main
+
+import mixlab as mx
+from mixlab.calibration.calibration_error import BINS
+from mixlab.panels.lambda_panel.lambda_panel import LAWS
+from mixlab.panels.shared.alone import alone
+from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE, HTML, SITE = ROOT / "build" / "site", ROOT / "build" / "html" / "pages", ROOT / "docs" / "_site"
+RAN = ROOT / "build" / "lessons"
+REPOSITORY = "https://github.com/mixlab/mixlab"
+COPIED = ("README.md", "docs/teaching.md", "docs/figures.md", "benchmarks/README.md")
+PICTURES = ("docs/kit.png", "docs/benchmarks.svg")
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+BADGE = re.compile(r"\[!\[([^\]]*)\]\(https:[^)]*\)\]")  # a picture that a browser would fetch, within a link
+PACKAGES = ("mixing", "calibration", "training", "data", "models", "runs", "probes", "plots", "panels", "integrations")
+LAW = {"alpha": (ALPHA_LOW, ALPHA_HIGH), "k": (1, K_HIGH), "seed": (0, SEED_HIGH)}
+
+
+def main(wanted: list[str]) -> None:
+    """Put the pages together, and let Sphinx make the site."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    shutil.copytree(ROOT / "docs" / "site", SOURCE)
+    static = SOURCE / "_static"
+    static.mkdir()
+    for name in ("docs", "benchmarks", "notebooks"):
+        (SOURCE / name).mkdir()
+    (SOURCE / "site.css").rename(static / "site.css")
+    panels()
+    chosen = [path for path in LESSONS if not wanted or path.name.startswith(tuple(wanted))]
+    pages = {*PICTURES, *COPIED, *(f"notebooks/{path.name}" for path in chosen)}
+    lessons(chosen, pages)
+    api()
+    for name in PICTURES:
+        shutil.copy(ROOT / name, SOURCE / name)
+    for name in COPIED:
+        text = BADGE.sub(r"[\1]", (ROOT / name).read_text("utf-8"))
+        (SOURCE / name).write_text(linked(text, name, pages), "utf-8")
+    if build_main(["-q", "-W", "--keep-going", "--fresh-env", "-b", "html", str(SOURCE), str(HTML)]):
+        sys.exit("the site has faults, see above")
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.copytree(HTML, SITE, ignore=shutil.ignore_patterns(".*", "_sources"))
+    size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
+    print(f"{SITE / 'index.html'}: {size / 1e6:.0f} MB in all")
+
+
+def linked(text: str, name: str, pages: Collection[str]) -> str:
+    """The text of the file `name`, whose links to what the site does not hold lead to the repository."""
+
+    def led(match: re.Match[str]) -> str:
+        target = os.path.normpath(Path(name).parent / match[1])
+        return match[0] if target in pages else f"]({REPOSITORY}/blob/HEAD/{target})"
+
+    return re.sub(r"\]\((?!\w+:)([^)#]+)\)", led, text)
+
+
+def panels() -> None:
+    """Write a page for each panel that is alive by itself, and the list of them."""
+    shapes = mx.load("shapes", train_size=600, test_size=400)
+    runs = {name: answers(shapes, name) for name in ("none", "mixup")}
+    law = mx.panels.lambda_panel(data=shapes)
+    address = LAW | {"variant": tuple(LAWS)}
+    alive(law, "lambda", "The law of λ", "How often, and how strongly, are two images blended?", address)
+    (SOURCE / "first.html").write_text(alone(state_of(law), address), "utf-8")
+    address = LAW | {"lam": (0.0, 1.0), "row": (0, 31), "column": (0, 31)}
+    words = "What do mixup and CutMix show, and what do their labels claim?"
+    alive(mx.panels.mixing_panel(shapes), "mixing", "Two images, one label", words, address)
+    address = {"run": tuple(runs), "n_bins": (1, 100), "bins": BINS, "temperature": (0.25, 4.0)}
+    words = "Two networks, trained for this page with and without mixup. Which one knows how sure it may be?"
+    panel = mx.panels.calibration_panel(runs, other="mixup")
+    alive(panel, "calibration", "How sure, and how right?", words, address)
+    words = "Recorded runs: choose two settings, and see what each costs and whether their difference is decided."
+    alive(mx.panels.atlas_panel(), "atlas", "The atlas", words, True)
+    words = "Does a blend of 70% look like 70%, to you?"
+    alive(mx.panels.eyes_panel(shapes), "eyes", "Your own eyes", words, None)
+
+
+def alive(panel: Any, name: str, title: str, words: str, address: Any) -> None:
+    """Write the page of one panel, and its row in the list."""
+    (SOURCE / "try" / f"{name}.html").write_text(alone(state_of(panel), address), "utf-8")
+    page = f"# {title}\n\n{words}\n\n```{{raw}} html\n:file: {name}.html\n```\n"
+    (SOURCE / "try" / f"{name}.md").write_text(page, "utf-8")
+    with (SOURCE / "try" / "index.md").open("a", encoding="utf-8") as file:
+        file.write(f"\n- [{title}]({name}.md): {words}")
+
+
+def state_of(panel: Any) -> Any:
+    """What a notebook would store of a panel."""
+    return panel.get_manager_state()["state"][panel.model_id]
+
+
+def answers(data: mx.Dataset, variant: str) -> mx.Predictions:
+    """What a network says of the test images, after half a minute of training."""
+    training = mx.fit(mx.models.quick(len(data.classes)), data, mx.Mixer(variant), epochs=12, every=12)
+    for _ in training:
+        pass
+    assert training.tested is not None
+    return training.tested
+
+
+def lessons(chosen: list[Path], pages: Collection[str]) -> None:
+    """Run the lessons that were not run as they are now, and write each as a page with its outputs."""
+    for path in chosen:
+        notebook = handout.without_kernel(ran(path))
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = linked(cell.source, f"notebooks/{path.name}", pages)
+        nbformat.write(notebook, SOURCE / "notebooks" / path.name)
+    toc = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"notebooks/{path.stem}" for path in chosen), "```"])
+    (SOURCE / "lessons.md").write_text(
+        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels that need a kernel are "
+        f"pictures here; open the lesson in JupyterLab to move them.\n\n{toc}\n",
+        "utf-8",
+    )
+
+
+def ran(path: Path) -> Any:
+    """The notebook with its outputs, from build/lessons if neither it nor mixlab has changed since."""
+    content = hashlib.sha256(path.read_bytes())
+    for part in sorted((ROOT / "mixlab").rglob("*")):
+        if part.suffix in (".py", ".js", ".css"):
+            content.update(part.read_bytes())
+    kept = RAN / f"{path.stem}-{content.hexdigest()[:16]}.ipynb"
+    if not kept.exists():
+        print(f"{path.stem}: running", flush=True)
+        RAN.mkdir(parents=True, exist_ok=True)
+        nbformat.write(handout.executed(path), kept)
+    return nbformat.read(kept, 4)
+
+
+def api() -> None:
+    """Write a page for each package, with the names that are public there, and those of `mx` that live in it."""
+    folder = SOURCE / "api"
+    folder.mkdir()
+    top: dict[str, list[str]] = {}
+    for name in mx.__all__:
+        module = getattr(getattr(mx, name), "__module__", None) or _home(name)
+        parts = str(module).split(".")
+        if len(parts) > 1:
+            top.setdefault(parts[1], []).append(name)
+    for package in PACKAGES:
+        module = getattr(__import__(f"mixlab.{package}"), package)
+        names = top.get(package, [])
+        further = [name for name in getattr(module, "__all__", _public(module)) if name not in names]
+        title = f"mixlab.{package}"
+        lines = [title, "=" * len(title), "", inspect.getdoc(module) or "", ""]
+        lines += directives("mixlab", mx, names) + directives(title, module, further)
+        (folder / f"{package}.rst").write_text("\n".join(lines), "utf-8")
+    listed = "\n".join(f"   {package}" for package in PACKAGES)
+    title = "Reference"
+    words = (
+        "After ``import mixlab as mx``, names under ``mixlab`` are ``mx.name``; import the others from their package."
+    )
+    (folder / "index.rst").write_text(f"{title}\n{'=' * len(title)}\n\n{words}\n\n.. toctree::\n\n{listed}\n", "utf-8")
+
+
+def directives(place: str, module: Any, names: Iterable[str]) -> list[str]:
+    """An autodoc directive for each name that has documentation."""
+    lines = []
+    for name in names:
+        value = getattr(module, name)
+        if inspect.ismodule(value) or not inspect.getdoc(value):
+            continue
+        kind = "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
+        lines += [f".. {kind}:: {place}.{name}", ""]
+    return lines
+
+
+def _home(name: str) -> str:
+    """Where the stub says that a value of `mx` lives, such as a mapping."""
+    for line in (ROOT / "mixlab" / "__init__.pyi").read_text("utf-8").splitlines():
+        if line.endswith(f"as {name}"):
+            return "mixlab" + line.split()[1]
+    return ""
+
+
+def _public(module: Any) -> list[str]:
+    return [name for name, value in vars(module).items() if not name.startswith("_") and inspect.isfunction(value)]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
