@@ -130,5 +130,11 @@ def test_alone_on_a_page_the_address_keeps_the_state(page: Page, tmp_path: Path)
     this.get_by_label("K").press("Home")
     page.wait_for_function("window.location.hash.includes('&k=1&')")
     assert "that.epochs=30" in page.url
+    this.get_by_label("α").press("End")
+    this.get_by_label("K").press("End")
+    this.get_by_label("α").press("Home")
+    page.wait_for_function("window.location.hash.includes('alpha=0.2&k=2&')")
+    page.wait_for_timeout(100)  # in which the page hears of its own address
+    expect(this).to_contain_text("Not recorded: K = 5. The nearest has K = 2.")
     page.goto(page.url.replace("alpha=0.2", "alpha=1"))  # a change of the address alone loads no page
     expect(this.get_by_label("α")).to_have_attribute("aria-valuetext", "1")

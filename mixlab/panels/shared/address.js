@@ -22,6 +22,7 @@ export function readAddress(address) {
 export function keepAddress(model, names, state, go) {
   let reading = false;
   const read = () => {
+    if (window.location.hash === addressOf(state())) return; // which write() has just put there
     reading = true;
     go(readAddress(window.location.hash));
     reading = false;
