@@ -13,10 +13,11 @@ from mixlab.exercises import (
     lesson_06,
     lesson_07,
     lesson_08,
+    lesson_11,
 )
 from mixlab.exercises.verdict import STILL_OPEN, Verdict, Verify
 
-LESSONS = (lesson_00, lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07, lesson_08)
+LESSONS = (lesson_00, lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07, lesson_08, lesson_11)
 EXERCISES: dict[str, Verify] = {name: verify for lesson in LESSONS for name, verify in lesson.EXERCISES.items()}
 
 
