@@ -15,6 +15,7 @@ from mixlab.exercises import (
     lesson_08,
     lesson_09,
     lesson_10,
+    lesson_11,
     lesson_12,
 )
 from mixlab.exercises.verdict import STILL_OPEN, Verdict, Verify
@@ -31,6 +32,7 @@ LESSONS = (
     lesson_08,
     lesson_09,
     lesson_10,
+    lesson_11,
     lesson_12,
 )
 EXERCISES: dict[str, Verify] = {name: verify for lesson in LESSONS for name, verify in lesson.EXERCISES.items()}
