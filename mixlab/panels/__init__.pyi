@@ -2,6 +2,7 @@
 from .atlas_panel.atlas_panel import atlas_panel as atlas_panel
 from .blend_panel.blend_panel import blend_panel as blend_panel
 from .calibration_panel.calibration_panel import calibration_panel as calibration_panel
+from .dashboard import dashboard as dashboard
 from .eyes_panel.eyes_panel import eyes_panel as eyes_panel
 from .lambda_panel.lambda_panel import lambda_panel as lambda_panel
 from .mixing_panel.mixing_panel import mixing_panel as mixing_panel
