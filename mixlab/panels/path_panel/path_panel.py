@@ -99,7 +99,7 @@ class PathPanel(Panel):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(3.2 + 3 * len(self.paths), 3.4), layout="constrained", facecolor=PAPER)
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.9 * len(self.paths)))
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.9 * len(self.paths)))[0]
         x, x_prime = self.images[self.first], self.images[self.second]
         pictures = {f"x: {self.names[0]}": x, f"λ = {self.lam:.2f}": mix_bytes(x, x_prime, self.lam)}
         pictures[f"x′: {self.names[1]}"] = x_prime
