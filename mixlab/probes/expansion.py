@@ -53,7 +53,7 @@ def expansion(
 
     Args:
         model: maps inputs to logits [N, classes], each row on its own; it is read in evaluation mode, in the inputs'
-            precision. Its logits must be twice differentiable in forward mode, as those of PyTorch's own layers are.
+            precision. Its logits must be twice differentiable, as those of PyTorch's own layers are.
         x: holds the inputs as the model takes them, float [N, ...].
         y: holds int64 class labels [N].
         alpha: gives λ ~ Beta(alpha, alpha).
@@ -75,27 +75,34 @@ def expansion(
     draws = _check.integer("draws", draws, 1)
     generator = _check.generator(generator, x.device)
     theta_bar = lambda_moments(alpha).theta_bar
-    with evaluating(model), torch.no_grad():
-        classes = check_logits(model(x), len(x)).shape[1]
+    with evaluating(model), torch.enable_grad():
+        classes = check_logits(model(x[:1]), 1).shape[1]
         labels = functional.one_hot(y, classes).to(x.dtype)
         x_mean, y_mean = x.mean(0, keepdim=True), labels.mean(0, keepdim=True)
         inputs, targets = x_mean + theta_bar * (x - x_mean), y_mean + theta_bar * (labels - y_mean)
-        logits = model(inputs)
+        inputs.requires_grad_()
+        live = check_logits(model(inputs), len(x))
+        logits = live.detach()
         probs = logits.softmax(1)
+        # vᵀJ as a function of v has the derivative J; for v = p − ỹ its derivative in x is the weighted Hessian.
+        residual = (probs - targets).requires_grad_()
+        (pulled,) = torch.autograd.grad(live, inputs, residual, create_graph=True)
         sums = x.new_zeros(4, len(x), dtype=torch.float64)
         for _ in range(draws):
             lam = sample_lambda(alpha, (len(x),), device=x.device, generator=generator).to(x.dtype)
             theta = torch.maximum(lam, 1 - lam)
             partner = torch.randint(0, len(x), (len(x),), device=x.device, generator=generator)
             mixed, mixed_labels = _mix(x, partner, theta), _mix(labels, partner, theta)
-            delta, epsilon = mixed - inputs, mixed_labels - targets
-            slope, bend = _derivatives(model, inputs, delta)
+            delta, epsilon = mixed - inputs.detach(), mixed_labels - targets
+            slope, bent = torch.autograd.grad(
+                pulled, (residual, inputs), delta, retain_graph=True, materialize_grads=True
+            )
             spread = (probs * slope.square()).sum(1) - (probs * slope).sum(1).square()
             terms = (
                 spread / 2,
-                ((probs - targets) * bend).sum(1) / 2,
+                (bent * delta).flatten(1).sum(1) / 2,
                 -(epsilon * slope).sum(1),
-                -(mixed_labels * model(mixed).log_softmax(1)).sum(1),
+                -(mixed_labels * _logits(model, mixed).log_softmax(1)).sum(1),
             )
             sums += torch.stack(terms)
         smoothed = -(targets * logits.log_softmax(1)).sum(1)
@@ -108,12 +115,7 @@ def _mix(x: Tensor, partner: Tensor, theta: Tensor) -> Tensor:
     return share * x + (1 - share) * x[partner]
 
 
-def _derivatives(model: nn.Module, x: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and second derivative of the logits at x in the direction delta: Jδ and δᵀ∇²f δ."""
-
-    def slope(at: Tensor) -> Tensor:
-        derivative: Tensor = torch.func.jvp(model, (at,), (delta,))[1]
-        return derivative
-
-    both = torch.func.jvp(slope, (x,), (delta,))
-    return both[0], both[1]
+@torch.no_grad()
+def _logits(model: nn.Module, x: Tensor) -> Tensor:
+    logits: Tensor = model(x)
+    return logits

@@ -1,7 +1,7 @@
 """The path panel: λ dragged along the way from one image to another, and what each network answers there."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -99,8 +99,7 @@ class PathPanel(Panel):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(3.2 + 3 * len(self.paths), 3.4), layout="constrained", facecolor=PAPER)
-        parts: Any = figure.subfigures(1, 2, width_ratios=(1, 1.9 * len(self.paths)))
-        left, right = parts
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.9 * len(self.paths)))[0]
         x, x_prime = self.images[self.first], self.images[self.second]
         pictures = {f"x: {self.names[0]}": x, f"λ = {self.lam:.2f}": mix_bytes(x, x_prime, self.lam)}
         pictures[f"x′: {self.names[1]}"] = x_prime
