@@ -173,9 +173,11 @@ def test_public_data_is_fetched_once_proven_and_kept(tmp_path, capsys) -> None:
     (tmp_path / "fsdd.zip").unlink()
     for kept in (fetched, four.load("public", tmp_path), four.load("auto", tmp_path)):
         assert digest(kept) == four.sha256
-    four.path(tmp_path).write_bytes(b"broken")
-    with pytest.raises(DataError, match="cannot be downloaded"):
-        four.load("public", tmp_path)
+    whole = four.path(tmp_path).read_bytes()
+    for broken in (b"", b"broken", whole[:-50]):
+        four.path(tmp_path).write_bytes(broken)
+        with pytest.raises(DataError, match="cannot be downloaded"):
+            four.load("public", tmp_path)
     other = PublicData("Other", "other", (four.path(tmp_path).as_uri(),), lambda _: arrays, "0" * 64)
     with pytest.raises(DataError, match=r"is not Other: sha256"):
         other.load("public", tmp_path)
