@@ -21,6 +21,7 @@ from mixlab.domains.problem import Problem
 from mixlab.domains.public_data import Arrays, PublicData
 from mixlab.domains.spectrogram import BANDS, RATE, log_mel
 from mixlab.domains.spoken_tones import spoken_tones
+from mixlab.machine import release_memory
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SAMPLES = RATE  # of each recording: its first second, silence after a shorter one
@@ -132,7 +133,9 @@ class Waves:
 
     def as_form(self, form: str) -> Tensor:
         """All of them in another of the FORMS."""
-        return torch.cat([as_form(self[start : start + 256][:, 0], form) for start in range(0, len(self), 256)])
+        parts = [as_form(self[start : start + 64][:, 0], form) for start in range(0, len(self), 64)]
+        release_memory()  # of the spectra, several times that of the result
+        return torch.cat(parts)
 
 
 def as_form(x: Tensor, form: str) -> Tensor:

@@ -12,7 +12,7 @@ from mixlab._torch_state import evaluating
 from mixlab.calibration.predictions import Predictions
 from mixlab.domains.adamw import AdamW
 from mixlab.domains.problem import Problem
-from mixlab.machine import using_threads
+from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.losses import Loss, mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.schedules import TRIANGLE, at_step
@@ -20,7 +20,7 @@ from mixlab.training.schedules import TRIANGLE, at_step
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 """Changes a batch before it is mixed; it draws from the generator alone."""
 
-_ROWS = 256  # examples that go through the model at once where nothing is trained
+_ROWS = 128  # examples that go through the model at once where nothing is trained
 
 
 @using_threads(1)
@@ -91,6 +91,7 @@ def train(
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.learning_rate = peak * at_step(TRIANGLE, step, epochs * steps_per_epoch)
         optimizer.step()
+    release_memory()  # a notebook trains many networks, one after the other
 
 
 @using_threads(1)
