@@ -1,4 +1,5 @@
 # The public names of this package, each with the file it lives in.
+from . import graphs as graphs
 from . import regression as regression
 from . import series as series
 from . import spectrogram as spectrogram
