@@ -27,7 +27,11 @@ class AdamW:
         self._decay = weight_decay
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         self._state = {
-            parameter: (torch.zeros_like(parameter), torch.zeros_like(parameter), torch.tensor(0.0, device="cpu"))
+            parameter: (
+                torch.zeros_like(parameter),
+                torch.zeros_like(parameter),
+                torch.zeros((), dtype=torch.float32, device="cpu"),
+            )
             for parameter in trained
         }
 
