@@ -9,6 +9,7 @@ from seeding import seeded
 
 import mixlab as mx
 from mixlab.data import spirals, with_wrong_labels
+from mixlab.domains import regression, series, speech, tabular, train
 from mixlab.probes import CORRUPTIONS, corrupt, occluded
 from mixlab.probes.occlusion import PLACES
 from mixlab.runs.digest import tensors_digest
@@ -49,6 +50,20 @@ def puzzle() -> str:
     return mx.panels.puzzle_panel(mx.load("shapes", train_size=40, test_size=20), pairs=2).describe()
 
 
+def beyond() -> str:
+    waves = speech.load("generated", form="waves").test[0][:3]
+    parts = {form: speech.as_form(waves[:, 0], form) for form in speech.FORMS}
+    for kind, problem, net in (
+        ("series", series.load(train_size=40), series.SeriesNet(1, 3)),
+        ("table", (table := tabular.load()).smaller(40), tabular.TableNet(table.columns, 2)),
+        ("numbers", regression.load().smaller(40), regression.ForecastNet(10)),
+    ):
+        loss = regression.gaussian_loss if kind == "numbers" else None
+        train(problem, net, mx.Mixer("mixup", k=2), epochs=1, loss=loss)
+        parts |= {f"{kind} {name}": weight for name, weight in net.state_dict().items()}
+    return tensors_digest(parts)
+
+
 IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=seeded(1))
 
 
@@ -67,6 +82,7 @@ WORK: list[Callable[[], Any]] = [
     spiral,
     surface,
     puzzle,
+    beyond,
 ]
 
 

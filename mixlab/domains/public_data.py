@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +49,12 @@ class PublicData:
     def read(self, root: str | os.PathLike[str] | None = None) -> Arrays:
         """The arrays in the cache; DataError if it holds others, or none."""
         path = self.path(root)
+        if not path.exists():
+            raise DataError(f"{path} does not exist")
         try:
             with np.load(path) as file:
                 arrays = dict(file)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} cannot be read ({first_line(error)})") from None
         return self._proven(arrays, str(path))
 
@@ -84,7 +87,7 @@ class PublicData:
         except DataError as error:
             if which == "public":
                 return self.fetch(root)
-            say(f"a generated stand-in, because {error}; 'public' fetches {self.title} once")
+            say(f"a generated stand-in, because {error}; load('public') fetches {self.title} once")
             return None
 
     def _proven(self, arrays: Arrays, place: str) -> Arrays:

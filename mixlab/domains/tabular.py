@@ -27,7 +27,7 @@ SETS = {
 FORMS = ("one_hot", "codes")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableProblem(Problem):
     """A Problem of rows, float32 [N, ...] in `form`: "one_hot", or "codes", where categories are whole numbers.
 

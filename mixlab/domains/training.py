@@ -11,7 +11,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.predictions import Predictions
 from mixlab.domains.problem import Problem
-from mixlab.machine import using_threads
+from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.losses import Loss, mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.adamw import AdamW
@@ -20,7 +20,7 @@ from mixlab.training.schedules import TRIANGLE, at_step
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 """Changes a batch before it is mixed; it draws from the generator alone."""
 
-_ROWS = 256  # examples that go through the model at once where nothing is trained
+_ROWS = 128  # examples that go through the model at once where nothing is trained
 
 
 @using_threads(1)
@@ -93,6 +93,7 @@ def train(
         optimizer.learning_rate = peak * at_step(TRIANGLE, step, epochs * steps_per_epoch)
         optimizer.step_count = step
         optimizer.step()
+    release_memory()  # a notebook trains many networks, one after the other
 
 
 @using_threads(1)

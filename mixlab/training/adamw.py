@@ -43,7 +43,7 @@ class AdamW(Descent):
                 means,
                 squares,
                 [],
-                [torch.tensor(float(self.step_count)) for _ in moved],
+                [torch.tensor(self.step_count, dtype=torch.float32, device="cpu") for _ in moved],
                 amsgrad=False,
                 beta1=self._momentum,
                 beta2=_SQUARES,

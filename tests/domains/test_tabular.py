@@ -57,6 +57,10 @@ def test_networks_and_trees_learn_every_table(name) -> None:
         assert predictions.correct.double().mean() > chance + 0.05
 
 
+def test_a_table_is_shown_in_a_line() -> None:
+    assert repr(CODES) == "Problem('table', 1,400 training and 600 test examples, 2 classes)"
+
+
 def test_trees_take_codes_as_categories() -> None:
     assert tabular.boosted_trees(CODES).correct.double().mean() > 0.7
 
