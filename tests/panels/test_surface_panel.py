@@ -130,7 +130,7 @@ def test_the_planes_together_say_which_sign_whatever_it_is(make: Make, differenc
     panel._rises["mixed", 0] = [[50.0, 50.0], [0.0, 0.0]]  # of other images, so not counted
     span = mx.mean_interval(differences)
     said = f"within 0.5 {span.value:+.2f} [{span.low:+.2f}, {span.high:+.2f}], {words}"
-    assert said in panel._said()
+    assert said.replace("-", "−") in panel._said()
     assert panel._said().startswith("Over 2 planes, the rise of none minus that of mixup")
 
 
@@ -143,7 +143,7 @@ def test_what_the_browser_is_told_while_it_is_measured(make: Make) -> None:
     np.testing.assert_array_equal(sent, panel.planes.heights.float())
     assert panel._view["status"] == "Measured on clean images, plane of seed 0."
     head, first, _ = panel._view["table"]
-    assert head == ["network", "loss, nats", "error", "rise within 0.5", "rise within 1"]
+    assert head == ["network", "loss (nats)", "error", "rise within 0.5", "rise within 1"]
     assert first[:2] == ["none", f"{panel.planes.centers('loss')[0]:.2f}"]
     panel.reset()
     assert (panel.result, panel._rises) == (None, {})

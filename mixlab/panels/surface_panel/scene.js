@@ -62,20 +62,24 @@ function drawFloor(ink, at, theme, { azimuth }, contours) {
   }
   const [nearA, nearB] = [Math.cos(turn) < 0 ? -1 : 1, Math.sin(turn) < 0 ? -1 : 1];
   const middle = at([0, 0, FLOOR]);
-  const put = (words, point, distance) => {
+  const put = (words, point, edge, distance) => {
     const [x, y] = at(point);
-    const outward = [x - middle[0], y - middle[1]];
-    const length = Math.hypot(...outward) || 1;
-    ink.fillText(words, x + (distance * outward[0]) / length, y + (distance * outward[1]) / length);
+    const outward = at(edge).map((value, i) => value - middle[i]);
+    const length = Math.hypot(...outward);
+    const [right, down] = length > 1e-6 ? outward.map((value) => value / length) : [0, 1]; // seen along the floor
+    ink.fillText(words, x + distance * right, y + distance * down);
   };
-  Object.assign(ink, { font: FONT, textAlign: "center", textBaseline: "middle", fillStyle: theme.faint });
-  for (const tick of [-0.5, 0, 0.5]) {
-    put(printed(tick, tick ? 1 : 0), [tick, nearB, FLOOR], 14);
-    put(printed(tick, tick ? 1 : 0), [nearA, tick, FLOOR], 14);
+  const edges = [
+    ["a", (tick) => [tick, nearB, FLOOR]],
+    ["b", (tick) => [nearA, tick, FLOOR]],
+  ];
+  Object.assign(ink, { font: FONT, textAlign: "center", textBaseline: "middle" });
+  for (const [name, along] of edges) {
+    ink.fillStyle = theme.faint;
+    for (const tick of [-0.5, 0, 0.5]) put(printed(tick, tick ? 1 : 0), along(tick), along(0), 16);
+    ink.fillStyle = theme.ink;
+    put(name, along(0), along(0), 34);
   }
-  ink.fillStyle = theme.ink;
-  put("a", [0, nearB, FLOOR], 32);
-  put("b", [nearA, 0, FLOOR], 32);
 }
 
 /** The axis of heights, at the corner that is farthest left. */

@@ -40,10 +40,10 @@ IMAGES = 100
 CUT_LOW, CUT_HIGH = 0.1, 20.0  # nats
 FLOOR, LEVELS = -0.6, 8  # where the contour lines lie under a surface from 0 to 1, and how many
 NOTE = (
-    "What this shows: one random plane, 2 of {count:,} directions (Li et al., 2018). A step of 1 moves each filter by "
-    "its own length, so large weights do not flatten the surface; biases and batch norms stay. A rise here is real; "
-    "where it is flat here it may be steep in another direction. A network that is less sure has a lower loss where it "
-    "is wrong, so look at the error too."
+    "What this shows: the loss along two random directions, a and b, of {count:,} (Li et al., 2018). A step of 1 moves "
+    "each filter by its own length, so large weights do not flatten the surface; biases and batch norms stay. A rise "
+    "here is real; where it is flat here it may be steep in another direction. A network that is less sure has a lower "
+    "loss where it is wrong, so look at the error too."
 )
 
 
@@ -176,7 +176,7 @@ class SurfacePanel(RunPanel[SurfaceSettings, Planes]):
         if planes is None or not planes.done:
             return []
         columns = zip(self._names, planes.centers("loss"), planes.centers("error"), planes.rises("loss"), strict=True)
-        head = ["network", "loss, nats", "error", *(f"rise within {radius:g}" for radius in RADII)]
+        head = ["network", "loss (nats)", "error", *(f"rise within {radius:g}" for radius in RADII)]
         return [head, *([name, *(f"{value:.2f}" for value in (*at, *rises))] for name, *at, rises in columns)]
 
     def _said(self) -> str:
@@ -189,10 +189,15 @@ class SurfacePanel(RunPanel[SurfaceSettings, Planes]):
         first, second = self._names
         spans = [mean_interval([one[i] - other[i] for one, other in measured]) for i in range(len(RADII))]
         each = "; ".join(
-            f"within {radius:g} {span.value:+.2f} [{span.low:+.2f}, {span.high:+.2f}], {_verdict(span, first, second)}"
+            f"within {radius:g} {_signed(span.value)} [{_signed(span.low)}, {_signed(span.high)}], "
+            f"{_verdict(span, first, second)}"
             for radius, span in zip(RADII, spans, strict=True)
         )
         return f"Over {len(measured)} planes, the rise of {first} minus that of {second}, in nats: {each}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _verdict(span: Interval, first: str, second: str) -> str:
