@@ -17,29 +17,29 @@ from mixlab.mixing.ways import Mask
 class PatchMix(Variant):
     """The "random" masks of Liu et al., "TokenMix", ECCV 2022, with labels by area, as CutMix has them.
 
-    Of the n = grid² patches, (1 − λ) n, rounded, come from the partner. TokenMix has λ = ½, at least 14 patches of
-    14 × 14, blocks of patches by default, and weighs labels by what another network sees in them.
+    Of n patches, (1 − λ) n, rounded, come from the partner. TokenMix's code takes half of 14 × 14 patches and 14 more,
+    in blocks by default, and weighs labels by what another network sees in the patches.
 
     Args:
-        grid: counts the patches along each side of the image.
+        patches: counts the patches along each side of the image.
     """
 
-    grid: int = 4
+    patches: int = 4
 
     name = "patchmix"
     about = "random patches of a grid come from the partner; λ is the share kept (after Liu et al., 2022)"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", _check.integer("grid", self.grid, 2))
+        object.__setattr__(self, "patches", _check.integer("patches", self.patches, 2))
 
     def draw(self, ask: Request) -> MixPlan:
         """Which patches the example keeps."""
-        nominal, patches = ask.lambdas(), self.grid**2
-        kept = patches - ((1 - nominal.double()) * patches).round()
-        rank = ask.uniform(patches).argsort(-1).argsort(-1)
+        nominal, side = ask.lambdas(), self.patches
+        kept = side**2 - ((1 - nominal.double()) * side**2).round()
+        rank = ask.uniform(side**2).argsort(-1).argsort(-1)
         mask = (rank < kept[..., None]).to(nominal.dtype)
-        left = (mask * _areas(self.grid, (ask.x.shape[2], ask.x.shape[3]), mask.device)).sum(-1)
-        way = Mask(mask.view(*nominal.shape, self.grid, self.grid))
+        left = (mask * _areas(side, (ask.x.shape[2], ask.x.shape[3]), mask.device)).sum(-1)
+        way = Mask(mask.view(*nominal.shape, side, side))
         return MixPlan(self.name, ask.partner, left.clamp(0, 1), nominal, way, ask.rolled)
 
 

@@ -15,7 +15,7 @@ from mixlab import Mixer
 def test_patches_come_whole_and_lambda_is_the_share_of_pixels(size: tuple[int, int], grid: int) -> None:
     """A pixel lies in the patch that its center falls into; sizes that the grid does not divide included."""
     x = torch.rand(30, 2, *size, generator=seeded(1))
-    plan = Mixer("patchmix", k=2, grid=grid).plan(x, generator=seeded(2))
+    plan = Mixer("patchmix", k=2, patches=grid).plan(x, generator=seeded(2))
     mixes = plan.apply(x).view(2, *x.shape)
     assert plan.mask.shape == (2, 30, grid, grid)
     for k, i in itertools.product(range(2), range(30)):
@@ -32,7 +32,7 @@ def test_patches_come_whole_and_lambda_is_the_share_of_pixels(size: tuple[int, i
 
 
 def test_every_set_of_patches_of_a_size_is_equally_likely() -> None:
-    plan = Mixer("patchmix", grid=2).plan(torch.rand(6000, 1, 4, 4), generator=seeded())
+    plan = Mixer("patchmix", patches=2).plan(torch.rand(6000, 1, 4, 4), generator=seeded())
     masks = plan.mask[0].flatten(1)
     for kept, sets in ((1, 4), (2, 6), (3, 4)):
         numbers = (masks[masks.sum(1) == kept] * 2 ** torch.arange(4)).sum(1).long()
@@ -44,4 +44,4 @@ def test_every_set_of_patches_of_a_size_is_equally_likely() -> None:
 def test_the_batch_shares_its_patches_where_it_shares_lambda() -> None:
     mask = Mixer("patchmix", k=3, shared_lam=True).plan(torch.rand(9, 3, 8, 8), generator=seeded()).mask
     assert torch.equal(mask, mask[:, :1].expand_as(mask))
-    refuses(lambda: Mixer("patchmix", grid=1), ValueError, "grid", "at least 2", "got 1")
+    refuses(lambda: Mixer("patchmix", patches=1), ValueError, "patches", "at least 2", "got 1")
