@@ -58,7 +58,8 @@ class Trainer(Loop[Record]):
 
     Attributes:
         step_count, steps: count the batches done, and all batches; `done`, `epoch` and `steps_per_epoch` follow.
-        settings: maps all that was given or picked and determines the result, options too, to values for JSON.
+        settings: maps all that was given or picked and determines the result, options too, to values for JSON; without
+            an optimizer it is "sgd", as in runs that are older than AdamW.
         model, optimizer, mixer, device, dtype: are what is trained, by what, how and where.
         tested: holds the predictions of the last `evaluate`; None before, and after `restore`.
         picked: says in one line which device, layout, arithmetic and threads, and why.
@@ -158,7 +159,7 @@ class Trainer(Loop[Record]):
     def settings(self) -> dict[str, Any]:
         """What was given or picked and determines the result, but for model, data and mixer: values for JSON."""
         return super().settings | {
-            "optimizer": self.options.optimizer,
+            **({} if self.options.optimizer == "sgd" else {"optimizer": self.options.optimizer}),
             **self.options.descent,
             "freeze": dict(self.options.freeze),
             "lookahead": self.options.lookahead,

@@ -17,8 +17,8 @@ from mixlab.mixing.ways import Mask
 class PatchMix(Variant):
     """The "random" masks of Liu et al., "TokenMix", ECCV 2022, with labels by area, as CutMix has them.
 
-    Of the n = patches² patches, (1 − λ) n, rounded, come from the partner. TokenMix has λ = ½, at least 14 patches of
-    14 × 14, blocks of patches by default, and weighs labels by what another network sees in them.
+    Of n patches, (1 − λ) n, rounded, come from the partner. TokenMix's code takes half of 14 × 14 patches and 14 more,
+    in blocks by default, and weighs labels by what another network sees in the patches.
 
     Args:
         patches: counts the patches along each side of the image.
@@ -34,12 +34,12 @@ class PatchMix(Variant):
 
     def draw(self, ask: Request) -> MixPlan:
         """Which patches the example keeps."""
-        nominal, count = ask.lambdas(), self.patches**2
-        kept = count - ((1 - nominal.double()) * count).round()
-        rank = ask.uniform(count).argsort(-1).argsort(-1)
+        nominal, side = ask.lambdas(), self.patches
+        kept = side**2 - ((1 - nominal.double()) * side**2).round()
+        rank = ask.uniform(side**2).argsort(-1).argsort(-1)
         mask = (rank < kept[..., None]).to(nominal.dtype)
-        left = (mask * _areas(self.patches, (ask.x.shape[2], ask.x.shape[3]), mask.device)).sum(-1)
-        way = Mask(mask.view(*nominal.shape, self.patches, self.patches))
+        left = (mask * _areas(side, (ask.x.shape[2], ask.x.shape[3]), mask.device)).sum(-1)
+        way = Mask(mask.view(*nominal.shape, side, side))
         return ask.plan(self.name, left.clamp(0, 1), nominal, way)
 
 
