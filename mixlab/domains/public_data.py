@@ -49,9 +49,9 @@ class PublicData:
         """The arrays in the cache; DataError if it holds others, or none."""
         path = self.path(root)
         try:
-            with np.load(path) as file:
+            with path.open("rb") as opened, np.load(opened) as file:
                 arrays = dict(file)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 (a damaged file may fail in any way)
             raise DataError(f"{path} cannot be read ({first_line(error)})") from None
         return self._proven(arrays, str(path))
 
@@ -60,7 +60,12 @@ class PublicData:
         path = self.path(root)
         check_folder(path.parent, 0)
         say(f"{self.title}, from {', '.join(self.urls)}")
-        arrays = self._proven(self.unpack([_downloaded(url) for url in self.urls]), "what was downloaded")
+        files = [_downloaded(url) for url in self.urls]
+        try:
+            arrays = self.unpack(files)
+        except Exception as error:  # noqa: BLE001 (a damaged file, or a page of the network's, may fail in any way)
+            raise DataError(f"what was downloaded is not {self.title} ({first_line(error)})") from None
+        self._proven(arrays, "what was downloaded")
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         try:
