@@ -18,7 +18,7 @@ class Problem:
         source: says who collected the data, with its terms; or that it is a generated stand-in.
         train, test: are (x, y) each. x is a tensor whose first axis is the examples, or anything else with a length for
             which x[rows], rows int64 [B], is such a tensor [B, ...]: what a network takes. y is int64 [N] class labels,
-            or float [N] numbers to be predicted.
+            or finite float [N] numbers to be predicted.
         classes: are the names of the classes; None where y is numbers.
 
     Raises:
@@ -39,6 +39,8 @@ class Problem:
                 _check.class_labels(name, y, batch=len(x), classes=len(self.classes))
             elif not isinstance(y, Tensor) or not y.is_floating_point() or y.shape != (len(x),):
                 raise TypeError(f"{name} must be a float tensor of shape [{len(x)}], got {_check.shown(y)}")
+            elif not bool(y.isfinite().all()):
+                raise ValueError(f"{name} must be finite, got NaN or infinity")
 
     def __repr__(self) -> str:
         what = "numbers" if self.classes is None else f"{len(self.classes)} classes"

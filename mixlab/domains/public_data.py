@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import urllib.request
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +51,9 @@ class PublicData:
         if not path.exists():
             raise DataError(f"{path} does not exist")
         try:
-            with np.load(path) as file:
+            with path.open("rb") as opened, np.load(opened) as file:
                 arrays = dict(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # noqa: BLE001 (a damaged file may fail in any way)
             raise DataError(f"{path} cannot be read ({first_line(error)})") from None
         return self._proven(arrays, str(path))
 
@@ -63,7 +62,12 @@ class PublicData:
         path = self.path(root)
         check_folder(path.parent, 0)
         say(f"{self.title}, from {', '.join(self.urls)}")
-        arrays = self._proven(self.unpack([_downloaded(url) for url in self.urls]), "what was downloaded")
+        files = [_downloaded(url) for url in self.urls]
+        try:
+            arrays = self.unpack(files)
+        except Exception as error:  # noqa: BLE001 (a damaged file, or a page of the network's, may fail in any way)
+            raise DataError(f"what was downloaded is not {self.title} ({first_line(error)})") from None
+        self._proven(arrays, "what was downloaded")
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         try:

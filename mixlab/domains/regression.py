@@ -83,7 +83,13 @@ class ForecastNet(nn.Module):
 
 
 def gaussian_loss(forecasts: Tensor, y: Tensor) -> Tensor:
-    """−ln p of labels y [N] by forecasts [N, 2], μ and ln σ²: ½ (ln 2π + ln σ² + (y − μ)² / σ²), [N] in nats."""
+    """−ln p of labels y [N] by forecasts [N, 2], μ and ln σ²: ½ (ln 2π + ln σ² + (y − μ)² / σ²), [N] in nats.
+
+    Raises ValueError for other shapes, which could broadcast to a table [N, N].
+    """
+    if forecasts.ndim != 2 or forecasts.shape[1] != 2 or y.shape != forecasts.shape[:1]:
+        shapes = f"forecasts of shape {list(forecasts.shape)} and y of {list(y.shape)}"
+        raise ValueError(f"forecasts must be [N, 2] and y [N], got {shapes}")
     mean, log_variance = forecasts.unbind(1)
     return 0.5 * (math.log(2 * math.pi) + log_variance + (y - mean).square() * torch.exp(-log_variance))
 

@@ -51,6 +51,10 @@ def wave_of(spectrogram: Tensor, length: int, *, steps: int = 32) -> Tensor:
     Fourier transform", IEEE TASSP 32, 1984): the STFT of each guess has the phase of the next.
     """
     length, steps = _check.integer("length", length, WINDOW), _check.integer("steps", steps, 1)
+    wanted = f"powers of at least 0, [{WINDOW // 2 + 1}, {1 + length // HOP}] or several of these"
+    shape = (WINDOW // 2 + 1, 1 + length // HOP)
+    if _check.tensor("spectrogram", spectrogram, wanted).shape[-2:] != shape or bool((spectrogram < 0).any()):
+        raise ValueError(f"spectrogram must be {wanted}, got {_check.shown(spectrogram)}")
     magnitude = (spectrogram * _window().square().sum()).sqrt()
     phase = torch.zeros_like(magnitude)
     for _ in range(steps):

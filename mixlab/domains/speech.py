@@ -196,6 +196,7 @@ def spec_augment(x: Tensor, generator: torch.Generator, *, bands: int = 8, frame
     """
     if _check.tensor("x", x, "pictures [B, 1, M, T]").ndim != 4:
         raise ValueError(f"x must be pictures [B, 1, M, T], got {_check.shown(x)}")
+    bands, frames = _check.integer("bands", bands, 0), _check.integer("frames", frames, 0)
     hidden = _span(x.shape[2], bands, len(x), generator)[:, None, :, None]
     hidden = hidden | _span(x.shape[3], frames, len(x), generator)[:, None, None, :]
     return torch.where(hidden, x.mean((1, 2, 3), keepdim=True), x)

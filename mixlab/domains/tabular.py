@@ -123,8 +123,12 @@ class Embedding(nn.Module):
         """[B, width] of rows [B, ...].
 
         Raises:
-            ValueError: codes that are no whole numbers, such as those of rows that were mixed.
+            ValueError: rows of the other form, or codes that are no whole numbers, such as those of mixed rows.
         """
+        values = len(self.vectors) if self.form == "codes" else sum(map(len, self.vectors))
+        if x.ndim != 2 or x.shape[1] != len(self.columns.numbers) + values:
+            wanted = f"rows [batch, {len(self.columns.numbers) + values}] in form {self.form!r}"
+            raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
         if self.form == "codes":
             codes = x[:, len(self.columns.numbers) :]
             if not torch.equal(codes, codes.round()):

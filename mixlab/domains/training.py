@@ -15,6 +15,7 @@ from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.losses import Loss, mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.adamw import AdamW
+from mixlab.training.checks import check_module
 from mixlab.training.schedules import TRIANGLE, at_step
 
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
@@ -64,9 +65,12 @@ def train(
         FloatingPointError: the loss is no longer finite.
     """
     x, y = _problem(problem).train
+    check_module(model)
     mixer = check_mixer(mixer, or_none=True)
     if loss is None and problem.classes is None:
         raise TypeError(f"loss must be given where labels are numbers, as in {problem!r}, got None")
+    if augment is not None and not callable(augment):
+        raise TypeError(f"augment must be None or a function of (x, generator), got {_check.shown(augment)}")
     epochs = _check.integer("epochs", epochs, 1)
     batch_size = min(_check.integer("batch_size", batch_size, 2), len(y))
     peak = _check.number("learning_rate", learning_rate, 0, 1e3)
@@ -100,6 +104,7 @@ def train(
 @torch.no_grad()
 def outputs(model: nn.Module, x: Any) -> Tensor:
     """What a model says of examples, without mixing: [N, ...]; its mode stays as it is."""
+    check_module(model)
     with evaluating(model):
         rows = torch.arange(len(x), device="cpu").split(_ROWS)  # type: ignore[no-untyped-call]
         return torch.cat([model(x[chosen]) for chosen in rows])

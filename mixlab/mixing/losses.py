@@ -217,7 +217,7 @@ def mixed_cross_entropy(
         chosen = chosen.where(counts, 0)  # which may be −∞, times 0
     weighed = share if weight is None else share * weight.to(share.dtype)[labels]
     each = reduction == "none"
-    loss = -(weighed * chosen).sum(dim=1) if each else -torch.dot(weighed.expand_as(chosen).flatten(), chosen.flatten())
+    loss = -(weighed * chosen).sum(dim=1 if each else None)  # a dot product would round a map's millions of terms away
     if label_smoothing > 0:
         spread = (
             log_probs if weight is None else log_probs * weight.to(log_probs.dtype).view(-1, *[1] * (logits.ndim - 2))

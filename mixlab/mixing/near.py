@@ -20,7 +20,7 @@ class Near:
     code. Not everyone need be somebody's partner. The code can draw from the whole training set as well.
 
     Args:
-        bandwidth: is σ, in units of the labels. A large one makes all others equally likely.
+        bandwidth: is σ, in units of the labels, from 1e-30 to 1e30. A large one makes all others equally likely.
 
     Source: Yao et al., "C-Mixup: Improving Generalization in Regression", NeurIPS 2022, equation 6.
     """
@@ -28,16 +28,13 @@ class Near:
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
-        bandwidth = _check.number("bandwidth", self.bandwidth, 0, math.inf)
-        if bandwidth == 0:
-            raise ValueError("bandwidth must be above 0, got 0")
-        object.__setattr__(self, "bandwidth", bandwidth)
+        object.__setattr__(self, "bandwidth", _check.number("bandwidth", self.bandwidth, 1e-30, 1e30))
 
     def log_chances(self, y: Tensor, *, distinct: bool) -> Tensor:
         """The logarithms of all probabilities, less a constant for each row: float64 [B, B] of labels [B, ...]."""
         rows = y.double().reshape(len(y), -1)
-        squares = (rows[:, None] - rows[None]).square().sum(2)
-        logs = squares / (-2 * self.bandwidth**2)
+        distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        logs = (distances / self.bandwidth).square() / -2
         return logs.fill_diagonal_(-math.inf) if distinct else logs
 
     def draw(self, y: Tensor | None, *, distinct: bool, generator: torch.Generator | None) -> Tensor:

@@ -89,6 +89,10 @@ PAIR = (torch.zeros(2, 3), torch.tensor([0, 1]))
 test_refused = each_refused(
     (lambda: regression.load("diabetis"), "name must be one of 'diabetes'.*did you mean 'diabetes'"),
     (lambda: regression.load(test_share=1), "test_share must be a number from 0.01 to 0.99"),
+    (
+        lambda: gaussian_loss(torch.zeros(4, 2), torch.zeros(4, 1)),
+        r"forecasts must be .* y \[N\], got .* y of \[4, 1\]",
+    ),
     (lambda: some().coverage(0), "level must be a number from 0.001"),
     (lambda: forecast(Problem("p", "s", PAIR, PAIR, ("a", "b")), ForecastNet(3)), "problem must be a Problem with num"),
 )

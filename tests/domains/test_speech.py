@@ -16,7 +16,7 @@ from seeding import seeded
 
 import mixlab as mx
 from mixlab.data.cache import DataError
-from mixlab.domains import predict, speech, train
+from mixlab.domains import graphs, predict, speech, text, train
 from mixlab.domains.public_data import PublicData, digest
 from mixlab.domains.spectrogram import log_mel, mel_filters, power, stft, wave_of
 
@@ -174,14 +174,19 @@ def test_public_data_is_fetched_once_proven_and_kept(tmp_path, capsys) -> None:
     for kept in (fetched, four.load("public", tmp_path), four.load("auto", tmp_path)):
         assert digest(kept) == four.sha256
     whole = four.path(tmp_path).read_bytes()
-    for broken in (b"", b"broken", whole[:-50]):
+    for broken in (b"", b"broken", whole[:-90], whole[:99] + bytes(20) + whole[119:]):
         four.path(tmp_path).write_bytes(broken)
+        assert four.load("auto", tmp_path) is None
         with pytest.raises(DataError, match="cannot be downloaded"):
             four.load("public", tmp_path)
     other = PublicData("Other", "other", (four.path(tmp_path).as_uri(),), lambda _: arrays, "0" * 64)
     with pytest.raises(DataError, match=r"is not Other: sha256"):
         other.load("public", tmp_path)
     assert not other.path(tmp_path).exists()
+    (tmp_path / "fsdd.zip").write_bytes(b"<html>log in</html>")
+    for unpack in (speech.SPOKEN_DIGITS.unpack, graphs.SETS["mutag"].unpack, text.SETS["trec"].unpack):
+        with pytest.raises(DataError, match="what was downloaded is not Page"):
+            PublicData("Page", "page", (url,), unpack, "0" * 64).load("public", tmp_path)
 
 
 test_refused = each_refused(
@@ -190,4 +195,10 @@ test_refused = each_refused(
     (lambda: speech.load("generated", held_out="theo"), "held_out must be one of 'voice 0'"),
     (lambda: log_mel(torch.zeros(3, 100)), "waves must be float32 waves"),
     (lambda: speech.spec_augment(torch.zeros(3, 32, 63), seeded()), "x must be pictures"),
+    (
+        lambda: speech.spec_augment(torch.zeros(3, 1, 32, 63), seeded(), bands=-1),
+        "bands must be an integer of at least 0",
+    ),
+    (lambda: wave_of(torch.zeros(129, 5), 8000), r"spectrogram must be powers of at least 0, \[129, 63\]"),
+    (lambda: wave_of(-torch.ones(129, 3), 256), "spectrogram must be powers of at least 0"),
 )

@@ -21,6 +21,7 @@ def test_one_hot_rows_are_scikit_learns() -> None:
     theirs = OneHotEncoder(categories=[[*size] for size in sizes], sparse_output=False).fit_transform(codes[:, 3:])
     np.testing.assert_array_equal(rows[:, 3:], theirs)
     assert torch.equal(rows[:, :3], codes[:, :3])
+    assert repr(CODES) == "Problem('table', 1,400 training and 600 test examples, 2 classes)"
     assert torch.equal(y, same_y)
 
 
@@ -76,5 +77,10 @@ test_refused = each_refused(
     (lambda: tabular.load("adult"), "name must be one of 'people', 'wine'"),
     (lambda: tabular.load(form="embedded"), "form must be one of 'one_hot', 'codes'"),
     (lambda: tabular.load(test_share=1), "test_share must be"),
+    (
+        lambda: tabular.TableNet(CODES.columns, 2, form="codes")(ONE_HOT.test[0]),
+        r"x must be rows \[batch, 6\] in form 'codes', got",
+    ),
+    (lambda: tabular.TableNet(CODES.columns, 2)(CODES.test[0]), r"x must be rows \[batch, 15\] in form 'one_hot', got"),
     (lambda: tabular.boosted_trees(CODES.train), "problem must be a TableProblem"),
 )

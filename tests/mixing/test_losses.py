@@ -84,3 +84,10 @@ def test_the_log_softmax_is_the_only_table_of_examples_by_classes(dtype, smoothi
     with Live() as live:
         mixed_cross_entropy(logits, y_a, y_b, lam, label_smoothing=smoothing)
     assert logits.nbytes <= live.peak < 1.5 * logits.nbytes
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_mean_over_a_large_map_is_not_rounded_away(reduction) -> None:
+    logits, y = torch.zeros(1, 2, 1500, 1500), torch.zeros(1, 1500, 1500, dtype=torch.int64)
+    loss = mixed_cross_entropy(logits, y, y, torch.tensor([0.3]), reduction)
+    torch.testing.assert_close(loss / (y.numel() if reduction == "sum" else 1), torch.tensor(2.0).log())

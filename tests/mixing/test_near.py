@@ -47,8 +47,9 @@ def test_partners_have_the_kernels_probabilities(labels, distinct, bandwidth) ->
 
 def test_where_all_others_are_far_the_nearest_is_drawn() -> None:
     y = torch.tensor([0.0, 1e4, 1.5e4, -3e4])
-    plan = Mixer(partners=Near(0.01), distinct=True).plan(torch.empty(4, 1), y)
-    assert plan.partner.tolist() == [1, 2, 1, 0]
+    for bandwidth in (0.01, 1e-30):
+        plan = Mixer(partners=Near(bandwidth), distinct=True).plan(torch.empty(4, 1), y)
+        assert plan.partner.tolist() == [1, 2, 1, 0]
     assert Mixer(partners=Near(0.01)).plan(torch.empty(4, 1), y).partner.tolist() == [0, 1, 2, 3]
 
 
@@ -66,8 +67,8 @@ def test_a_plan_of_near_labels_is_as_any_other() -> None:
 
 X, NAN = torch.empty(2, 1), torch.tensor([0.0, float("nan")])
 test_refused = each_refused(
-    (lambda: Near(0), "bandwidth must be above 0, got 0"),
-    (lambda: Near("wide"), "bandwidth must be a number from 0 to inf, got 'wide'"),
+    (lambda: Near(0), r"bandwidth must be a number from 1e-30 to 1e\+30, got 0"),
+    (lambda: Near("wide"), r"bandwidth must be a number from 1e-30 to 1e\+30, got 'wide'"),
     (
         lambda: Mixer(partners="near"),
         r"partners must be one of 'random', 'roll', 'reversed', or .*Near\(bandwidth\), got",

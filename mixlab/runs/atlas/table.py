@@ -104,16 +104,16 @@ class Atlas(Sequence[AtlasRun]):
         both = []
         for name, chosen in (("first", first), ("second", second)):
             paired = [setting for setting in _PAIRED if setting not in first or setting not in second]
-            found: dict[Any, float] = {}
+            values: dict[Any, float] = {}
             for run in self.where(**chosen):
                 key = tuple(getattr(run, setting) for setting in paired)
-                if key in found:
+                if key in values:
                     raise ValueError(
                         f"{name} must name all settings but those of pairs ({', '.join(_PAIRED)}), got {dict(chosen)}, "
                         f"which has several runs for {dict(zip(paired, key, strict=True))}"
                     )
-                found[key] = run.value(metric, tempered=tempered, n_bins=n_bins)
-            both.append(found)
+                values[key] = run.value(metric, tempered=tempered, n_bins=n_bins)
+            both.append(values)
         shared = sorted(both[0].keys() & both[1].keys())
         if len(shared) < 2:
             raise ValueError(
