@@ -28,6 +28,7 @@ class ViT(nn.Module):
         self, num_classes: int, channels: int = 3, *, patch: int = 8, width: int = 64, depth: int = 4, heads: int = 4
     ) -> None:
         super().__init__()
+        num_classes, channels = _check.integer("num_classes", num_classes, 2), _check.integer("channels", channels, 1)
         self.patch = _check.integer("patch", patch, 1)
         width, depth = _check.integer("width", width, 8), _check.integer("depth", depth, 1)
         if width % 4 or width % _check.integer("heads", heads, 1):

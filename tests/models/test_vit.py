@@ -115,3 +115,9 @@ def test_it_is_run_with_every_variant(variant: str) -> None:
     run = mx.run("vit_tiny", data, mixer, epochs=1, batch_size=10, learning_rate=0.001, progress=False)
     assert math.isfinite(run.history[-1].train_loss)
     assert isinstance(run.model, ViT)
+
+
+@pytest.mark.parametrize("wrong", [{"num_classes": 1}, {"num_classes": 3, "channels": 0}])
+def test_sizes_are_whole_numbers_that_make_sense(wrong) -> None:
+    with pytest.raises(ValueError, match=f"{[*wrong][-1]} must be an integer of at least"):
+        ViT(**wrong)

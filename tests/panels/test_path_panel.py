@@ -72,6 +72,7 @@ net = linear(10, seed=0)
 test_a_wrong_argument_is_named = each_refused(
     (lambda: mx.panels.path_panel({"a": net}, "shapes"), "data must be .*'shapes'"),
     (lambda: mx.panels.path_panel({}, few()), "networks must map one to four"),
+    (lambda: mx.panels.path_panel({"a": mx.models.quick(30)}, few()), "model must give .* logits, one for each"),
     (lambda: mx.panels.path_panel({"a": 1}, few()), "networks must map names to modules, got 'a': 1"),
     (lambda: mx.panels.path_panel({"a": net}, few(), images=1), "images must .* 2 to 16, got 1"),
     (lambda: setattr(mx.panels.path_panel({"a": net}, few(), 2), "first", 2), "first must .* 0 to 1, got 2"),

@@ -70,6 +70,7 @@ make = mx.panels.robustness_panel
 test_a_wrong_argument_is_named = each_refused(
     (lambda: make({"a": "quick"}, FEW), "models must map two names .* got"),
     (lambda: make({"a": NETS["a"]}, FEW), "models must map two names .* got 1"),
+    (lambda: make(NETS | {"a": mx.models.quick(30)}, FEW), "model must give .* logits, one for each"),
     (lambda: make(NETS, "shapes"), "data must be .*'shapes'"),
     (lambda: make(NETS, NARROW), "data must hold at least 12 test images .* got 11 of 3"),
     (lambda: panel_of(kind="snwo"), "kind must be .*'snow'?"),

@@ -111,6 +111,8 @@ def test_a_file_that_is_no_atlas_is_named(table, tmp_path):
     path = tmp_path / "some.safetensors"
     with pytest.raises(FileNotFoundError, match="some"):
         mx.atlas(path)
+    with pytest.raises(AtlasError, match="is damaged"):
+        mx.atlas(tmp_path)
     path.write_bytes(b"no such thing")
     with pytest.raises(AtlasError, match="is damaged"):
         mx.atlas(path)

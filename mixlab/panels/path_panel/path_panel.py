@@ -17,6 +17,7 @@ from mixlab.panels.shared.pairs import bytes_of, mix_bytes
 from mixlab.panels.shared.panel import Checked, Panel
 from mixlab.plots.style import BLUE, INK, PALE_BLUE, PALE_VERMILION, PAPER, VERMILION, plain
 from mixlab.probes import prediction_path
+from mixlab.training.checks import check_logits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,6 +146,7 @@ def path_panel(networks: Mapping[str, nn.Module], data: Dataset, images: int = 8
     for name, network in networks.items():
         if not isinstance(name, str) or not isinstance(network, nn.Module):
             raise TypeError(f"networks must map names to modules, got {name!r}: {_check.shown(network)}")
+        check_logits(network, data.train.images.device, data)
     images = _check.integer("images", images, 2, min(MOST_IMAGES, len(data.train)))
     split = data.train.subset(_choose(data.train.labels, images, _check.integer("seed", seed, 0, SEED_HIGH)))
     x = normalized(split.images, data.normalization)

@@ -18,6 +18,7 @@ from mixlab.panels.shared.panel import AnsweringPanel, Checked
 from mixlab.plots.style import BLUE, GRAY, PAPER, VERMILION
 from mixlab.probes.corruption import CORRUPTIONS
 from mixlab.probes.occlusion import PLACES
+from mixlab.training.checks import check_logits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,4 +161,6 @@ def robustness_panel(
     if channels not in (1, 3) or len(data.test) < SHOWN:
         came = f"{len(data.test)} of {channels}"
         raise ValueError(f"data must hold at least {SHOWN} test images of 1 or 3 channels, got {came}")
+    for net in models.values():
+        check_logits(net, data.test.images.device, data)
     return RobustnessPanel(models, data, kind, level, image)

@@ -59,7 +59,7 @@ def read(path: Path) -> list[AtlasRun]:
         curves = curve.split([row.pop("records") for row in rows])
         parts = zip(rows, curves, raw, tempered, strict=True)
         return [AtlasRun(**row, curve=c, raw=_reliability(r), tempered=_reliability(t)) for row, c, r, t in parts]
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, AtlasError):
             raise
         raise AtlasError(f"{path} is damaged: {first_line(error)}") from None
