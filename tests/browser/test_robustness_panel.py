@@ -19,6 +19,7 @@ def robustness(kind: str = "snow") -> Any:
 
 def agrees(root: Locator, panel: Any) -> None:
     """What is on the page is what Python has at the panel's level and image."""
+    root.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     for tile, (name, part) in zip(root.locator(".mx-net").all(), panel.levels().items(), strict=True):
         np.testing.assert_array_equal(canvas_bytes(tile.locator("canvas")), part.pictures[panel.level, panel.image])
         said = panel._data.classes[part.said[panel.level, panel.image]]
