@@ -189,7 +189,9 @@ class Boxes(Way):
         for k in range(len(lam)):
             edges = geometry.scaled(self.box[k, 0], self.size, shape)
             box: tuple[Any, ...] = (..., *(slice(int(first), int(end)) for first, end in edges), *[_ALL] * last)
-            for rows, _, theirs in pairs(x[box], partner, rolled=rolled, value=None if scale is None else WIDE):
+            inside = x[box]
+            value = None if scale is None else WIDE * x[0].numel() // max(1, inside[0].numel())  # of whole examples
+            for rows, _, theirs in pairs(inside, partner, rolled=rolled, value=value):
                 store(taken(x[rows]), target[k, rows])
                 store(taken(theirs), target[k, rows][box])
         return None

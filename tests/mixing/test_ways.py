@@ -269,6 +269,17 @@ def test_k_mixes_take_k_batches_and_chunks(monkeypatch, how, normalize, dtype):
     assert peaks[5] - peaks[2] <= 2 << 12  # two chunks
 
 
+def test_one_small_box_for_all_is_pasted_in_chunks_of_whole_images(monkeypatch):
+    monkeypatch.setattr(blending, "_CHUNK_BYTES", 1 << 12)
+    x, lam = images(torch.uint8, (32, 3, 16, 16)), torch.full((1, 32), 255 / 256)
+    box = torch.tensor([[[4, 4, 5, 5]]]).expand(1, 32, 4)
+    plan = MixPlan("cutmix", torch.arange(32).roll(1), lam, lam, Boxes(box, (16, 16)), rolled=True)
+    out = torch.empty(x.shape)
+    with Live() as live:
+        plan.apply(x, normalize=(MEAN, STD), out=out)
+    assert live.peak <= 4 << 12  # one image in float32 is 3 KB, all of them are 98
+
+
 def test_followed_by_autograd_k_mixes_still_take_fewer_than_three_times_k_batches():
     x = images(torch.float32, (32, 3, 16, 16))
     plan = drawn(batch=32, k=8, size=(16, 16), levels="floats")
