@@ -31,7 +31,8 @@ MIXING: tuple[dict[str, Any], ...] = (
     {"variant": ["none"]},
     {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
 )
-DATA, SIZES, EPOCHS, SEEDS = ("cifar10", "shapes"), (500, 2000), (10, 30), (0, 1, 2)
+DATA, EPOCHS, SEEDS = ("cifar10", "shapes"), (10, 30), (0, 1, 2)
+SIZES = ((500, 1000), (2000,))  # what costs most comes last
 
 
 class Part(NamedTuple):
@@ -50,9 +51,10 @@ def parts() -> list[Part]:
     """All of the grid, seed by seed: an early stop leaves whole squares of it."""
     return [
         Part(data, images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [epochs // 5]})
+        for sizes in SIZES
         for data in DATA
         for seed in SEEDS
-        for images in SIZES
+        for images in sizes
         for epochs in EPOCHS
         for mixing in MIXING
     ]
