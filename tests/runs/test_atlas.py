@@ -12,7 +12,6 @@ from seeding import seeded
 
 import mixlab as mx
 from mixlab.data import Split
-from mixlab.machine import processor
 from mixlab.runs.atlas import Atlas, AtlasError, AtlasRun
 from mixlab.runs.atlas.atlas_run import COLUMNS, of_run
 from mixlab.runs.atlas.file import HERE, read, write
@@ -157,7 +156,7 @@ def trained_again(run: AtlasRun) -> AtlasRun:
 
 def test_a_recorded_run_is_trained_again_to_the_same_bits():
     """The cheapest of ten that are drawn by chance, anew each time, where the machine and torch are those of then."""
-    here = {"cpu": processor(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    here = {"cpu": tool.kind(), "torch": torch.__version__, "threads": torch.get_num_threads()}
     alike = [run for run in read(HERE) if {name: run.made[name] for name in here} == here]
     if not alike:
         pytest.skip("no recorded run was made on a machine like this one")
