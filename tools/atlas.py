@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,56 +22,89 @@ import mixlab as mx
 from mixlab.machine import precision, processor
 from mixlab.runs.atlas.atlas_run import SETTINGS, AtlasRun, of_run
 from mixlab.runs.atlas.file import HERE, read, write
+from mixlab.runs.stored_run import Run
 
 TEST_IMAGES = 2000
 # One thread and one type of numbers: the same bits on machines of one kind. In bfloat16 a CPU that has instructions for
 # it takes half the time.
-COMMON = {"model": "quick", "dtype": torch.bfloat16, "device": "cpu"}
+COMMON = {"dtype": torch.bfloat16, "device": "cpu"}
 MIXING: tuple[dict[str, Any], ...] = (
     {"variant": ["none"]},
     {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
 )
-DATA, EPOCHS, SEEDS = ("cifar10", "shapes"), (10, 30), (0, 1, 2)
-SIZES = ((500, 1000), (2000,))  # what costs most comes last
+SEEDS = (0, 1, 2)
+# A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.
+RECIPES: dict[str, dict[str, Any]] = {
+    "vit_tiny": {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05},
+    "quick": {},
+}
+BOTH = mx.OneOf([mx.Mixer("mixup"), mx.Mixer("cutmix")])
+AS_RECORDED = {"variant": "mixup or cutmix", "alpha": 1.0}  # what the atlas says of BOTH
+DEIT: tuple[dict[str, Any], ...] = (
+    {"variant": ["none", BOTH]},
+    {"variant": ["mixup", "cutmix"], "alpha": [1.0], "k": [1]},
+)
+PASSES = {1000: 40, 5000: 8, 20_000: 2}  # epochs by images
 
 
 class Part(NamedTuple):
-    """A piece of the grid that has one data set."""
+    """A piece of the grid that has one data set and one model."""
 
     data: str
     images: int
     grid: dict[str, Any]
+    model: str = "quick"
 
     def load(self) -> mx.Dataset:
         """Its data."""
         return mx.load(self.data, train_size=self.images, test_size=TEST_IMAGES)
 
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Its runs by their keys, each as a grid of one."""
+        own = {"data": self.data, "images": self.images, "model": self.model, "alpha": None, "k": 1}
+        combinations = (dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values()))
+        return {
+            key(own | chosen | (AS_RECORDED if chosen["variant"] is BOTH else {})): {
+                name: [value] for name, value in chosen.items()
+            }
+            for chosen in combinations
+        }
+
+    def trained(self, grids: list[dict[str, Any]], store: Path | None = None, jobs: int = 1) -> Iterator[Run]:
+        """These of its runs, from the store or trained."""
+        settings = COMMON | RECIPES[self.model]
+        return mx.sweep(grids, self.load(), model=self.model, jobs=jobs, root=store, progress=False, **settings)
+
 
 def parts() -> list[Part]:
-    """All of the grid, seed by seed: an early stop leaves whole squares of it."""
+    """All of the grid, what costs most last, and seed by seed: an early stop leaves whole squares of it."""
     return [
-        Part(data, images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [epochs // 5]})
-        for sizes in SIZES
-        for data in DATA
-        for seed in SEEDS
-        for images in sizes
-        for epochs in EPOCHS
-        for mixing in MIXING
+        *_mixing(("cifar10",), (500, 1000), (10, 30)),
+        *_mixing(("shapes",), (500,), (10, 30)),
+        *_mixing(("shapes",), (1000,), (10,)),
+        *_networks(),
+        *_mixing(("shapes",), (1000,), (30,)),
+        *_mixing(("cifar10", "shapes"), (2000,), (10, 30)),
     ]
 
 
-def missing(part: Part, held: Collection[str]) -> list[dict[str, Any]]:
-    """The runs of a part that are not among those held, each as a grid of one."""
-    usual = {"data": part.data, "images": part.images, "alpha": None, "k": 1}
-    combinations = (dict(zip(part.grid, values, strict=True)) for values in itertools.product(*part.grid.values()))
+def _mixing(names: Iterable[str], sizes: Iterable[int], epochs: Iterable[int]) -> list[Part]:
     return [
-        {name: [value] for name, value in chosen.items()} for chosen in combinations if key(usual | chosen) not in held
+        Part(data, images, {**mixing, "epochs": [count], "seed": [seed], "every": [count // 5]})
+        for data, seed, images, count, mixing in itertools.product(names, SEEDS, sizes, epochs, MIXING)
+    ]
+
+
+def _networks() -> list[Part]:
+    return [
+        Part("cifar10", images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [-(-epochs // 4)]}, model)
+        for seed, (images, epochs), model, mixing in itertools.product(SEEDS, PASSES.items(), RECIPES, DEIT)
     ]
 
 
 def key(settings: Mapping[str, Any]) -> str:
     """What tells the runs of the atlas apart, as text."""
-    return json.dumps({name: settings[name] for name in SETTINGS if name != "model"})
+    return json.dumps({name: settings[name] for name in SETTINGS})
 
 
 def kind() -> str:
@@ -83,9 +116,9 @@ def trained(held: Collection[str], jobs: int, minutes: float, store: Path | None
     """The runs that are not held yet, until the time is up."""
     ends = time.monotonic() + 60 * minutes
     for part in parts():
-        if not (grids := missing(part, held)):
+        if not (grids := [grid for name, grid in part.runs().items() if name not in held]):
             continue
-        with closing(mx.sweep(grids, part.load(), jobs=jobs, root=store, progress=False, **COMMON)) as runs:
+        with closing(part.trained(grids, store, jobs)) as runs:
             for run in runs:
                 session = run.sessions[-1]
                 made = {"cpu": kind(), "threads": session["threads"], "torch": session["torch"]}

@@ -208,14 +208,18 @@ class Mixer:
         plan = self.kind.draw(request)
         return plan.ordered() if self.ordered else plan
 
-    def check(self, x: Tensor) -> None:
-        """Raise if batches like `x` (its shape and type; it may be on the meta device) cannot be mixed by this mixer.
+    def check(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Raise if batches like `x`, with labels like `y`, cannot be mixed by this mixer.
+
+        Their shapes and types count, so they may be on the meta device. Without `y` nothing is said of labels.
 
         Raises:
-            TypeError, ValueError: what `plan` would raise of x, before it draws anything.
+            TypeError, ValueError: what `plan` would raise of them, before it draws anything.
         """
         self._check_batch(x)
         self.kind.check(x)
+        if y is not None and self.kind.pairs and isinstance(self.partners, Near):
+            self.partners.check(y)
 
     def _check_model(self, model: Any, y: Tensor | None) -> None:
         if not isinstance(model, nn.Module):

@@ -53,10 +53,10 @@ class OneOf(Mixer):
         """Everything it was made with."""
         return {"mixers": self._choice.mixers, "weights": self._choice.weights}
 
-    def check(self, x: Tensor) -> None:
+    def check(self, x: Tensor, y: Tensor | None = None) -> None:
         """Raise if one of them cannot mix such batches."""
         for mixer in self._choice.mixers:
-            mixer.check(x)
+            mixer.check(x, y)
 
     def _partners(
         self,
