@@ -4,8 +4,7 @@ All of them look at the top-1 answer and its confidence, but for `classwise_erro
 every class. Binned ones are functions of the cells in `mixlab.calibration.bins`, computed where the predictions live.
 """
 
-import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +21,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import aurc, aurc_interval
 from mixlab.calibration.scores import brier, brier_rows, nll, nll_rows
 from mixlab.calibration.smooth import smooth_error, smooth_interval
+from mixlab.calibration.table import IntervalTable, Table, cells
 
 
 @dataclass(frozen=True)
@@ -163,41 +163,14 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Estimates(Mapping[str, Interval]):
+class Estimates(IntervalTable):
     """Estimates by name, in the order asked for; renders as a table in a notebook and as text elsewhere."""
 
     intervals: Mapping[str, Interval]
 
-    def __getitem__(self, name: str) -> Interval:
-        return self.intervals[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.intervals)
-
-    def __len__(self) -> int:
-        return len(self.intervals)
-
-    def _title(self) -> str:
-        first = next(iter(self.intervals.values()))
-        return f"{first.n:,} predictions, with {100 * first.level:g}% intervals"
-
-    def __repr__(self) -> str:
-        wide = max(map(len, self))
-        lines = [f"{name:{wide}}  {_number(e.value)}  {_span(e)}  {ESTIMATORS[name].about}" for name, e in self.items()]
-        return "\n".join([self._title(), *lines])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="text-align:left">{text}</th>' for text in _HEADS)
-        left, right = 'style="text-align:left"', 'style="text-align:right"'
-        rows = "".join(
-            f'<tr><th scope="row" {left}>{html.escape(name)}</th><td {right}>{_number(e.value)}</td>'
-            f"<td {right}>{_span(e)}</td><td {left}>{html.escape(ESTIMATORS[name].about)}</td></tr>"
-            for name, e in self.items()
-        )
-        return f"<table><caption>{self._title()}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-_HEADS = ("estimate", "value", "interval", "what it is")
+    def _table(self) -> Table:
+        rows = [(name, *cells(interval), ESTIMATORS[name].about) for name, interval in self.items()]
+        return Table(("estimate", "value", "interval", "what it is"), rows, self._caption)
 
 
 def estimate(
@@ -306,11 +279,3 @@ def estimates(
         if interval is not None:
             intervals[name] = interval(predictions, n_bins, n, level, stream())
     return Estimates({name: intervals[name] for name in names})
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _span(interval: Interval) -> str:
-    return f"[{_number(interval.low)}, {_number(interval.high)}]"

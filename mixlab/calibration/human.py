@@ -19,9 +19,9 @@ from mixlab import _check
 from mixlab._files import first_line
 from mixlab.calibration.bins import width_edges
 from mixlab.calibration.bootstrap import WORLDS, invert
+from mixlab.calibration.inputs import as_tensor
 from mixlab.calibration.intervals import Interval, mean_interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.tables import as_tensor
 from mixlab.data.cache import DataError
 from mixlab.data.cifar import CIFAR10
 from mixlab.data.load import cache_path, load

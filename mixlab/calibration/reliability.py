@@ -15,9 +15,9 @@ from mixlab import _check
 from mixlab.calibration.bins import fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.estimators import ESTIMATORS
+from mixlab.calibration.inputs import count_faults, label_column, probs_table, raise_on_rows
 from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
 from mixlab.calibration.predictions import is_right, square_sums
-from mixlab.calibration.tables import count_faults, label_column, probs_table, raise_on_rows
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
 BINNED = {"accuracy": "accuracy"} | {name: ESTIMATORS[name].metric for name in METRICS if ESTIMATORS[name].metric}

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab.calibration.inputs import as_tensor, count_faults
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.tables import as_tensor, count_faults
 from mixlab.data import shapes
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import SHAPES_TEST, SHAPES_TRAIN_MOST

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from mixlab.calibration.intervals import Interval
+from mixlab.calibration.table import Table
 from mixlab.comparison.contenders import BASELINE
 from mixlab.comparison.recommendation import Recommendation, best_of, listed, recommended
 from mixlab.comparison.scores import QUANTITIES, Difference, Scores, corrected_level, difference, means, scores_of
@@ -13,7 +14,7 @@ from mixlab.comparison.training import Trained
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots.comparison import numbers_of
-from mixlab.plots.table import Table, table
+from mixlab.plots.table import table
 from mixlab.training.trainer import Trainer
 
 

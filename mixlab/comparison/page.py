@@ -15,12 +15,12 @@ from matplotlib.ticker import MaxNLocator
 import mixlab
 from mixlab._files import write_whole
 from mixlab.calibration.intervals import Interval
+from mixlab.calibration.table import Table
 from mixlab.comparison.figure import canvas, image
 from mixlab.comparison.paths import page_path
 from mixlab.comparison.scores import QUANTITIES
 from mixlab.plots.comparison import plot_intervals
 from mixlab.plots.reliability_diagram import plot_reliability
-from mixlab.plots.table import Table
 
 if TYPE_CHECKING:
     from mixlab.comparison.comparison import Comparison

@@ -12,11 +12,11 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from mixlab.calibration.calibration_error import calibration_error, classwise_error
 from mixlab.calibration.estimators import estimates
+from mixlab.calibration.inputs import count_faults
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.recalibration import fit_isotonic, fit_temperature, fit_vector_scaling
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.scores import brier, nll
-from mixlab.calibration.tables import count_faults
 
 NAN, INF = float("nan"), float("inf")
 GOOD, TRUTH = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1])
