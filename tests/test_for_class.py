@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from refusals import refuses
 from student import student_copy
 
+import mixlab as mx
 from mixlab import panels
 from mixlab.exercises.guesses import collected, hand_in
 from mixlab.panels.shared.alone import alone
@@ -78,7 +79,7 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
         ("markdown", r"Its mean is $\frac{\alpha}{2}$, and `$HOME` is code.", []),
         ("code", f"from mixlab import panels\n{OWN}\npanels.lambda_panel(alpha=1.0, k=2)", []),
         *(("code", code, []) for code in ("panels.mixing_panel(data)", "panels.calibration_panel(said)")),
-        *(("code", code, []) for code in ("panels.eyes_panel(data, pairs=3)", "panels.spiral_panel()")),
+        *(("code", code, []) for code in ("panels.eyes_panel(data, pairs=3)", "panels.puzzle_panel(data)")),
     )
     path = tmp_path / "lesson.ipynb"
     nbformat.write(cells, path)
@@ -115,8 +116,8 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
 
 
 def test_a_panel_that_python_answers_is_not_shown_alone() -> None:
-    panel = panels.spiral_panel()
+    panel = panels.puzzle_panel(mx.load("shapes", train_size=20, test_size=10))
     saved = Widget.get_manager_state(widgets=[panel])["state"][panel.model_id]
-    with pytest.raises(ValueError, match=r"saved must be .* no kernel, got mixlab\S*SpiralPanel"):
+    with pytest.raises(ValueError, match=r"saved must be .* no kernel, got mixlab\S*PuzzlePanel"):
         alone(saved)
     panel.close()

@@ -23,6 +23,7 @@ from mixlab.calibration.calibration_error import BINS
 from mixlab.panels.lambda_panel.lambda_panel import LAWS
 from mixlab.panels.shared.alone import alone
 from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
+from mixlab.panels.spiral_panel.spiral_panel import EPOCHS_HIGH, LAYERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, HTML, SITE = ROOT / "build" / "site", ROOT / "build" / "html" / "pages", ROOT / "docs" / "_site"
@@ -88,6 +89,9 @@ def panels() -> None:
     words = "Two networks, trained for this page with and without mixup. Which one knows how sure it may be?"
     panel = mx.panels.calibration_panel(runs, other="mixup")
     alive(panel, "calibration", "How sure, and how right?", words, address)
+    address = LAW | {"layer": tuple(LAYERS), "classes": (2, 3), "epochs": (1, EPOCHS_HIGH)}
+    words = "Where in a network should it mix? Train a small one in this page, and watch what becomes of two spirals."
+    alive(spirals(), "spirals", "Spirals", words, address)
     words = "Recorded runs: choose two settings, and see what each costs and whether their difference is decided."
     alive(mx.panels.atlas_panel(), "atlas", "The atlas", words, True)
     words = "Does a blend of 70% look like 70%, to you?"
@@ -101,6 +105,15 @@ def alive(panel: Any, name: str, title: str, words: str, address: Any) -> None:
     (SOURCE / "try" / f"{name}.md").write_text(page, "utf-8")
     with (SOURCE / "try" / "index.md").open("a", encoding="utf-8") as file:
         file.write(f"\n- [{title}]({name}.md): {words}")
+
+
+def spirals() -> Any:
+    """The spiral panel after a run without mixing and one that mixes at the bottleneck."""
+    panel = mx.panels.spiral_panel(layer="none", epochs=20 if os.environ.get("MIXLAB_FAST") else 150)
+    panel.run()
+    panel.layer = "bottleneck"
+    panel.run()
+    return panel
 
 
 def state_of(panel: Any) -> Any:
