@@ -140,8 +140,8 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
     toc = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"notebooks/{path.stem}" for path in chosen), "```"])
     (SOURCE / "lessons.md").write_text(
-        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels that need a kernel are "
-        f"pictures here; open the lesson in JupyterLab to move them.\n\n{toc}\n",
+        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels run in the page where the "
+        f"browser can do what they show; others replay what was recorded, or are pictures, and say so.\n\n{toc}\n",
         "utf-8",
     )
 

@@ -10,6 +10,7 @@ const PANEL = {
   names: ["layer", "alpha", "k", "classes", "epochs", "seed"],
   kind: "mx-spirals",
   label: "Spirals",
+  starts: true,
   stepwise: false, // the pictures follow epochs, so a step would show nothing
 };
 const CLASS_NAMES = ["A", "B", "C"];
