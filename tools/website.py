@@ -16,6 +16,7 @@ from typing import Any
 
 import handout
 import nbformat
+from addresses import REPOSITORY, hosts
 from sphinx.cmd.build import build_main
 
 import mixlab as mx
@@ -28,9 +29,8 @@ from mixlab.panels.spiral_panel.spiral_panel import EPOCHS_HIGH, LAYERS
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, HTML, SITE = ROOT / "build" / "site", ROOT / "build" / "html" / "pages", ROOT / "docs" / "_site"
 RAN = ROOT / "build" / "lessons"
-REPOSITORY = "https://github.com/mixlab/mixlab"
 COPIED = ("README.md", "docs/teaching.md", "docs/figures.md", "benchmarks/README.md")
-PICTURES = ("docs/kit.png", "docs/benchmarks.svg")
+PICTURES = ("docs/alpha.png", "docs/kit.png", "docs/benchmarks.svg")
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https:[^)]*\)\]")  # a picture that a browser would fetch, within a link
 PACKAGES = ("mixing", "calibration", "training", "data", "models", "runs", "probes", "plots", "panels", "integrations")
@@ -137,6 +137,9 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = linked(cell.source, f"notebooks/{path.name}", pages)
+        title, _, rest = notebook.cells[0].source.partition("\n")
+        links = ", ".join(f"[{host}]({address})" for host, address in hosts(path.stem).items())
+        notebook.cells[0].source = f"{title}\n\nRun it yourself, with nothing installed: {links}.\n{rest}"
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
     toc = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"notebooks/{path.stem}" for path in chosen), "```"])
     (SOURCE / "lessons.md").write_text(
