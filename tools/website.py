@@ -16,6 +16,7 @@ from typing import Any
 
 import handout
 import nbformat
+from addresses import REPOSITORY, hosts
 from sphinx.cmd.build import build_main
 
 import mixlab as mx
@@ -23,13 +24,13 @@ from mixlab.calibration.calibration_error import BINS
 from mixlab.panels.lambda_panel.lambda_panel import LAWS
 from mixlab.panels.shared.alone import alone
 from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
+from mixlab.panels.spiral_panel.spiral_panel import EPOCHS_HIGH, LAYERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, HTML, SITE = ROOT / "build" / "site", ROOT / "build" / "html" / "pages", ROOT / "docs" / "_site"
 RAN = ROOT / "build" / "lessons"
-REPOSITORY = "https://github.com/mixlab/mixlab"
 COPIED = ("README.md", "docs/teaching.md", "docs/figures.md", "benchmarks/README.md")
-PICTURES = ("docs/kit.png", "docs/benchmarks.svg")
+PICTURES = ("docs/alpha.png", "docs/kit.png", "docs/benchmarks.svg")
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https:[^)]*\)\]")  # a picture that a browser would fetch, within a link
 PACKAGES = ("mixing", "calibration", "training", "data", "models", "runs", "probes", "plots", "panels", "integrations")
@@ -88,6 +89,9 @@ def panels() -> None:
     words = "Two networks, trained for this page with and without mixup. Which one knows how sure it may be?"
     panel = mx.panels.calibration_panel(runs, other="mixup")
     alive(panel, "calibration", "How sure, and how right?", words, address)
+    address = LAW | {"layer": tuple(LAYERS), "classes": (2, 3), "epochs": (1, EPOCHS_HIGH)}
+    words = "Where in a network should it mix? Train a small one in this page, and watch what becomes of two spirals."
+    alive(spirals(), "spirals", "Spirals", words, address)
     words = "Recorded runs: choose two settings, and see what each costs and whether their difference is decided."
     alive(mx.panels.atlas_panel(), "atlas", "The atlas", words, True)
     words = "Does a blend of 70% look like 70%, to you?"
@@ -101,6 +105,15 @@ def alive(panel: Any, name: str, title: str, words: str, address: Any) -> None:
     (SOURCE / "try" / f"{name}.md").write_text(page, "utf-8")
     with (SOURCE / "try" / "index.md").open("a", encoding="utf-8") as file:
         file.write(f"\n- [{title}]({name}.md): {words}")
+
+
+def spirals() -> Any:
+    """The spiral panel after a run without mixing and one that mixes at the bottleneck."""
+    panel = mx.panels.spiral_panel(layer="none", epochs=20 if os.environ.get("MIXLAB_FAST") else 150)
+    panel.run()
+    panel.layer = "bottleneck"
+    panel.run()
+    return panel
 
 
 def state_of(panel: Any) -> Any:
@@ -124,11 +137,14 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = linked(cell.source, f"notebooks/{path.name}", pages)
+        title, _, rest = notebook.cells[0].source.partition("\n")
+        links = ", ".join(f"[{host}]({address})" for host, address in hosts(path.stem).items())
+        notebook.cells[0].source = f"{title}\n\nRun it yourself, with nothing installed: {links}.\n{rest}"
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
     toc = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"notebooks/{path.stem}" for path in chosen), "```"])
     (SOURCE / "lessons.md").write_text(
-        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels that need a kernel are "
-        f"pictures here; open the lesson in JupyterLab to move them.\n\n{toc}\n",
+        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels run in the page where the "
+        f"browser can do what they show; others replay what was recorded, or are pictures, and say so.\n\n{toc}\n",
         "utf-8",
     )
 

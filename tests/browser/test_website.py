@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 import mixlab as mx
 
-TRY = ("lambda", "mixing", "calibration", "atlas", "eyes")
+TRY = ("lambda", "mixing", "calibration", "spirals", "atlas", "eyes")
 NOT_OURS = {"landmark-unique", "page-has-heading-one"}  # the theme's: two navigations, and its page of search
 
 
@@ -88,6 +88,16 @@ def test_the_address_says_what_is_seen_and_the_back_button_goes_back(site, watch
     watched.reload()
     expect(k).to_have_value("8")
     expect(panel).to_contain_text(f"{mx.lambda_moments(1.0).theta_bar:.3f} on average")
+
+
+def test_spirals_are_trained_with_what_the_address_says(site, watched):
+    page = (site / "try" / "spirals.html").as_uri()
+    watched.goto(f"{page}#layer=input&alpha=0.4&k=2&epochs=2&classes=3")
+    panel = watched.locator(".mixlab-panel")
+    expect(panel.locator(".mx-status")).to_contain_text("Recorded: trained in Python")
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.locator(".mx-run-name")).to_have_text("This run: 3 classes, mixed at input, α = 0.4, K = 2, seed 0.")
+    expect(panel.locator(".mx-status")).to_contain_text("Finished: 2 epochs", timeout=30_000)
 
 
 def test_a_search_finds_a_name(site, watched):
