@@ -1,4 +1,4 @@
-"""Train the runs of the atlas, as far as they are not stored yet, and write those that are finished into its file.
+"""Train the runs of the atlas that are not stored yet, and write each into its file as it is finished.
 
     make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER]
 
@@ -77,7 +77,7 @@ class Part(NamedTuple):
 
 
 def parts() -> list[Part]:
-    """All of the grid, what costs most last, and seed by seed: an early stop leaves whole squares of it."""
+    """All of the grid, what costs most last: an early stop leaves whole squares of it."""
     return [
         *_mixing(("cifar10",), (500, 1000), (10, 30)),
         *_mixing(("shapes",), (500,), (10, 30)),
@@ -91,14 +91,14 @@ def parts() -> list[Part]:
 def _mixing(names: Iterable[str], sizes: Iterable[int], epochs: Iterable[int]) -> list[Part]:
     return [
         Part(data, images, {**mixing, "epochs": [count], "seed": [seed], "every": [count // 5]})
-        for data, seed, images, count, mixing in itertools.product(names, SEEDS, sizes, epochs, MIXING)
+        for data, images, seed, count, mixing in itertools.product(names, sizes, SEEDS, epochs, MIXING)
     ]
 
 
 def _networks() -> list[Part]:
     return [
         Part("cifar10", images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [-(-epochs // 4)]}, model)
-        for seed, (images, epochs), model, mixing in itertools.product(SEEDS, PASSES.items(), RECIPES, DEIT)
+        for (images, epochs), model, seed, mixing in itertools.product(PASSES.items(), RECIPES, SEEDS, DEIT)
     ]
 
 
@@ -115,8 +115,10 @@ def kind() -> str:
 def trained(held: Collection[str], jobs: int, minutes: float, store: Path | None) -> Iterator[AtlasRun]:
     """The runs that are not held yet, until the time is up."""
     ends = time.monotonic() + 60 * minutes
-    for part in parts():
-        if not (grids := [grid for name, grid in part.runs().items() if name not in held]):
+    for _, alike in itertools.groupby(parts(), lambda part: (part.data, part.images, part.model)):  # no core waits
+        part, *others = alike
+        grids = [grid for each in (part, *others) for name, grid in each.runs().items() if name not in held]
+        if not grids:
             continue
         with closing(part.trained(grids, store, jobs)) as runs:
             for run in runs:
@@ -139,14 +141,11 @@ def main() -> None:
     asked = parser.parse_args()
     held = {key(run.settings): run for run in read(HERE)} if HERE.exists() else {}
     before = len(held)
-    try:
-        for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
-            held[key(run.settings)] = run
-            print(run, flush=True)
-    finally:
-        if held:
-            write(HERE, list(held.values()))
-            print(f"{len(held):,} runs, {len(held) - before:,} of them new, {HERE.stat().st_size / 1e6:.2f} MB: {HERE}")
+    for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
+        held[key(run.settings)] = run
+        write(HERE, list(held.values()))  # each time: whoever stops this, however, keeps what is finished
+        print(run, flush=True)
+    print(f"{len(held):,} runs, {len(held) - before:,} of them new: {HERE}")
 
 
 if __name__ == "__main__":
