@@ -76,7 +76,7 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
     settings, history, predictions = run.settings, run.history, run.predictions
     kind, k = KINDS[settings["variant"]], settings.get("k", 1)
     last = history[-1]
-    seen = last.steps * settings["batch_size"] * (kind.rows(k) + kind.needs_model)
+    seen = last.steps * settings["batch_size"] * kind.forwards(k)
     curve = [[r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece] for r in history]
     tempered = crossfit(predictions, fit_temperature)
     return AtlasRun(
