@@ -15,11 +15,11 @@ from mixlab.calibration.bins import read_cells
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.calibration_error import BINS, MAX_BINS, cells_of, classwise_error
 from mixlab.calibration.classwise import block_interval
-from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
+from mixlab.calibration.intervals import Interval, normal_interval, share_interval, tails_of
 from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import aurc, aurc_interval
-from mixlab.calibration.scores import brier, brier_rows, nll, nll_rows
+from mixlab.calibration.scores import accuracy, brier, brier_rows, nll, nll_rows
 from mixlab.calibration.smooth import smooth_error, smooth_interval
 from mixlab.calibration.table import IntervalTable, Table, cells
 
@@ -69,16 +69,6 @@ def _binless(
     return Estimator(label, about, lambda p, _: value(p), lambda p, _, *rest: interval(p, *rest), norm=norm)
 
 
-def _accuracy(p: Predictions) -> float:
-    return float(p.correct.double().mean())
-
-
-def _accuracy_interval(p: Predictions, _n: int, level: float, _generator: torch.Generator) -> Interval:
-    share, count = (torch.tensor(number, dtype=torch.float64) for number in (_accuracy(p), len(p)))
-    low, high = wilson(share, count, level)
-    return Interval(float(share), float(low), float(high), len(p), level)
-
-
 def _mean_interval(rows: Tensor, level: float) -> Interval:
     """The mean of rows [N] with its normal interval."""
     count = torch.tensor(float(len(rows)), dtype=torch.float64)
@@ -93,7 +83,12 @@ def _classwise_interval(p: Predictions, n_bins: int, n: int, level: float, gener
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "accuracy": _binless("Accuracy", "share of right answers", _accuracy, _accuracy_interval),
+    "accuracy": _binless(
+        "Accuracy",
+        "share of right answers",
+        accuracy,
+        lambda p, _, level, __: share_interval(accuracy(p), len(p), level),
+    ),
     "ece": _binned("ECE", "mean |accuracy - confidence| over bins of equal width (Guo et al. 2017)", "l1", norm="l1"),
     "ece_mass": _binned(
         "ECE, equal counts", "the same over bins of equal counts (Nixon et al. 2019)", "l1", bins="mass", norm="l1"
@@ -200,7 +195,7 @@ def estimate(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, or an unknown name.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _check.choice("name", name, ESTIMATORS)
     return estimates(predictions, (name,), n_bins=n_bins, n=n, level=level, generator=generator)[name]
 
@@ -251,7 +246,7 @@ def estimates(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, or an unknown name.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise TypeError(f"names must be a sequence of at least one name of an estimator, got {_check.shown(names)}")
     for name in names:

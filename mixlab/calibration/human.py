@@ -254,7 +254,7 @@ def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.9
 
 def _check_votes(p: Predictions, votes: HumanVotes) -> Predictions:
     """The predictions, on the CPU, once the votes are seen to be of the same images."""
-    p = check_predictions(p, "predictions").cpu()
+    p = check_predictions(p).cpu()
     if not isinstance(votes, HumanVotes):
         raise TypeError(f"votes must be HumanVotes, as load_human gives them, got {_check.shown(votes)}")
     if votes.counts.shape != p.probs.shape:

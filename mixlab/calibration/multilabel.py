@@ -99,7 +99,7 @@ class LabelPredictions(Mapping[str, Predictions]):
     @classmethod
     def one_vs_rest(cls, predictions: Predictions) -> "LabelPredictions":
         """Each class of Predictions against all others: its probability, and whether it was the true one."""
-        p = check_predictions(predictions, "predictions")
+        p = check_predictions(predictions)
         truth = p.labels[:, None] == torch.arange(p.num_classes, device=p.labels.device)
         return cls(p.probs, truth, None, _names(p.classes, p.num_classes))
 

@@ -221,7 +221,7 @@ def true_error(predictions: Predictions, posterior: Any, *, norm: str = "l1") ->
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _check.choice("norm", norm, ("l1", "l2"))
     posterior = _check_posterior(as_tensor(posterior), predictions)
     if len(predictions) < 2:

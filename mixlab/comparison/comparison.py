@@ -8,6 +8,7 @@ from functools import cached_property
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.table import Table
 from mixlab.comparison.contenders import BASELINE
+from mixlab.comparison.page import write_page
 from mixlab.comparison.recommendation import Recommendation, best_of, listed, recommended
 from mixlab.comparison.scores import QUANTITIES, Difference, Scores, corrected_level, difference, means, scores_of
 from mixlab.comparison.training import Trained
@@ -134,8 +135,6 @@ class Comparison:
             TypeError, ValueError: path is none, or not in a folder that exists.
             OSError: the file cannot be written.
         """
-        from mixlab.comparison.page import write_page
-
         write_page(self, path, command)
 
     def __repr__(self) -> str:
