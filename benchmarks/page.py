@@ -138,7 +138,7 @@ def variance(contents: dict[str, Any]) -> str:
 def domains(contents: dict[str, Any]) -> str:
     """What mixup and K = 5 change where the data is no image, in bold where the interval misses 0."""
     lines = []
-    for row in contents["domains"]["changes"]:
+    for row in contents.get("domains", {}).get("changes", ()):
         changes = [f"**{span(row[name])}**" if row[name][1] * row[name][2] > 0 else span(row[name]) for name in CHANGES]
         lines.append((row["name"], row["n"], span(row["none"]), *changes))
     return table(", ".join(("data", "seeds", "none", *CHANGES)), lines)
