@@ -1,4 +1,4 @@
-"""Train the runs of the atlas, as far as they are not stored yet, and write those that are finished into its file.
+"""Train the runs of the atlas that are not stored yet, and write each into its file as it is finished.
 
     make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER]
 
@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ MIXING: tuple[dict[str, Any], ...] = (
     {"variant": ["none"]},
     {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
 )
-DATA, SIZES, EPOCHS, SEEDS = ("cifar10", "shapes"), (500, 2000), (10, 30), (0, 1, 2)
+SEEDS = (0, 1, 2)
 # A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.
 RECIPES: dict[str, dict[str, Any]] = {
     "vit_tiny": {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05},
@@ -77,21 +77,28 @@ class Part(NamedTuple):
 
 
 def parts() -> list[Part]:
-    """All of the grid, seed by seed: an early stop leaves whole squares of it."""
-    wide = [
-        Part("cifar10", images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [-(-epochs // 4)]}, model)
-        for seed in SEEDS
-        for images, epochs in PASSES.items()
-        for model in RECIPES
-        for mixing in DEIT
+    """All of the grid, what costs most last: an early stop leaves whole squares of it."""
+    return [
+        *_mixing(("cifar10",), (500, 1000), (10, 30)),
+        *_mixing(("shapes",), (500,), (10, 30)),
+        *_mixing(("shapes",), (1000,), (10,)),
+        *_networks(),
+        *_mixing(("shapes",), (1000,), (30,)),
+        *_mixing(("cifar10", "shapes"), (2000,), (10, 30)),
     ]
-    return wide + [
-        Part(data, images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [epochs // 5]})
-        for data in DATA
-        for seed in SEEDS
-        for images in SIZES
-        for epochs in EPOCHS
-        for mixing in MIXING
+
+
+def _mixing(names: Iterable[str], sizes: Iterable[int], epochs: Iterable[int]) -> list[Part]:
+    return [
+        Part(data, images, {**mixing, "epochs": [count], "seed": [seed], "every": [count // 5]})
+        for data, images, seed, count, mixing in itertools.product(names, sizes, SEEDS, epochs, MIXING)
+    ]
+
+
+def _networks() -> list[Part]:
+    return [
+        Part("cifar10", images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [-(-epochs // 4)]}, model)
+        for (images, epochs), model, seed, mixing in itertools.product(PASSES.items(), RECIPES, SEEDS, DEIT)
     ]
 
 
@@ -108,8 +115,10 @@ def kind() -> str:
 def trained(held: Collection[str], jobs: int, minutes: float, store: Path | None) -> Iterator[AtlasRun]:
     """The runs that are not held yet, until the time is up."""
     ends = time.monotonic() + 60 * minutes
-    for part in parts():
-        if not (grids := [grid for name, grid in part.runs().items() if name not in held]):
+    for _, alike in itertools.groupby(parts(), lambda part: (part.data, part.images, part.model)):  # no core waits
+        part, *others = alike
+        grids = [grid for each in (part, *others) for name, grid in each.runs().items() if name not in held]
+        if not grids:
             continue
         with closing(part.trained(grids, store, jobs)) as runs:
             for run in runs:
@@ -132,14 +141,11 @@ def main() -> None:
     asked = parser.parse_args()
     held = {key(run.settings): run for run in read(HERE)} if HERE.exists() else {}
     before = len(held)
-    try:
-        for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
-            held[key(run.settings)] = run
-            print(run, flush=True)
-    finally:
-        if held:
-            write(HERE, list(held.values()))
-            print(f"{len(held):,} runs, {len(held) - before:,} of them new, {HERE.stat().st_size / 1e6:.2f} MB: {HERE}")
+    for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
+        held[key(run.settings)] = run
+        write(HERE, list(held.values()))  # each time: whoever stops this, however, keeps what is finished
+        print(run, flush=True)
+    print(f"{len(held):,} runs, {len(held) - before:,} of them new: {HERE}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.mixing.hidden import find_layer
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
-from mixlab.training.checks import check_dataset, check_logits, check_module
+from mixlab.training.checks import check_logits, check_module
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ def test_runs_are_chosen_and_compared(table):
     [
         (lambda t: t.where(color="red"), ["a setting", "'data'", "'color'"]),
         (lambda t: t.where(k=7), ["k must be one of", "1, 2", "got 7"]),
+        (lambda t: t.where(seed=[]), ["seed must name a value", "got []"]),
         (lambda t: t.values("colour"), ["setting", "'seed'", "'colour'"]),
         (
             lambda t: t.difference("ece", {"variant": "mixup"}, {"variant": "none"}),
@@ -129,6 +130,12 @@ def test_a_file_that_is_no_atlas_is_named(table, tmp_path):
     write(path, list(table))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(AtlasError, match="is damaged"):
+        mx.atlas(path)
+    write(path, list(table))
+    flipped = bytearray(path.read_bytes())
+    flipped[-1000] ^= 1  # one bit of the calibration
+    path.write_bytes(flipped)
+    with pytest.raises(AtlasError, match="damaged: its bytes"):
         mx.atlas(path)
     write(path, [replace(table[0], id="0" * 16)])
     assert [run.id for run in mx.atlas(path)] == ["0" * 16]

@@ -87,7 +87,7 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
         raise ValueError(f"run must have mixers with one alpha and one k, got {run}")
     ((alpha, k),) = alike
     last = history[-1]
-    seen = last.steps * settings["batch_size"] * max(kind.rows(k) + kind.needs_model for kind in kinds)
+    seen = last.steps * settings["batch_size"] * max(kind.forwards(k) for kind in kinds)
     curve = [[r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece] for r in history]
     tempered = crossfit(predictions, fit_temperature)
     return AtlasRun(
