@@ -44,12 +44,12 @@ def write_page(comparison: "Comparison", path: str | os.PathLike[str], command: 
 
 def page_of(comparison: "Comparison", command: str | None = None) -> str:
     """The HTML of the page."""
-    data, said = comparison.data, comparison.recommendation
+    data, headline = comparison.data, comparison.recommendation.sentence
     title = f"Mixing on {data.name}: {len(data.classes)} classes, {len(data.train):,} training and "
     title += f"{len(data.test):,} test images"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="headline">{html.escape(said.sentence)}</p>',
+        f'<p class="headline">{html.escape(headline)}</p>',
         _list(comparison.remarks),
         _differences(comparison),
         _means(comparison),
@@ -74,13 +74,13 @@ def _list(lines: list[str]) -> str:
 
 
 def _differences(comparison: "Comparison") -> str:
-    seen = comparison.differences
-    if not seen[comparison.by]:
+    differences = comparison.differences
+    if not differences[comparison.by]:
         return ""
     order = [comparison.by, *(name for name in QUANTITIES if name not in (comparison.by, "seconds"))]
     figures = [
         _intervals(
-            {mixer: part.interval for mixer, part in seen[name].items()},
+            {mixer: part.interval for mixer, part in differences[name].items()},
             f"difference in {QUANTITIES[name].heading}",
             0.0,
         )
