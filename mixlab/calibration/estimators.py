@@ -141,7 +141,7 @@ ESTIMATORS: dict[str, Estimator] = {
         "Brier score",
         "mean squared distance of the probabilities from the label, summed over classes (Brier 1950)",
         brier,
-        lambda p, _, level, __: _mean_interval(brier_rows(p), level),
+        lambda p, _, level, __: _mean_interval(brier_rows(p.probs, p.labels), level),
     ),
     "reliability": _binned(
         "Murphy's reliability",
@@ -249,8 +249,7 @@ def estimates(
     check_predictions(predictions)
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise TypeError(f"names must be a sequence of at least one name of an estimator, got {_check.shown(names)}")
-    for name in names:
-        _check.choice("names", name, ESTIMATORS)
+    chosen = {name: ESTIMATORS[_check.choice("names", name, ESTIMATORS)] for name in names}
     _check.integer("n_bins", n_bins, 1, MAX_BINS)
     asked = generator
     n, level, generator = _check.resampling(n, level, asked)
@@ -262,15 +261,13 @@ def estimates(
 
     intervals: dict[str, Interval] = {}
     for bins in BINS:
-        metrics = {name: ESTIMATORS[name].metric for name in names if ESTIMATORS[name].bins == bins}
-        metrics = {name: metric for name, metric in metrics.items() if metric}
+        metrics = {name: each.metric for name, each in chosen.items() if each.metric and each.bins == bins}
         if metrics:
             cells = cells_of(predictions, bins, n_bins)
             ends = binned_intervals(cells, metrics.values(), n, tails_of(level), stream())
             for name, metric in metrics.items():
                 intervals[name] = Interval(read_cells(metric, cells), *ends[metric], len(predictions), level)
-    for name in names:
-        interval = ESTIMATORS[name].interval
-        if interval is not None:
-            intervals[name] = interval(predictions, n_bins, n, level, stream())
-    return Estimates({name: intervals[name] for name in names})
+    for name, each in chosen.items():
+        if each.interval is not None:
+            intervals[name] = each.interval(predictions, n_bins, n, level, stream())
+    return Estimates({name: intervals[name] for name in chosen})
