@@ -150,7 +150,8 @@ def gradient_variance(
                 f"batches of {batch_size}"
             )
         size = (scheme.batches * batch_size, *data.train.images.shape[1:])
-        scheme.mixer.check(torch.empty(size, dtype=torch.uint8, device="meta"))
+        labels = torch.empty(size[0], dtype=torch.int64, device="meta")
+        scheme.mixer.check(torch.empty(size, dtype=torch.uint8, device="meta"), labels)
         for layer in scheme.mixer.kind.layers:
             find_layer(model, layer)
     draws = _check.integer("draws", draws, 2)
