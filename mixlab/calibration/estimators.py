@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import read_cells
+from mixlab.calibration.bins import MAX_BINS, read_cells
 from mixlab.calibration.bootstrap import binned_intervals
-from mixlab.calibration.calibration_error import BINS, MAX_BINS, cells_of, classwise_error
+from mixlab.calibration.calibration_error import BINS, cells_of, classwise_error
 from mixlab.calibration.classwise import block_interval
 from mixlab.calibration.intervals import Interval, normal_interval, share_interval, tails_of
 from mixlab.calibration.ks import ks_error, ks_interval

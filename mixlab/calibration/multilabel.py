@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import FEW, fill_cells, read_cells, width_edges
+from mixlab.calibration.bins import FEW, MAX_BINS, fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
-from mixlab.calibration.calibration_error import MAX_BINS
 from mixlab.calibration.classwise import block_interval
 from mixlab.calibration.inputs import as_tensor, float_table, wide
 from mixlab.calibration.intervals import Interval, tails_of

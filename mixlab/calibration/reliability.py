@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import fill_cells, read_cells, width_edges
+from mixlab.calibration.bins import MAX_BINS, fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.inputs import count_faults, label_column, probs_table, raise_on_rows
@@ -73,7 +73,7 @@ class Reliability:
     """
 
     def __init__(self, n_bins: int = 15, *, device: torch.device | str | None = None) -> None:
-        self.n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
+        self.n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
         self._state: Tensor | None = None if device is None else self._zeros(torch.device(device))
 
     def update(self, probs: Any, labels: Any) -> "Reliability":

@@ -14,8 +14,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from mixlab import _check
-from mixlab.calibration.bins import binned, fill_cells, width_edges
-from mixlab.calibration.calibration_error import MAX_BINS, calibration_error
+from mixlab.calibration.bins import MAX_BINS, binned, fill_cells, width_edges
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.chance import smooth_band
 from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions, check_predictions

@@ -89,12 +89,8 @@ def plot_mixed(
     height, width = mixed.x.shape[2:]
     step_x, step_y = 1.14, height / width + (0.22 if classes is None else 0.36)
     ax, ink = axes_and_ink(ax, (1.5 * len(tiles) * step_x, 1.5 * rows * step_y))
-    looks: dict[str, Any] = {
-        "fontsize": 8.5,
-        "va": "bottom",
-        "linespacing": 1.1,
-        "parse_math": False,
-    }  # names as they are
+    # parse_math is off so that names are drawn as they are
+    looks: dict[str, Any] = {"fontsize": 8.5, "va": "bottom", "linespacing": 1.1, "parse_math": False}
     for column, images in enumerate(shown):
         for row, image in enumerate(images):
             left, top = column * step_x, row * step_y

@@ -7,8 +7,8 @@ import torch
 from matplotlib.axes import Axes
 
 from mixlab import _check
-from mixlab.calibration.bins import FEW
-from mixlab.calibration.calibration_error import BINS, MAX_BINS
+from mixlab.calibration.bins import FEW, MAX_BINS
+from mixlab.calibration.calibration_error import BINS
 from mixlab.calibration.chance import ChanceBins, chance_bins, chance_of_sums
 from mixlab.calibration.estimators import estimate
 from mixlab.calibration.intervals import Interval
