@@ -11,7 +11,7 @@ from mixlab.calibration.bins import MAX_BINS
 from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.calibration.simulated import N_MOST, check_dials, draw_warped, true_errors
-from mixlab.calibration.table import Table, Tabular, cells
+from mixlab.calibration.table import Table, Tabular
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class BiasTable(Tabular):
 
 def _row(row: BiasRow) -> tuple[str, ...]:
     bins = "none" if row.bins is None else str(row.bins)
-    estimate, bias = (" ".join(cells(interval)) for interval in (row.estimate, row.bias))
-    return row.estimator, f"{row.n:,}", bins, estimate, f"{row.truth:.4f}", bias, f"{row.sd:.4f}"
+    numbers = f"{row.estimate:.4f}", f"{row.truth:.4f}", f"{row.bias:.4f}", f"{row.sd:.4f}"
+    return row.estimator, f"{row.n:,}", bins, *numbers
 
 
 ALLOWED = tuple(name for name, estimator in ESTIMATORS.items() if estimator.norm)

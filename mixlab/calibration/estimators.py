@@ -21,7 +21,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import aurc, aurc_interval
 from mixlab.calibration.scores import accuracy, brier, brier_rows, nll, nll_rows
 from mixlab.calibration.smooth import smooth_error, smooth_interval
-from mixlab.calibration.table import IntervalTable, Table, cells
+from mixlab.calibration.table import IntervalTable, Table
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Estimates(IntervalTable):
     intervals: Mapping[str, Interval]
 
     def _table(self) -> Table:
-        rows = [(name, *cells(interval), ESTIMATORS[name].about) for name, interval in self.items()]
+        rows = [(name, *f"{interval:.4f}".split(" ", 1), ESTIMATORS[name].about) for name, interval in self.items()]
         return Table(("estimate", "value", "interval", "what it is"), rows, self._caption)
 
 

@@ -14,7 +14,7 @@ from mixlab.calibration.classwise import block_interval
 from mixlab.calibration.inputs import as_tensor, float_table, wide
 from mixlab.calibration.intervals import Interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.table import IntervalTable, Table, cells
+from mixlab.calibration.table import IntervalTable, Table
 
 TABLE = "a floating-point tensor or array of {} with shape [examples, labels]"
 MULTI_HOT = "a tensor or array of 0 and 1 with shape [examples, labels]"
@@ -41,7 +41,7 @@ class LabelErrors(IntervalTable):
         rows = [(name, self.count[name], error, "few" * (name in self.few)) for name, error in self.items()]
         total = sum(self.count.values())
         rows += [("mean of labels", total, self.macro, ""), ("mean weighted by n", total, self.weighted, "")]
-        texts = [(name, f"{n:,}", *cells(error), note) for name, n, error, note in rows]
+        texts = [(name, f"{n:,}", *f"{error:.4f}".split(" ", 1), note) for name, n, error, note in rows]
         return Table(("label", "n", "ECE", "interval", ""), texts, self._caption)
 
 

@@ -1,4 +1,4 @@
-"""Proper scores of predictions: NLL, Brier, and Murphy's decomposition."""
+"""Accuracy and proper scores of predictions: NLL, Brier, and Murphy's decomposition."""
 
 from dataclasses import dataclass
 

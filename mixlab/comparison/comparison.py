@@ -152,7 +152,7 @@ def _table(intervals: Mapping[str, Mapping[str, Interval]]) -> Table:
     columns = {}
     for name, quantity in QUANTITIES.items():
         column = [row[name] for row in intervals.values()]
-        numbers = (f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]".replace("-", "−") for one in column)
+        numbers = (f"{one:.1f}".replace("-", "−") for one in column)
         columns[quantity.heading] = [*numbers] if name == "seconds" or not column else numbers_of(*column)
     return table(
         {"mixer": name, "seeds": row["nll"].n} | {heading: column[place] for heading, column in columns.items()}

@@ -144,7 +144,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
     for row, (name, run) in enumerate(runs.items()):
         curve, area = accuracy_rejection(run), estimate(run, "aurc")
         prefix = f"{name}: " if name else ""
-        areas.append(f"{prefix}AURC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]")
+        areas.append(f"{prefix}AURC {area:.3f}")
         ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=plain(areas[-1]), **_style(row))
         half = float(curve.accuracy[torch.searchsorted(curve.coverage, 0.5)])
         shares = f"accuracy {accuracy(run):.1%} on all, {half:.1%} on the surer half"

@@ -126,7 +126,7 @@ class _Measured:
 
     @property
     def error(self) -> str:
-        return f"{self.ece.value:.3f} [{self.ece.low:.3f}, {self.ece.high:.3f}]"
+        return f"{self.ece:.3f}"
 
     @property
     def beyond(self) -> str:
