@@ -17,6 +17,7 @@ from mixlab.exercises import (
     lesson_10,
     lesson_11,
     lesson_12,
+    lesson_13,
 )
 from mixlab.exercises.verdict import STILL_OPEN, Verdict, Verify
 
@@ -34,6 +35,7 @@ LESSONS = (
     lesson_10,
     lesson_11,
     lesson_12,
+    lesson_13,
 )
 EXERCISES: dict[str, Verify] = {name: verify for lesson in LESSONS for name, verify in lesson.EXERCISES.items()}
 

@@ -1,5 +1,6 @@
 """What a claim comes to: an interval beside the claimed range, as a whole and for each setting by itself."""
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.ledger.claim import Claim, Effect
+from mixlab.plots.comparison import numbers_of
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 SPLIT, UNMEASURED = "holds only where", "not measured here"
@@ -46,6 +48,25 @@ class Verdict:
     def title(self) -> str:
         """The word with its place: "holds only where epochs = 30"."""
         return f"{self.word} {' and '.join(self.holds)}" if self.word == SPLIT else self.word
+
+    def entry(self, *, opened: bool = False) -> str:
+        """A line of HTML that opens: the verdict, and behind it the numbers and the experiment."""
+        claim, parts = self.claim, {}
+        if self.interval is not None:
+            span, n = numbers_of(self.interval)[0], self.interval.n
+            parts["Measured"] = f"{span} {claim.quantity}, n = {n}; claimed: {claim.claimed}"
+        parts |= {"Why": self.why, "Source": claim.source, "Experiment": claim.experiment}
+        parts |= {"Refuted by": claim.refuted_by, "Elsewhere": claim.elsewhere}
+        if self.groups:
+            spans = zip(self.groups, numbers_of(*self.groups.values()), strict=True)
+            parts["By setting"] = "; ".join(f"{name}: {span}" for name, span in spans)
+        rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
+        rows += f'<li><a href="{claim.lesson}">Lesson {claim.lesson[:2]}</a> goes into it.</li>'
+        head = f"<b>{html.escape(self.title)}</b>: {html.escape(claim.text)} <code>{claim.key}</code>"
+        return f"<details{' open' if opened else ''}><summary>{head}</summary><ul>{rows}</ul></details>"
+
+    def _repr_html_(self) -> str:
+        return self.entry(opened=True)
 
 
 def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
