@@ -79,8 +79,11 @@ class Claim:
     def decided(self, interval: Interval) -> bool | None:
         """True if the interval lies in the claimed range, False if it lies outside, None if it is in both.
 
-        The ends belong to the range only if they are one number: "above 0" is more than 0.
+        The ends belong to the range only if they are one number: "above 0" is more than 0. Where chance has a part, an
+        interval without width decides nothing: a few pairs that agree by rounding do not show how they spread.
         """
+        if not self.exact and interval.low == interval.high:
+            return None
         if self.low == self.high:
             inside, outside = interval.low == self.low == interval.high, not interval.low <= self.low <= interval.high
         else:

@@ -18,7 +18,7 @@ from mixlab.training.gradient_variance import GradientVariance
 
 K = 5
 BATCH, FEW = 128, 8  # images of a batch that is timed, and of one that is counted
-SHOWN = ("mixup", "cutmix")  # whose images are counted
+SHOWN = ("mixup", "cutmix", "resizemix")  # whose images are counted
 
 
 def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[float]]:
@@ -27,9 +27,9 @@ def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[
     Args:
         model: is any network for these images; its weights stay as they are.
         data: gives the images of a batch.
-        tries: counts the batches, at least 2.
+        tries: counts the batches, at least 3.
     """
-    tries = _check.integer("tries", tries, 2)
+    tries = _check.integer("tries", tries, 3)
     images, labels = data.train.images[:BATCH], data.train.labels[:BATCH]
     x, y = normalized(images[:FEW], data.normalization), labels[:FEW]
 
@@ -45,7 +45,7 @@ def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[
         "overhead": [milliseconds(Mixer("mixup"), seed) for seed in range(tries)],
         "overhead-puzzle": [milliseconds(Mixer("puzzle"), seed) for seed in range(tries)],
         "free-steps": [100 * (ratio - 1) for ratio in extra],
-        "ordered": [_moved_by_sorting(exact, x.double(), y, seed) for seed in range(2)],
+        "ordered": [_moved_by_sorting(exact, x.double(), y, seed) for seed in range(3)],
     }
 
 

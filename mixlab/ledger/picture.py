@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from mixlab.ledger.verdict import REFUTED, SPLIT, SUPPORTED, Verdict
-from mixlab.plots.comparison import numbers_of, plot_intervals
+from mixlab.plots.comparison import plot_intervals
 from mixlab.plots.style import BLUE, GRAY, GREEN, INK, PALE_BLUE, PAPER, VERMILION, axes_and_ink, describe, plain
 
 _LOOKS = {SUPPORTED: (BLUE, "o"), REFUTED: (VERMILION, "X"), SPLIT: (GREEN, "D")}
@@ -38,7 +38,7 @@ def plot_claims(verdicts: Sequence[Verdict], ax: Axes | None = None) -> Axes:
         ax.plot(ends, [row, row], color=color, linewidth=2.5, solid_capstyle="butt")
         face = color if verdict.word in _LOOKS else PAPER
         ax.plot(part.value / scale, row, mark, color=color, markerfacecolor=face, markersize=7)
-        words.append(f"{numbers_of(part)[0]} {claim.quantity}, n = {part.n}")
+        words.append(verdict.measured)
         place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5, "color": ink}
         ax.annotate(plain(words[-1]), (1, row), xycoords=ax.get_yaxis_transform(), annotation_clip=False, **place)
     ax.axvline(0, color=INK, linewidth=1)
