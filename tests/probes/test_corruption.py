@@ -1,4 +1,4 @@
-"""Corrupted, occluded and attacked images, and wrong labels: against formulas, scipy and brute force."""
+"""Corrupted, occluded and attacked images, and what is memorized: against formulas, scipy and brute force."""
 
 import itertools
 
@@ -8,11 +8,12 @@ import torch
 from refusals import refuses
 from scipy import ndimage
 from seeding import seeded
+from small_pictures import small_data
 from torch import nn
 
 import mixlab as mx
-from mixlab.data import with_human_labels, with_wrong_labels
-from mixlab.data.dataset import Dataset, Split
+from mixlab.data import with_wrong_labels
+from mixlab.data.dataset import Split
 from mixlab.probes import CORRUPTIONS, corrupt, fgsm, load_cifar10c, memorized, occluded, pgd
 
 IMAGES = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=seeded(0))
@@ -177,29 +178,6 @@ def test_accuracy_only_falls_with_steps_restarts_and_radius():
     assert shares[-1] < 1
 
 
-def small(labels: torch.Tensor, classes: int = 4) -> Dataset:
-    split = Split(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels)
-    return Dataset("small", split, split, tuple("abcdefgh"[:classes]))
-
-
-@pytest.mark.parametrize("kind", ["symmetric", "pair"])
-def test_wrong_labels_are_as_many_as_said_and_of_their_law(kind):
-    true = torch.arange(4000) % 4
-    noisy, more = (with_wrong_labels(small(true), share, kind, seed=1) for share in (0.3, 0.6))
-    assert int(noisy.wrong.sum()) == 1200
-    assert bool(more.wrong[noisy.wrong].all())
-    step = (noisy.data.train.labels - true)[noisy.wrong] % 4
-    if kind == "pair":
-        assert step.unique().tolist() == [1]
-    else:
-        counts = torch.bincount(step, minlength=4)
-        assert counts[0] == 0
-        assert counts[1:].tolist() == pytest.approx([400] * 3, abs=70)
-    assert torch.equal(noisy.true, true)
-    assert torch.equal(noisy.data.test.labels, true)
-    assert noisy.share == 0.3
-
-
 class Says(nn.Module):
     """Answers with fixed classes, in order."""
 
@@ -212,27 +190,15 @@ class Says(nn.Module):
 
 
 def test_what_is_memorized_by_counting():
-    noisy = with_wrong_labels(small(torch.arange(100) % 4), 0.4)
+    noisy = with_wrong_labels(small_data((25,) * 4), 0.4)
     wrong = noisy.wrong
     said = noisy.true.clone()
     heart = wrong.nonzero()[:10, 0]
     said[heart] = noisy.data.train.labels[heart]
-    found = memorized(Says(said), noisy, ((0.5,), (0.5,)))
+    found = memorized(Says(said), noisy, HALF)
     means = {name: float(part.values.mean()) for name, part in found.items()}
     assert means == {"learned": 1.0, "memorized": 0.25, "corrected": 0.75}
-    assert set(memorized(Says(said), with_wrong_labels(noisy.data, 0), ((0.5,), (0.5,)))) == {"learned"}
-
-
-def test_human_labels(tmp_path):
-    true = torch.arange(50_000) % 10
-    split = Split(torch.zeros(50_000, 1, 1, 1, dtype=torch.uint8), true)
-    data = Dataset("cifar10", split, split, tuple("abcdefghij"))
-    worse = ((true + (torch.arange(50_000) % 5 == 0)) % 10).numpy()
-    np.savez(tmp_path / "n.npz", worse=worse)
-    assert with_human_labels(data, tmp_path / "n.npz").share == 0.2
-    refuses(lambda: with_human_labels(data, tmp_path / "n.npz", "aggre"), ValueError, "path", "aggre", "n.npz")
-    refuses(lambda: with_human_labels(data, tmp_path / "n.npz", "noisy"), ValueError, "which", "worse", "noisy")
-    refuses(lambda: with_human_labels(small(true[:8] % 4), tmp_path), ValueError, "data", "CIFAR-10", "small")
+    assert set(memorized(Says(said), with_wrong_labels(noisy.data, 0), HALF)) == {"learned"}
 
 
 def test_wrong_arguments():
@@ -244,5 +210,4 @@ def test_wrong_arguments():
     refuses(lambda: pgd(model, split, HALF, -1.0), ValueError, "radius", "0", "-1")
     refuses(lambda: fgsm(model, split.images, HALF, 0.1), TypeError, "split", "Split", "uint8")
     refuses(lambda: pgd(model, split, HALF, 0.1, ball="l1"), ValueError, "ball", "linf", "l1")
-    refuses(lambda: with_wrong_labels(split, 0.1), TypeError, "data", "Dataset", "Split")
     refuses(lambda: memorized(model, split, HALF), TypeError, "noisy", "Noisy", "Split")

@@ -1,13 +1,11 @@
-"""Spirals, the net with a bottleneck, singular values of classes, and the training: against formulas of our own."""
+"""The training on spirals: a step, its records and its threads, against formulas of our own."""
 
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from refusals import each_refused
-from same_weights import differing
 from seeding import seeded
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -18,53 +16,6 @@ from mixlab.machine import using_threads
 from mixlab.models import SpiralNet
 from mixlab.training import class_singular_values
 from mixlab.training.spiral_trainer import GRID, REACH, SpiralTrainer
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_without_noise_the_points_lie_on_the_arms(classes: int) -> None:
-    x, y = spirals(301, noise=0, turns=1.5, classes=classes, generator=seeded(1))
-    assert (x.shape, x.dtype, y.dtype) == ((301, 2), torch.float32, torch.int64)
-    for (a, b), label in zip(x.double().tolist(), y.tolist(), strict=True):
-        radius = math.hypot(a, b)
-        turn = math.atan2(b, a) / (2 * math.pi) - 1.5 * radius - label / classes
-        assert abs(turn - round(turn)) < 1e-4 / max(radius, 1e-3)
-        assert radius <= 1 + 1e-6
-    assert torch.bincount(y).tolist() == [301 // classes + (label < 301 % classes) for label in range(classes)]
-
-
-def test_points_fill_the_disc_evenly_and_noise_is_as_asked() -> None:
-    x, _ = spirals(20_000, noise=0, generator=seeded(2))
-    inner = float((x.norm(dim=1) < 0.5).double().mean())
-    assert inner == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 20_000))
-    straight, y = spirals(20_000, noise=0.2, turns=0, generator=seeded(2))  # arms along the first axis
-    assert float(straight[:, 1].std()) == pytest.approx(0.2, rel=0.03)
-    assert float(straight[y == 0, 0].mean()) == pytest.approx(2 / 3, abs=0.02)
-
-
-def test_the_net_names_its_mixing_points_and_leaves_the_random_state_alone() -> None:
-    before = torch.get_rng_state()
-    net = SpiralNet(3, seed=5)
-    assert torch.equal(before, torch.get_rng_state())
-    assert set(net.mixing_points) - {"input"} <= {name for name, _ in net.named_modules()}
-    assert differing(net, SpiralNet(3, seed=5)) == []
-    x, seen = torch.randn(7, 2), []
-    net.bottleneck.register_forward_hook(lambda *args: seen.append(args[-1]))
-    assert net(x).shape == (7, 3)
-    assert torch.equal(seen[0], net.hidden(x))
-
-
-@pytest.mark.parametrize("shape", [(90, 2), (90, 5), (90, 3, 2, 2)])
-def test_singular_values_are_the_roots_of_the_covariance(shape: tuple[int, ...]) -> None:
-    """The eigenvalues of each class's covariance matrix, in float64; a class of two has one that is not zero."""
-    hidden = torch.randn(shape, generator=seeded(6)) * torch.linspace(0.1, 2, shape[-1])
-    labels = torch.cat([torch.arange(88) % 3, torch.tensor([3, 3])])
-    hidden = hidden + labels.view(-1, *[1] * (len(shape) - 1))
-    states, ours = hidden.flatten(1).double().numpy(), class_singular_values(hidden, labels)
-    spread = np.trace(np.cov(states.T, bias=True)) ** 0.5
-    for label, values in enumerate(ours):
-        wanted = np.linalg.eigvalsh(np.cov(states[labels.numpy() == label].T, bias=True))[::-1]
-        assert values.tolist() == pytest.approx((np.sqrt(wanted.clip(0)) / spread).tolist(), abs=1e-5)
-    assert torch.allclose(ours, class_singular_values(100 * hidden + 7, labels), atol=1e-5)
 
 
 def trainer(mixer: mx.Mixer | None = None, **settings: Any) -> SpiralTrainer:
@@ -141,10 +92,6 @@ def test_one_thread_inside_and_as_many_as_before_outside() -> None:
 
 X, Y = spirals(10, generator=seeded(0))
 test_wrong_input_names_the_argument = each_refused(
-    (lambda: class_singular_values(Y, Y), "hidden must be float states .* got an int64"),
-    (lambda: class_singular_values(X, Y[:9]), "labels must hold one label for each of the 10 examples, got 9"),
-    (lambda: class_singular_values(0 * X, Y), "hidden must hold states that differ"),
-    (lambda: class_singular_values(X, 2 * Y), "labels must have every class up to the largest, but has no 1"),
     (lambda: SpiralTrainer(nn.Linear(2, 2), (X, Y), (X, Y)), "model must be a SpiralNet, got Linear"),
     (lambda: SpiralTrainer(SpiralNet(2), X, (X, Y)), "train must be .*x, y"),
     (lambda: SpiralTrainer(SpiralNet(2), (X, Y), (X[:, :1], Y)), "the points of test .* got a float32"),
