@@ -74,14 +74,14 @@ def _accuracy(p: Predictions) -> float:
 
 
 def _accuracy_interval(p: Predictions, _n: int, level: float, _generator: torch.Generator) -> Interval:
-    share, count = (torch.tensor(number, dtype=torch.float64) for number in (_accuracy(p), len(p)))
+    share, count = (torch.tensor(number, dtype=torch.float64, device="cpu") for number in (_accuracy(p), len(p)))
     low, high = wilson(share, count, level)
     return Interval(float(share), float(low), float(high), len(p), level)
 
 
 def _mean_interval(rows: Tensor, level: float) -> Interval:
     """The mean of rows [N] with its normal interval."""
-    count = torch.tensor(float(len(rows)), dtype=torch.float64)
+    count = torch.tensor(float(len(rows)), dtype=torch.float64, device="cpu")
     ends = normal_interval(count, rows.sum().cpu(), rows.square().sum().cpu(), tails_of(level))
     return Interval(float(rows.mean()), *ends, len(rows), level)
 
@@ -287,7 +287,7 @@ def estimates(
     asked = generator
     n, level, generator = _check.resampling(n, level, asked)
     # The same stream for each, so that an interval does not depend on what else was asked for.
-    seed = 0 if asked is None else int(torch.randint(2**62, (), generator=generator))
+    seed = 0 if asked is None else int(torch.randint(2**62, (), generator=generator, device="cpu"))
 
     def stream() -> torch.Generator:
         return torch.Generator().manual_seed(seed)

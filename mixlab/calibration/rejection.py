@@ -98,7 +98,9 @@ def aurc_interval(
     rank = _ranks(error)
     value = float((error.cumsum(0) / rank).mean())
     if value == 0:
-        _, high = wilson(torch.tensor(0.0, dtype=torch.float64), torch.tensor(len(error)), level)
+        _, high = wilson(
+            torch.tensor(0.0, dtype=torch.float64, device="cpu"), torch.tensor(len(error), device="cpu"), level
+        )
         return Interval(0.0, 0.0, float(high), len(error), level)
     own, moved = (_mean_of_ties(_sums_from_below(each / rank), size) for each in (torch.ones_like(error), error))
     influence = wrong * own - moved + error.mean() - value

@@ -211,7 +211,8 @@ class Reliability:
         cells, totals = self._read()
         if metric == "accuracy":
             low, high = map(
-                float, wilson(torch.tensor(self.accuracy(), dtype=torch.float64), cells[..., 0].sum(), level)
+                float,
+                wilson(torch.tensor(self.accuracy(), dtype=torch.float64, device="cpu"), cells[..., 0].sum(), level),
             )
         elif metric in ("nll", "brier"):
             low, high = normal_interval(cells[..., 0].sum(), *_totals_of(metric, totals), tails_of(level))
