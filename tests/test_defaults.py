@@ -8,6 +8,7 @@ import torch
 from seeding import seeded
 
 import mixlab as mx
+from mixlab.calibration import LabelPredictions
 from mixlab.data import spirals, with_wrong_labels
 from mixlab.domains import regression, series, speech, tabular, train
 from mixlab.probes import CORRUPTIONS, corrupt, occluded
@@ -73,7 +74,36 @@ def spoiled() -> str:
     return tensors_digest(parts | {place: occluded(IMAGES, 0.4, place) for place in PLACES})
 
 
+def told() -> str:
+    """What is said of predictions, and drawn of them, of λ, and of what lies between two images."""
+    data, net = mx.load("shapes", train_size=40, test_size=40), mx.models.quick(10)
+    p = mx.predict(net, data.test, data.normalization)
+    for picture in (mx.plot_reliability, mx.plot_bins, mx.plot_confidence):
+        picture(p)
+    mx.plot_lambda(0.4)
+    panels = (mx.panels.path_panel({"a": net}, data), mx.panels.calibration_panel(p), mx.panels.mixing_panel(data))
+    said = [panel.describe() for panel in panels]
+    fitted = (mx.fit_isotonic(p), mx.fit_vector_scaling(p), mx.crossfit(p, mx.fit_isotonic).probs.double().sum().item())
+    return f"{mx.estimates(p)} {LabelPredictions.one_vs_rest(p).errors()} {fitted} {said} {len(mx.atlas())}"
+
+
+def mixes() -> str:
+    """Plans of every kind, and λs."""
+    net, y = mx.models.resnet8(10), torch.arange(4, device="cpu")
+    settings = {"perturbed": {}, "puzzle": {"epsilon": 0.1}, "cutmix": {"probability": 0.5}, "mit": {}, "patchmix": {}}
+    plans = [
+        mx.Mixer(variant, alpha=0.3, k=2, **more).plan(
+            IMAGES, y, model=net, normalize=mx.load("shapes", train_size=20, test_size=10).normalization, generator=g
+        )
+        for variant, more in settings.items()
+        for g in [torch.Generator("cpu").manual_seed(seed) for seed in range(3)]
+    ]
+    return tensors_digest({str(i): plan.apply(IMAGES) for i, plan in enumerate(plans)})
+
+
 WORK: list[Callable[[], Any]] = [
+    told,
+    mixes,
     spoiled,
     lambda: mx.load("shapes", train_size=100, test_size=20).digest,
     lambda: tensors_digest(dict(zip("xy", spirals(60, generator=seeded()), strict=True))),

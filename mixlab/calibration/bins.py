@@ -18,7 +18,7 @@ MAX_BINS = 10_000
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def width_edges(n_bins: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+def width_edges(n_bins: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
     """The inner edges i / n_bins, [n_bins - 1] float64, rounded to the dtype of the probabilities.
 
     0.2 given as float32 then lies on the edge 0.2 of five bins, not just above it.

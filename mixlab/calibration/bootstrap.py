@@ -59,10 +59,10 @@ class Resampler:
         self.mean = torch.where(count > 0, mean, mean.flip(1))
         self.var = (cells[..., 2] / count.clamp(min=1) - mean.square()).clamp(min=0)
         # drawn in float32, which is several times as fast
-        self.scores = torch.randn((3, len(cells), n), generator=generator, dtype=torch.float32).double()
+        self.scores = torch.randn((3, len(cells), n), generator=generator, dtype=torch.float32, device="cpu").double()
         self.count = self._multinomial(generator)
         self.right = Binomials(self.count, self.scores[1], generator)
-        self.seed = int(torch.randint(2**62, (), generator=generator))
+        self.seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
         self.base, self.base_var = self.count * self.mean[:, :1], self.count * self.var[:, :1]
 
     def _multinomial(self, generator: torch.Generator) -> Tensor:
@@ -90,7 +90,7 @@ class Resampler:
         the largest, which is the nearest world with a smaller maximum. "flat": the accuracies come nearer to their
         mean.
         """
-        scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)[:, None]
+        scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64, device="cpu")[:, None]
         if family == "flat":
             mean = (self.share * self.size).sum() / self.size.sum()
             return mean + scale * (self.share - mean)

@@ -60,8 +60,8 @@ def _with_band(
     shape = (DRAWS, len(size))
     drawn = torch.binomial(size.expand(shape), confidence.clamp(max=1).expand(shape), generator=generator)
     filled, column = torch.unique(place, return_inverse=True)
-    right = torch.zeros(DRAWS, len(filled), dtype=torch.float64).index_add_(1, column, drawn)
-    low, high = torch.full((2, len(bins.count)), torch.nan, dtype=torch.float64)
+    right = torch.zeros(DRAWS, len(filled), dtype=torch.float64, device="cpu").index_add_(1, column, drawn)
+    low, high = torch.full((2, len(bins.count)), torch.nan, dtype=torch.float64, device="cpu")
     low[filled] = right.quantile(0.025, 0, interpolation="lower") / bins.count[filled]
     high[filled] = right.quantile(0.975, 0, interpolation="higher") / bins.count[filled]
     return ChanceBins(bins, low, high)
@@ -77,9 +77,12 @@ def smooth_band(
     other = (predictions.answer + 1) % predictions.num_classes
     curves = []
     for _ in range(SMOOTH_DRAWS):
-        right = torch.rand(len(predictions), dtype=torch.float64, generator=generator) < predictions.confidence
+        right = (
+            torch.rand(len(predictions), dtype=torch.float64, generator=generator, device="cpu")
+            < predictions.confidence
+        )
         world = replace(predictions, labels=torch.where(right, predictions.answer, other))
         curves.append(smooth_curve(world, bandwidth=bandwidth).accuracy)
     worlds = torch.stack(curves)
-    low, high = worlds.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64), 0)
+    low, high = worlds.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64, device="cpu"), 0)
     return worlds.mean(0), low, high

@@ -79,19 +79,24 @@ def block_interval(
         for sums in class_gaps(probs, labels, "width", n_bins, beside="variance", blocks=blocks)
     )
     used = parts.any(0)
-    weights = torch.full((classes,), 1 / classes, dtype=torch.float64) if weights is None else weights
+    weights = torch.full((classes,), 1 / classes, dtype=torch.float64, device="cpu") if weights is None else weights
     share = weights.repeat_interleave(n_bins)[used] / rows
     parts, variance = parts[:, used] * share, variance.sum(0)[used]
     gap, sparse = parts.sum(0), variance < SPARSE
     spread = variance[sparse].sqrt() * share[sparse]
-    scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)
+    scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64, device="cpu")
     draws = []
     step = max(1, CHUNK // max(1, len(gap)))
     for first in range(0, n, step):
         count = min(step, n - first)
-        picked = torch.randint(blocks, (count, blocks), generator=generator) + blocks * torch.arange(count)[:, None]
+        picked = (
+            torch.randint(blocks, (count, blocks), generator=generator, device="cpu")
+            + blocks * torch.arange(count, device="cpu")[:, None]
+        )
         noise = torch.bincount(picked.view(-1), minlength=count * blocks).view(count, blocks).double() @ parts - gap
         seen = (noise + gap).abs().sum(1)
-        noise[:, sparse] = spread * torch.randn(count, len(spread), dtype=torch.float64, generator=generator)
+        noise[:, sparse] = spread * torch.randn(
+            count, len(spread), dtype=torch.float64, generator=generator, device="cpu"
+        )
         draws.append(torch.stack([*((noise + world * gap).abs().sum(1) for world in scale[:-1]), seen]))
     return invert(value, scale * value, torch.cat(draws, 1), tails)

@@ -71,7 +71,7 @@ def _binless(
 
 def _mean_interval(rows: Tensor, level: float) -> Interval:
     """The mean of rows [N] with its normal interval."""
-    count = torch.tensor(float(len(rows)), dtype=torch.float64)
+    count = torch.tensor(float(len(rows)), dtype=torch.float64, device="cpu")
     ends = normal_interval(count, rows.sum().cpu(), rows.square().sum().cpu(), tails_of(level))
     return Interval(float(rows.mean()), *ends, len(rows), level)
 
@@ -254,7 +254,7 @@ def estimates(
     asked = generator
     n, level, generator = _check.resampling(n, level, asked)
     # The same stream for each, so that an interval does not depend on what else was asked for.
-    seed = 0 if asked is None else int(torch.randint(2**62, (), generator=generator))
+    seed = 0 if asked is None else int(torch.randint(2**62, (), generator=generator, device="cpu"))
 
     def stream() -> torch.Generator:
         return torch.Generator().manual_seed(seed)

@@ -196,11 +196,11 @@ def human_error(
     inner = (squares - size * mean.square()).clamp(min=0)
     pooled = inner.sum() / (size - 1).sum().clamp(min=1)
     spread = torch.where(size > 1, inner / (size - 1).clamp(min=1), pooled).sqrt()
-    random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+    random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator, device="cpu")))
     counts = random.multinomial(len(predictions), (size / len(predictions)).numpy(), n)  # [n, bins]
     drawn = torch.from_numpy(counts).double()
     noise = drawn.sqrt() * spread * torch.from_numpy(random.standard_normal((n, len(size))))
-    scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)
+    scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64, device="cpu")
     draws = (scale[:, None, None] * drawn * mean + noise).abs().sum(2) / len(predictions)
     low, high = invert(estimate, scale * estimate, draws, tails_of(level))
     return Interval(estimate, low, high, len(predictions), level)

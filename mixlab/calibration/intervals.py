@@ -76,7 +76,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """Interval of a share [...] of `count` (Wilson, "Probable inference, the law of succession", JASA 1927)."""
-    z2 = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)).square()
+    z2 = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64, device="cpu")).square()
     center = (share + z2 / (2 * count)) / (1 + z2 / count)
     reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
     # The ends meet the share where it is 0 or 1, but for rounding.
@@ -85,13 +85,14 @@ def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, T
 
 def share_interval(share: float, count: int, level: float) -> Interval:
     """A share of `count` with Wilson's interval."""
-    low, high = wilson(torch.tensor(share, dtype=torch.float64), torch.tensor(count), level)
+    given = torch.tensor([share, count], dtype=torch.float64, device="cpu")
+    low, high = wilson(given[0], given[1], level)
     return Interval(share, float(low), float(high), count, level)
 
 
 def tails_of(level: float) -> Tensor:
     """The two shares [2] between which `level` lies."""
-    return torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    return torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device="cpu")
 
 
 def normal_interval(count: Tensor, total: Tensor, squares: Tensor, tails: Tensor) -> tuple[float, float]:

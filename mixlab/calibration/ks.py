@@ -63,14 +63,14 @@ def ks_interval(
     sums = _residual_sums(predictions, order, last)
     value = float(sums.abs().max())
     if len(last) > PLACES:
-        even = torch.linspace(0, len(last) - 1, PLACES - 1, device=last.device).long()
+        even = torch.linspace(0, len(last) - 1, PLACES - 1, dtype=torch.float32, device=last.device).long()
         used = torch.cat([even, sums.abs().argmax()[None]]).sort().values
         sums, last = sums[used], last[used]
 
     def noise(variance: Tensor) -> Tensor:
         total = variance[order].cumsum(0)[last].cpu()
         spread = total.diff(prepend=total.new_zeros(1)).clamp(min=0).sqrt().float()
-        return (torch.randn(n, len(spread), generator=generator, dtype=torch.float32) * spread).cumsum(1)
+        return (torch.randn(n, len(spread), generator=generator, dtype=torch.float32, device="cpu") * spread).cumsum(1)
 
     ends = residual_interval(
         predictions,

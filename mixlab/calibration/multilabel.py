@@ -145,7 +145,7 @@ class LabelPredictions(Mapping[str, Predictions]):
         """
         n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
         n, level, generator = _check.resampling(n, level, generator)
-        seed = int(torch.randint(2**62, (), generator=generator))
+        seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
         tails, edges = tails_of(level), width_edges(n_bins, self.probs.dtype, self.probs.device)
         rows, count = len(self.labels), self.labels.sum(0).cpu()
         if not count.any():
@@ -155,7 +155,7 @@ class LabelPredictions(Mapping[str, Predictions]):
             cells = fill_cells(probs.double(), labels, edges).cpu()
             low, high = binned_intervals(cells, ["l1"], n, tails, torch.Generator().manual_seed(seed))["l1"]
             intervals.append(Interval(read_cells("l1", cells), low, high, rows, level))
-        values = torch.tensor([one.value for one in intervals], dtype=torch.float64)
+        values = torch.tensor([one.value for one in intervals], dtype=torch.float64, device="cpu")
         means = []
         for weights in (torch.full_like(values, 1 / len(values)), count / count.sum().double()):
             mean, stream = float(weights @ values), torch.Generator().manual_seed(seed)

@@ -49,7 +49,7 @@ def residual_interval(
     seen = noise((residuals(predictions) / len(predictions)).square())
     fractions = [world / (WORLDS - 1) for world in range(WORLDS)]
     draws = [norm(s * field + (1 - s) ** 0.5 * calibrated + s**0.5 * seen) for s in fractions]
-    truths = torch.tensor([truth(s) for s in fractions], dtype=torch.float64)
+    truths = torch.tensor([truth(s) for s in fractions], dtype=torch.float64, device="cpu")
     tails = tails_of(level)
     low, _ = invert(value, truths, torch.stack(draws).double(), tails)
     spread = float(residuals(predictions).square().sum()) ** 0.5 / len(predictions)

@@ -68,9 +68,9 @@ def check_dials(factor: float, spread: float) -> tuple[float, float]:
 
 def draw_warped(n: int, factor: float, spread: float, generator: torch.Generator) -> tuple[Predictions, Tensor]:
     """Predictions and posterior of `warped`, from a given stream."""
-    z = spread * torch.randn(n, generator=generator, dtype=torch.float64)
+    z = spread * torch.randn(n, generator=generator, dtype=torch.float64, device="cpu")
     posterior = torch.stack([-z, z], 1).sigmoid()
-    labels = (torch.rand(n, generator=generator, dtype=torch.float64) < posterior[:, 1]).long()
+    labels = (torch.rand(n, generator=generator, dtype=torch.float64, device="cpu") < posterior[:, 1]).long()
     half = 0.5 * factor * z
     return Predictions.from_logits(torch.stack([-half, half], 1), labels), posterior
 
@@ -82,7 +82,7 @@ def true_errors(factor: float, spread: float) -> tuple[float, float]:
     line and vanishes at both ends, so steps of 0.05 leave an error of about exp(-2 pi (pi / 4) / 0.05), below rounding.
     """
     step = 0.05
-    size = torch.arange(-40, 4, step, dtype=torch.float64).exp()
+    size = torch.arange(-40, 4, step, dtype=torch.float64, device="cpu").exp()
     density = step * (2 / math.pi) ** 0.5 * torch.exp(-size.square() / 2) * size
     gap = (factor * spread * size).sigmoid() - (spread * size).sigmoid()
     return float((density * gap.abs()).sum()), float((density * gap.square()).sum()) ** 0.5
@@ -138,10 +138,12 @@ def blobs(n: int, *, classes: int = 3, spread: float = 1.0, seed: int = 0) -> Bl
     classes = _check.integer("classes", classes, 2, 100)
     spread = _check.number("spread", spread, 0.01, 100)
     generator = torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX))
-    angle = 2 * math.pi * torch.arange(classes, dtype=torch.float64) / classes
+    angle = 2 * math.pi * torch.arange(classes, dtype=torch.float64, device="cpu") / classes
     means = NEIGHBORS / 2 / math.sin(math.pi / classes) * torch.stack([angle.cos(), angle.sin()], 1)
-    labels = torch.randint(classes, (n,), generator=generator)
-    points = (means[labels] + spread * torch.randn(n, 2, generator=generator, dtype=torch.float64)).float()
+    labels = torch.randint(classes, (n,), generator=generator, device="cpu")
+    points = (
+        means[labels] + spread * torch.randn(n, 2, generator=generator, dtype=torch.float64, device="cpu")
+    ).float()
     return Blobs(points, labels, _blob_posterior(points, means, spread), means, spread)
 
 
@@ -190,11 +192,11 @@ def _ambiguous(count: int, seed: int, stream: int) -> tuple[Split, Tensor]:
     images, figure = shapes.draw(count, seed=seed, stream=stream, difficulty=0)
     # Words that no picture of `shapes.draw` is drawn from.
     generator = torch.Generator().manual_seed(shapes.derived_seed(seed, stream, 0, 1))
-    level, chance = torch.rand(count, 2, generator=generator, dtype=torch.float64).unbind(1)
+    level, chance = torch.rand(count, 2, generator=generator, dtype=torch.float64, device="cpu").unbind(1)
     level = (shapes.LEVELS * level).floor()
     images = shapes.with_gauge(images, level)
     own, following = 0.5 + 0.5 * level / (shapes.LEVELS - 1), (figure + 1) % len(shapes.CLASSES)
-    posterior = torch.zeros(count, len(shapes.CLASSES), dtype=torch.float64)
+    posterior = torch.zeros(count, len(shapes.CLASSES), dtype=torch.float64, device="cpu")
     posterior.scatter_(1, figure[:, None], own[:, None]).scatter_(1, following[:, None], 1 - own[:, None])
     return Split(images, torch.where(chance < own, figure, following)), posterior
 
@@ -226,7 +228,9 @@ def true_error(predictions: Predictions, posterior: Any, *, norm: str = "l1") ->
     posterior = _check_posterior(as_tensor(posterior), predictions)
     if len(predictions) < 2:
         raise ValueError(f"predictions must hold at least 2 predictions, got {len(predictions)}")
-    shuffled = torch.randperm(len(predictions), generator=torch.Generator().manual_seed(0)).to(predictions.probs.device)
+    shuffled = torch.randperm(len(predictions), generator=torch.Generator().manual_seed(0), device="cpu").to(
+        predictions.probs.device
+    )
     order = shuffled[predictions.confidence[shuffled].argsort(stable=True)]
     chance = posterior.double().gather(1, predictions.answer[:, None])[:, 0]
     gap = (chance - predictions.confidence)[order]

@@ -97,8 +97,10 @@ def smooth_curve(predictions: Predictions, *, bandwidth: float | None = None, po
     points = _check.integer("points", points, 2, 10_000)
     waves = _residual_waves(predictions)
     width = max(_fixed_point(waves), NARROWEST) if bandwidth is None else bandwidth
-    at = torch.linspace(0, 1, points, dtype=torch.float64)
-    order = torch.arange(min(GRID, math.ceil(3 / width)), dtype=torch.float64)  # those beyond are damped below 1e-19
+    at = torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")
+    order = torch.arange(
+        min(GRID, math.ceil(3 / width)), dtype=torch.float64, device="cpu"
+    )  # those beyond are damped below 1e-19
     basis = 2 * torch.cos(math.pi * at[:, None] * order) * _damping(order, width)
     basis[:, 0] = 1
     share = torch.full_like(predictions.confidence, 1 / len(predictions))
@@ -145,7 +147,9 @@ def smooth_interval(
 
     def noise(variance: Tensor) -> Tensor:
         spread = _on_grid(predictions, variance, steps).sqrt().float()
-        return _field(_waves(torch.randn(n, steps + 1, generator=generator, dtype=torch.float32) * spread), width)
+        return _field(
+            _waves(torch.randn(n, steps + 1, generator=generator, dtype=torch.float32, device="cpu") * spread), width
+        )
 
     low, high = residual_interval(
         predictions,
@@ -190,7 +194,7 @@ def _damping(order: Tensor, bandwidth: float) -> Tensor:
 def _field(waves: Tensor, bandwidth: float) -> Tensor:
     """The smoothed mass at 2 M nodes, from 0 to 1 and back: [..., M + 1] -> [..., 2 M]."""
     steps = waves.shape[-1] - 1
-    damping = _damping(torch.arange(steps + 1, dtype=waves.dtype), bandwidth)
+    damping = _damping(torch.arange(steps + 1, dtype=waves.dtype, device="cpu"), bandwidth)
     field: Tensor = torch.fft.irfft(waves * damping, n=2 * steps, norm="forward")
     return field
 

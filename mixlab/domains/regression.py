@@ -125,7 +125,7 @@ class Forecasts:
     def width(self, level: float = 0.9) -> float:
         """The mean width of that interval, 2 z σ."""
         level = _check.number("level", level, 0.001, 0.999)
-        z = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64))
+        z = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64, device="cpu"))
         return float(2 * z * self.deviation.mean())
 
     @property

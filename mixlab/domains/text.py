@@ -123,7 +123,9 @@ def load(which: str = "auto", *, name: str = "trec", root: str | os.PathLike[str
 
 def _numbers(sentences: list[str], words: tuple[str, ...]) -> Tensor:
     places = {word: place for place, word in enumerate(words)}
-    rows = [torch.tensor([places.get(word, UNKNOWN) for word in sentence.split()]) for sentence in sentences]
+    rows = [
+        torch.tensor([places.get(word, UNKNOWN) for word in sentence.split()], device="cpu") for sentence in sentences
+    ]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
 
 

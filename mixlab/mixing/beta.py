@@ -232,8 +232,9 @@ def lambda_pdf(alpha: float, grid: Tensor | Sequence[float]) -> Tensor:
 def _unit_interval(name: str, what: str, values: Tensor | Sequence[float]) -> Tensor:
     """The values as float64, or raise if they are no numbers in [0, 1] (looked at on CPU only)."""
     allowed = f"{name} must hold {what} in [0, 1], got"
+    device: torch.device | str = values.device if isinstance(values, Tensor) else "cpu"
     try:
-        numbers = torch.as_tensor(values, dtype=torch.float64)
+        numbers = torch.as_tensor(values, dtype=torch.float64, device=device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{allowed} {_check.shown(values)}") from None
     if numbers.device.type == "cpu" and numbers.numel():

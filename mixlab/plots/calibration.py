@@ -152,7 +152,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
         lowest = min(lowest, 100 * float(curve.accuracy.min()))
     if len(runs) == 1:
         share = 100 * accuracy(run)
-        kept = torch.linspace(0.1, 100, 1000, dtype=torch.float64)
+        kept = torch.linspace(0.1, 100, 1000, dtype=torch.float64, device="cpu")
         ax.plot(kept, (100 * share / kept).clamp(max=100), color=GRAY, linestyle=":", linewidth=2, label="best order")
         ax.axhline(share, color=GRAY, linestyle="--", linewidth=1, label="random order")
     ax.set(xlim=(0, 100), ylim=(max(lowest - 8, 0), 102))

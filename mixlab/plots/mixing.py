@@ -23,8 +23,8 @@ def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
     moments = lambda_moments(alpha)
     ax, ink = axes_and_ink(ax, (6.0, 3.6))
     spread = 8 * moments.variance**0.5  # a large α needs its grid where the mass is
-    ends = torch.logspace(-6, -1, 100, dtype=torch.float64)
-    middle = torch.linspace(max(0.1, 0.5 - spread), min(0.9, 0.5 + spread), 401, dtype=torch.float64)
+    ends = torch.logspace(-6, -1, 100, dtype=torch.float64, device="cpu")
+    middle = torch.linspace(max(0.1, 0.5 - spread), min(0.9, 0.5 + spread), 401, dtype=torch.float64, device="cpu")
     grid = torch.cat([ends, middle, 1 - ends]).sort().values
     density = lambda_pdf(alpha, grid)
     visible = (grid >= 0.1) & (grid <= 0.9)
@@ -128,7 +128,7 @@ def _displayable(tiles: list[Tensor], normalize: tuple[Sequence[float], Sequence
     else:
         images = [tile.double() for tile in tiles]
         if normalize is not None:
-            mean, std = (torch.as_tensor(part, dtype=torch.float64).view(-1, 1, 1) for part in normalize)
+            mean, std = (torch.as_tensor(part, dtype=torch.float64, device="cpu").view(-1, 1, 1) for part in normalize)
             images = [image * std + mean for image in images]
         else:
             low = min(float(image.min()) for image in images)

@@ -35,7 +35,10 @@ class Attacked:
     def accuracy(self, level: float = 0.95) -> Interval:
         """The accuracy that is left, at most: another attack may find more. Wilson's interval over images."""
         level = _check.number("level", level, 0.5, 0.999)
-        share, count = self.robust.double().mean(), torch.tensor(float(len(self.robust)), dtype=torch.float64)
+        share, count = (
+            self.robust.double().mean(),
+            torch.tensor(float(len(self.robust)), dtype=torch.float64, device="cpu"),
+        )
         low, high = wilson(share.cpu(), count, level)
         return Interval(float(share), float(low), float(high), len(self.robust), level)
 

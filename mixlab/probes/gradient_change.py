@@ -49,4 +49,4 @@ def gradient_change(model: nn.Module, loss: Loss, path: Sequence[Mapping[str, Te
         if length == 0:
             raise ValueError("path must hold states that differ from one to the next, got two equal ones")
         changes.append(float((next_slope - slope).norm() / length))
-    return torch.tensor(changes, dtype=torch.float64)
+    return torch.tensor(changes, dtype=torch.float64, device="cpu")

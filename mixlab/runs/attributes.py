@@ -76,7 +76,7 @@ def _leaf(part: Any) -> list[Any] | None:
     if isinstance(part, (float, bytes)):
         return [type(part).__name__, repr(part)]
     if hasattr(part, "__array__") and hasattr(part, "dtype") and str(part.dtype) != "object":
-        return ["tensor", tensors_digest({"": torch.as_tensor(part)})]
+        return ["tensor", tensors_digest({"": torch.as_tensor(part, device="cpu")})]
     if callable(part) and hasattr(part, "__qualname__") and not is_own(part) and "<" not in part.__qualname__:
         return ["named", f"{part.__module__}.{part.__qualname__}"]
     return None

@@ -27,7 +27,7 @@ def record_numbers(record: Record) -> dict[str, Any]:
 def reliability_table(records: Sequence[Record]) -> Tensor:
     """The reliability states of Records, float64 [records, 6 * n_bins + 8]."""
     states = [record.reliability.state for record in records]
-    return torch.stack(states) if states else torch.empty(0, dtype=torch.float64)
+    return torch.stack(states) if states else torch.empty(0, dtype=torch.float64, device="cpu")
 
 
 def records_from(document: Document, tensors: Tensors) -> tuple[Record, ...]:

@@ -35,7 +35,9 @@ def crossfit(
         raise TypeError(f"fit must be a function of Predictions, such as fit_temperature, got {_check.shown(fit)}")
     folds = _check.integer("folds", folds, 2, len(predictions))
     order = torch.randperm(
-        len(predictions), generator=torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX))
+        len(predictions),
+        generator=torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX)),
+        device="cpu",
     )
     parts = order.to(predictions.labels.device).tensor_split(folds)
     fitted = [

@@ -82,7 +82,7 @@ def fit_isotonic(predictions: Predictions) -> Isotonic:
     least = 1 / (len(predictions) + 2)
     fitted = torch.from_numpy(isotonic_regression(share.numpy(), weights=count.double().numpy()).x)
     fitted = fitted.clamp(least, 1 - least)
-    bend = torch.ones(len(level), dtype=torch.bool)  # a point between two equal ones is no corner
+    bend = torch.ones(len(level), dtype=torch.bool, device="cpu")  # a point between two equal ones is no corner
     bend[1:-1] = (fitted[1:-1] != fitted[:-2]) | (fitted[1:-1] != fitted[2:])
     x, y = (part[bend].to(predictions.labels.device) for part in (level, fitted))
     after = Isotonic(x, y, len(predictions), math.nan, math.nan)(predictions)

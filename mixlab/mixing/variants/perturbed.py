@@ -53,14 +53,15 @@ class Perturbed(Variant):
         """Weights about the mean."""
         moments, batch = lambda_moments(ask.alpha), len(ask.x)
         variance = max(0.0, moments.variance - (moments.theta_bar - 0.5) ** 2)
-        own = torch.full((ask.k, batch), moments.theta_bar if self.transform else 1.0, device=ask.x.device).double()
+        mean, device = moments.theta_bar if self.transform else 1.0, ask.x.device
+        own = torch.full((ask.k, batch), mean, dtype=torch.float64, device=device)
         spread: float | torch.Tensor = 0.0
         if self.perturb:
             own = own + math.sqrt(variance) * ask.normal(*ask.places)
             noise = ask.normal(ask.k, batch, batch)
             gamma = math.sqrt(variance + (1 - moments.theta_bar) ** 2)
             spread = gamma / math.sqrt(batch) * (noise - noise.mean(-1, keepdim=True))
-        centered = torch.eye(batch, dtype=torch.float64, device=ask.x.device) - 1 / batch
+        centered = torch.eye(batch, dtype=torch.float64, device=device) - 1 / batch
         weights = (1 / batch + own[..., None] * centered + spread).float()
         lam = own.clamp(0, 1).float()
         return ask.plan(self.name, lam, lam, Weights(weights))

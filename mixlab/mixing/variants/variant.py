@@ -89,7 +89,8 @@ class Request:
     def chances(self, probability: float, count: int) -> list[bool]:
         """`count` events of this probability, for the whole batch."""
         device, generator = host_stream(self.x.device, self.generator)
-        happens: list[bool] = (torch.rand(count, device=device, generator=generator) < probability).tolist()
+        draws = torch.rand(count, dtype=torch.float32, device=device, generator=generator)
+        happens: list[bool] = (draws < probability).tolist()
         return happens
 
 
@@ -158,6 +159,6 @@ def host_stream(device: torch.device, generator: torch.Generator | None) -> tupl
         return device, generator
     state = torch.cuda.get_rng_state(device) if generator is None else generator.get_state()
     seed = int.from_bytes(blake2b(bytes(state.tolist()), digest_size=8).digest(), "little")
-    torch.rand((), device=device, generator=generator)
+    torch.rand((), dtype=torch.float32, device=device, generator=generator)
     host = torch.device("cpu")
     return host, torch.Generator(host).manual_seed(seed)

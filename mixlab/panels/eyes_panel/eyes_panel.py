@@ -154,6 +154,8 @@ def eyes_panel(data: Dataset, pairs: int = 20, seed: int = 0, *, keep: str | Pat
     seed = _check.integer("seed", seed, 0, SEED_HIGH)
     chosen = choose_pairs(data, _check.integer("pairs", pairs, FEWEST, 64), seed, None)
     g = torch.Generator().manual_seed(seed)
-    places = torch.randperm(pairs, generator=g) + torch.rand(pairs, generator=g, dtype=torch.float64)
+    places = torch.randperm(pairs, generator=g, device="cpu") + torch.rand(
+        pairs, generator=g, dtype=torch.float64, device="cpu"
+    )
     lam = (LOWEST + (HIGHEST - LOWEST) * places / pairs).tolist()
     return EyesPanel(chosen, lam, None if keep is None else Path(keep), f"{data.name}, seed {seed}")

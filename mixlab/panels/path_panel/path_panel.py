@@ -179,6 +179,6 @@ def _paths(network: nn.Module, x: Tensor, labels: Tensor) -> np.ndarray:
     one_way = torch.stack([of_x, of_x_prime, top, answer.float()], 2).transpose(0, 1)
     # From x′ to x the same blends come in the other order.
     other_way = torch.stack([of_x_prime.where(~same, of_x), swapped, top, answer.float()], 2).transpose(0, 1).flip(1)
-    paths = torch.empty(n, n, len(GRID), 4)
+    paths = torch.empty(n, n, len(GRID), 4, dtype=torch.float32, device="cpu")
     paths[first, second], paths[second, first] = one_way.float().cpu(), other_way.float().cpu()
     return paths.numpy()

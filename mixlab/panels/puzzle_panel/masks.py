@@ -46,7 +46,7 @@ class Masks:
     def moved(self) -> Tensor:
         """How many blocks of x and of x′ are not where they were, [pairs, 2]."""
         if self.plan.moves is None:
-            return torch.zeros(len(self.mask), 2, dtype=torch.int64)
+            return torch.zeros(len(self.mask), 2, dtype=torch.int64, device="cpu")
         home = torch.arange(self.plan.moves.shape[-1], device="cpu")
         return (self.plan.moves[:, 0, : len(self.mask)] != home).sum(-1).T
 

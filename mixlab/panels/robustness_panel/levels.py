@@ -63,7 +63,7 @@ def levels_of(net: nn.Module, split: Split, normalize: Statistics, kind: str, sh
     """Measure a network on a split at each level of a kind; `shown` counts the first images whose pictures are kept."""
     looks = [_changed(net, split, normalize, kind, level) for level in LEVELS]
     read = [_read(net, images, split.labels, normalize) for images in looks]
-    rows = torch.arange(shown)
+    rows = torch.arange(shown, device="cpu")
     return Levels(
         np.stack([_bytes(images[:shown]) for images in looks]),
         torch.stack([p.probs[:shown].argmax(1) for p in read]),

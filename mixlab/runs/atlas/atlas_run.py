@@ -102,7 +102,7 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
         k=k,
         epochs=settings["epochs"],
         seed=settings["seed"],
-        curve=torch.tensor(curve, dtype=torch.float32),
+        curve=torch.tensor(curve, dtype=torch.float32, device="cpu"),
         raw=Reliability(BINS).update(predictions.probs, predictions.labels),
         tempered=Reliability(BINS).update(tempered.probs, tempered.labels),
         temperature=temperature,

@@ -82,4 +82,4 @@ def _state(held: Reliability) -> Tensor:
 
 
 def _reliability(state: Tensor) -> Reliability:
-    return Reliability.from_state(torch.cat([state.double(), torch.zeros(_FAULTS, dtype=torch.float64)]))
+    return Reliability.from_state(torch.cat([state.double(), torch.zeros(_FAULTS, dtype=torch.float64, device="cpu")]))

@@ -180,7 +180,7 @@ class Puzzle(Variant):
         start = _random_start(pixels, self.epsilon, ask.generator, known)
         looked_at = ((pixels + start) * unit).to(ask.x.dtype if ask.x.is_floating_point() else torch.float32)
         gradient, clean_loss = input_gradient(model, looked_at, y, normalize=ask.normalize, clean=self.clean)
-        strength = torch.rand((), device=pixels.device, generator=ask.generator)
+        strength = torch.rand((), dtype=torch.float32, device=pixels.device, generator=ask.generator)
         step = start + (self.epsilon + _STEP_BEYOND) * gradient.sign().float()
         shift = _within(pixels, strength * step.clamp(-self.epsilon, self.epsilon), known)
         shift = shift * (255 if ask.x.dtype == torch.uint8 else unit)
@@ -205,7 +205,7 @@ class Puzzle(Variant):
 
 
 def _random_start(pixels: Tensor, epsilon: float, generator: torch.Generator | None, known: bool) -> Tensor:
-    noise = torch.rand(pixels.shape, device=pixels.device, generator=generator)
+    noise = torch.rand(pixels.shape, dtype=torch.float32, device=pixels.device, generator=generator)
     return _within(pixels, (2 * noise - 1) * epsilon, known)
 
 
