@@ -5,6 +5,7 @@ these. Nothing of the site is fetched from a network, neither while it is made n
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -166,7 +167,7 @@ def ran(path: Path) -> Any:
     if not kept.exists():
         print(f"{path.stem}: running", flush=True)
         RAN.mkdir(parents=True, exist_ok=True)
-        nbformat.write(handout.executed(path), kept)
+        kept.write_text(json.dumps(handout.executed(path), ensure_ascii=False), "utf-8")  # menus keep their order
     return nbformat.read(kept, 4)
 
 
