@@ -49,7 +49,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
     Args:
         values: at least two numbers. For a difference between two methods give the difference of each seed.
-        level: is the level of confidence, between 0.5 and 0.999.
+        level: is the level of confidence, between 0.5 and 0.9999.
 
     Returns:
         Interval: its value is the mean, n the number of values.
@@ -60,7 +60,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     Source: Student, "The probable error of a mean", Biometrika 1908.
     """
     numbers = [_check.number("values", value, -math.inf, math.inf) for value in values]
-    level = _check.number("level", level, 0.5, 0.999)
+    level = _check.number("level", level, 0.5, 0.9999)
     if len(numbers) < 2:
         raise ValueError(f"values must hold at least two numbers, got {len(numbers)}")
     from scipy.special import stdtrit
@@ -77,6 +77,12 @@ def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, T
     reach = (z2 * (share * (1 - share) + z2 / (4 * count)) / count).sqrt() / (1 + z2 / count)
     # The ends meet the share where it is 0 or 1, but for rounding.
     return (center - reach).clamp(min=0).minimum(share), (center + reach).clamp(max=1).maximum(share)
+
+
+def share_interval(share: float, count: int, level: float) -> Interval:
+    """A share of `count` with Wilson's interval."""
+    low, high = wilson(torch.tensor(share, dtype=torch.float64), torch.tensor(count), level)
+    return Interval(share, float(low), float(high), count, level)
 
 
 def tails_of(level: float) -> Tensor:

@@ -34,7 +34,7 @@ def identity(trainer: Trainer) -> dict[str, Any]:
             "weights": weights_digest(model),
         },
         "data": {"name": data.name, "digest": data.digest, "normalization": data.normalization},
-        "mixer": _mixing(mixer),
+        "mixer": mixing_of(mixer),
         "training": trainer.settings,
         "source": sources({type(mixer.kind), type(trainer)}, "mixer"),
     }
@@ -42,12 +42,12 @@ def identity(trainer: Trainer) -> dict[str, Any]:
     return settled
 
 
-def _mixing(mixer: Mixer) -> dict[str, Any]:
+def mixing_of(mixer: Mixer) -> dict[str, Any]:
     """What determines how a mixer mixes; of one that draws among mixers, that of each."""
     settings: dict[str, Any] = {"variant": mixer.variant}
     for name, value in mixer.settings.items():
         if name == "mixers":
-            settings[name] = [_mixing(one) for one in value]
+            settings[name] = [mixing_of(one) for one in value]
         elif setting_matters(name, mixer.kind):
             settings[name] = described(value, "mixer")
     return settings

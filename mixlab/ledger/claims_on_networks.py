@@ -1,0 +1,137 @@
+"""The claims that need a look at trained networks, a clock or a count; no table of runs holds them."""
+
+from mixlab.ledger.claim import Claim
+from mixlab.ledger.claims_on_runs import ACCURACY, CARRATINO, LESS, MORE, NETS, OVERVIEWS, ZHANG
+
+BETWEEN = (
+    Claim(
+        "linear",
+        "mixup makes a network more linear between examples.",
+        f"{ZHANG}, section 2",
+        "% of the distance of the ends",
+        *LESS,
+        f"The bend halfway between test images of two classes, mixup minus none. {NETS}",
+        "Label smoothing alone bends less, too: lesson 09.",
+        lesson="09_why_it_works.ipynb",
+    ),
+    Claim(
+        "smooth",
+        "mixup makes gradients smaller between training images.",
+        f"{ZHANG}, figure 2b",
+        "% of the slope without mixing",
+        *LESS,
+        f"The norm of the Jacobian halfway between training images, mixup minus none, over that of none. {NETS}",
+        "At training images the sign may be the other one: lesson 09.",
+        lesson="09_why_it_works.ipynb",
+    ),
+    Claim(
+        "flat",
+        "mixup finds flatter minima.",
+        "said in overviews of mixup; correlates only, as Andriushchenko et al., ICML 2023, show for flatness",
+        "nats",
+        *LESS,
+        "The largest rise of the loss on clean training images in an adaptive ball around the weights, mixup minus "
+        f"none. {NETS}",
+        "Other rulers of flatness, and other losses: lesson 09.",
+        lesson="09_why_it_works.ipynb",
+    ),
+)
+
+TROUBLE = (
+    Claim(
+        "corruption",
+        "mixup helps on corrupted images.",
+        f"{OVERVIEWS}; {CARRATINO}: ImageNet-A and ObjectNet",
+        ACCURACY,
+        *MORE,
+        "Accuracy at severity 5 of the first corruption of each of four families (Hendrycks and Dietterich, ICLR "
+        f"2019), mixup minus none. {NETS}",
+        "Kind by kind, and with the repair: lesson 10.",
+        lesson="10_when_things_go_wrong.ipynb",
+    ),
+    Claim(
+        "occlusion",
+        "CutMix helps where the center of the image is hidden.",
+        "Yun et al., CutMix, ICCV 2019",
+        ACCURACY,
+        *MORE,
+        f"Accuracy with three tenths of the pixels hidden behind gray at the center, CutMix minus none. {NETS}",
+        "Other shares and places: lesson 10.",
+        lesson="10_when_things_go_wrong.ipynb",
+    ),
+    Claim(
+        "fgsm",
+        "mixup helps against an attack of one step.",
+        f"{ZHANG}, table 3: FGSM on ImageNet",
+        ACCURACY,
+        *MORE,
+        f"Accuracy under FGSM of radius ½ · 1/255, mixup minus none. {NETS}",
+        "Whether gradients are masked: lesson 10.",
+        lesson="10_when_things_go_wrong.ipynb",
+    ),
+    Claim(
+        "pgd",
+        "mixup helps against an attack of many steps.",
+        f"read into {ZHANG}, table 3, where the gain against I-FGSM is small",
+        ACCURACY,
+        *MORE,
+        f"Accuracy under PGD of ten steps and radius ½ · 1/255, mixup minus none. {NETS}",
+        "Larger radii, and attacks that adapt.",
+        lesson="10_when_things_go_wrong.ipynb",
+    ),
+    Claim(
+        "label-noise",
+        "mixup with a large α helps against wrong labels.",
+        f"{ZHANG}, table 2",
+        ACCURACY,
+        *MORE,
+        "Test accuracy after training with half of the labels wrong, mixup with α = 8 minus none; a number for "
+        "each seed.",
+        "Training that goes on until the wrong labels are learned by heart.",
+        lesson="10_when_things_go_wrong.ipynb",
+    ),
+)
+
+COST_AND_REACH = (
+    Claim(
+        "overhead",
+        "mixup costs less than 0.5 ms for each image.",
+        OVERVIEWS,
+        "ms for each image",
+        *(0.0, 0.5),
+        "The time of blending a batch of 128 on this machine, over 128; one number for each of several tries.",
+        "Large images: the time grows with the pixels.",
+        lesson="02_two_images_one_label.ipynb",
+    ),
+    Claim(
+        "overhead-puzzle",
+        "Puzzle Mix costs less than 0.5 ms for each image.",
+        OVERVIEWS,
+        "ms for each image",
+        *(0.0, 0.5),
+        "The time of saliency, masks, transport and blending for a batch of 128 on this machine, over 128.",
+        "A GPU, and large images.",
+        lesson="06_puzzle_mix.ipynb",
+    ),
+    Claim(
+        "other-data",
+        "Mixing helps on other data than images.",
+        f"{ZHANG}, sections 3.3 and 3.5: speech and tables",
+        "points of error",
+        *LESS,
+        "Six kinds of data, mixed and not, with the same seeds.",
+        "Lesson 11 measures it; its trainings are not runs of the store.",
+        lesson="11_beyond_images.ipynb",
+    ),
+    Claim(
+        "exact-inputs",
+        "Where the answer depends on exact inputs, mixing costs.",
+        OVERVIEWS,
+        "points of error",
+        *MORE,
+        "The parity of three of ten bits, learned by a small net from half of all rows: test error with mixup minus "
+        "without; a number for each seed.",
+        "Code, formulas, molecules: lesson 11 has graphs.",
+        lesson="11_beyond_images.ipynb",
+    ),
+)

@@ -1,0 +1,125 @@
+"""Differences between the runs of an atlas, pair by pair, as the claims need them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from mixlab.ledger.claim import ORIGIN, Effect
+from mixlab.runs.atlas import Atlas, AtlasRun
+from mixlab.runs.atlas.atlas_run import SETTINGS
+
+Settings = Mapping[str, Any]
+Value = Callable[[AtlasRun], float]
+_MIXING = {"variant", "alpha", "k"}
+
+
+def points(metric: str, *, tempered: bool = False) -> Value:
+    """A metric of a run in points (hundredths), raw or after its temperature."""
+    return lambda run: 100 * run.value(metric, tempered=tempered)
+
+
+def differences(runs: Atlas, value: Value, first: Settings, second: Settings) -> list[Effect]:
+    """The value of each run with the settings `first` less that of its partner with the settings `second`.
+
+    Partners are alike in all that neither side names, and α and K are left aside where a side does not mix.
+    """
+    plain = "none" in (first.get("variant"), second.get("variant"))
+    named = {*first, *second} | (_MIXING if plain else set())
+    shared = [name for name in SETTINGS if name not in named]
+    partners = {_key(run, shared): value(run) for run in _where(runs, second)}
+    return [
+        Effect(value(run) - partners[key], _at(run))
+        for run in _where(runs, first)
+        if (key := _key(run, shared)) in partners
+    ]
+
+
+def same_run(runs: Atlas, after: Value, before: Value, settings: Settings) -> list[Effect]:
+    """What each run with these settings gains by a repair: one value of it less another one."""
+    return [Effect(after(run) - before(run), _at(run)) for run in _where(runs, settings)]
+
+
+def second_step(runs: Atlas, value: Value, ks: tuple[int, int, int]) -> list[Effect]:
+    """What the step from the second K to the third adds, less what the step from the first to the second adds."""
+    one, two, three = ks
+    early = {_identity(effect): effect.value for effect in differences(runs, value, {"k": two}, {"k": one})}
+    return [
+        Effect(late.value - early[_identity(late)], late.at)
+        for late in differences(runs, value, {"k": three}, {"k": two})
+        if _identity(late) in early
+    ]
+
+
+def at_equal_cost(runs: Atlas, value: Value, variant: str, k: int) -> list[Effect]:
+    """K mixes against one mix, trained for longer at no more cost: the costliest such run of the same α and seed.
+
+    A pair whose cheaper side has less than nine tenths of the other's forward passes is marked as unfair.
+    """
+    shared = [name for name in SETTINGS if name not in ("k", "epochs")]
+    single: dict[Any, list[AtlasRun]] = {}
+    for run in _where(runs, {"variant": variant, "k": 1}):
+        single.setdefault(_key(run, shared), []).append(run)
+    effects = []
+    for run in _where(runs, {"variant": variant, "k": k}):
+        longer = [one for one in single.get(_key(run, shared), []) if one.epochs > run.epochs]
+        within = [one for one in longer if one.forwards <= 1.01 * run.forwards]  # the last batches round
+        if within:
+            dearest = max(within, key=lambda one: one.forwards)
+            fair = dearest.forwards >= 0.9 * run.forwards
+            effects.append(Effect(value(run) - value(dearest), _at(run), fair))
+    return effects
+
+
+def agreement(runs: Atlas, value: Value) -> list[Effect]:
+    """Kendall's τ between the orders of the variants on the fewest and on the most images (α = 1, K = 1).
+
+    1 is the same order, −1 the reverse; 0 is what chance gives on average.
+    """
+    orders: dict[tuple[Any, ...], dict[int, dict[str, float]]] = {}
+    for run in _where(runs, {"k": 1}):
+        if run.alpha in (None, 1.0):
+            place = (run.data, run.model, run.epochs, run.seed, run.made.get("recipe"))
+            orders.setdefault(place, {}).setdefault(run.images, {})[run.variant] = value(run)
+    effects = []
+    for (data, model, epochs, seed, recipe), sizes in orders.items():
+        few, many = sizes[min(sizes)], sizes[max(sizes)]
+        pairs = list(combinations(sorted(few.keys() & many.keys()), 2))
+        if len(sizes) > 1 and pairs:
+            same = [_sign(few[a] - few[b]) * _sign(many[a] - many[b]) for a, b in pairs]
+            at = {"data": data, "model": model, "epochs": epochs, "seed": seed, "recipe": recipe}
+            effects.append(Effect(sum(same) / len(same), at))
+    return effects
+
+
+def gains_of_models(runs: Atlas, value: Value, first: str, second: str) -> list[Effect]:
+    """What mixing adds for one model less what it adds for the other, on the same images, with the same α and seed."""
+    apart = {"model", "recipe"}  # each model is trained as suits it
+    gains: dict[str, dict[Any, Effect]] = {}
+    for name in (first, second):
+        own = Atlas(_where(runs, {"model": name}))
+        for variant in {run.variant for run in own} - {"none"}:
+            for effect in differences(own, value, {"variant": variant}, {"variant": "none"}):
+                key = tuple(sorted((k, repr(v)) for k, v in effect.at.items() if k not in apart))
+                gains.setdefault(name, {})[key] = effect
+    both = gains.get(first, {}).keys() & gains.get(second, {}).keys()
+    return [Effect(gains[first][key].value - gains[second][key].value, gains[first][key].at) for key in sorted(both)]
+
+
+def _where(runs: Atlas, settings: Settings) -> Iterator[AtlasRun]:
+    return (run for run in runs if all(getattr(run, name) == wanted for name, wanted in settings.items()))
+
+
+def _at(run: AtlasRun) -> dict[str, Any]:
+    return run.settings | {name: run.made[name] for name in ORIGIN if name in run.made}
+
+
+def _key(run: AtlasRun, names: list[str]) -> tuple[Any, ...]:
+    return (*(getattr(run, name) for name in names), *(run.made.get(name) for name in ORIGIN))
+
+
+def _identity(effect: Effect) -> tuple[Any, ...]:
+    return (*effect.unit, effect.at.get("variant"), effect.at.get("alpha"))
+
+
+def _sign(number: float) -> int:
+    return (number > 0) - (number < 0)

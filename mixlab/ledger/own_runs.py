@@ -1,0 +1,46 @@
+"""A user's own runs, made comparable: as runs of an atlas that are paired only with runs trained in the same way."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mixlab.ledger.claim import ORIGIN
+from mixlab.mixing.mixer import Mixer
+from mixlab.mixing.variants import KINDS
+from mixlab.runs import Run
+from mixlab.runs.atlas import Atlas, AtlasRun
+from mixlab.runs.atlas.atlas_run import of_run
+from mixlab.runs.digest import canonical, sha256
+from mixlab.runs.identity import mixing_of
+
+_FREE = {"epochs", "seed", "every", "compile"}  # settings of training that are a column of their own, or change nothing
+
+
+def comparable(runs: Iterable[Run]) -> Atlas:
+    """Those of your runs that can be evidence: finished, with a mixer that has no settings but variant, α and K.
+
+    Left out are also runs of an older format, and those that answer no better than chance, which have no temperature.
+    `images` counts those of an epoch, which are whole batches. Two runs become a pair only if images and all settings
+    of training are the same: `made` has the digests of both, as "digest" and "recipe".
+    """
+    return Atlas(taken for run in runs if (taken := _taken(run)) is not None)
+
+
+def _taken(run: Run) -> AtlasRun | None:
+    if not (run.finished and run.fault is None and _plain(run.identity["mixer"])):
+        return None
+    training = {name: value for name, value in run.identity["training"].items() if name not in _FREE}
+    last = run.history[-1]
+    images = last.steps // run.settings["epochs"] * run.settings["batch_size"]
+    made = dict(zip(ORIGIN, (sha256(canonical(training))[:16], run.identity["data"]["digest"][:16]), strict=True))
+    try:
+        return of_run(run, images, made)
+    except ValueError:  # one that answers no better than chance
+        return None
+
+
+def _plain(mixing: dict[str, Any]) -> bool:
+    """Whether a mixer is the usual one of its variant."""
+    if mixing["variant"] not in KINDS:
+        return False
+    chosen = {name: mixing[name] for name in ("alpha", "k") if name in mixing}
+    return canonical(mixing_of(Mixer(mixing["variant"], **chosen))) == canonical(mixing)

@@ -1,0 +1,131 @@
+"""What a claim comes to: an interval beside the claimed range, as a whole and for each setting by itself."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlab.calibration.intervals import Interval, mean_interval
+from mixlab.ledger.claim import Claim, Effect
+
+SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
+SPLIT, UNMEASURED = "holds only where", "not measured here"
+WORDS = (SUPPORTED, REFUTED, SPLIT, UNDECIDED, UNMEASURED)
+_GROUPED = ("data", "images", "model", "variant", "alpha", "k", "epochs")
+_LETTERS = {"alpha": "α", "k": "K"}
+_MOST_PAIRS = 10_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, and what the numbers say of it.
+
+    Attributes:
+        claim: is the claim.
+        word: is one of WORDS.
+        interval: is that of the mean effect, at the level that the whole ledger asks for; n counts its units. None if
+            there are fewer than two.
+        groups: has the intervals of the runs with one value of a setting, such as "K = 2", at the level that so many of
+            them ask for.
+        holds, fails: name the groups whose interval lies in the claimed range, and outside.
+        why: gives the reasons in a sentence or two, with what would decide it.
+    """
+
+    claim: Claim
+    word: str
+    why: str
+    interval: Interval | None = None
+    groups: Mapping[str, Interval] = field(default_factory=dict)
+    holds: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The word with its place: "holds only where epochs = 30"."""
+        return f"{self.word} {' and '.join(self.holds)}" if self.word == SPLIT else self.word
+
+
+def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
+    """The verdict on a claim by its effects, whose interval has this level."""
+    interval = mean_of(effects, level)
+    if interval is None:
+        why = "Fewer than two pairs of runs are here." if claim.effects else "It takes more than recorded runs."
+        return Verdict(claim, UNMEASURED, f"{why} Lesson {claim.lesson[:2]} goes into it.")
+    groups = by_setting(effects, level)
+    sides = {name: claim.decided(part) for name, part in groups.items()}
+    holds, fails = (tuple(name for name, side in sides.items() if side is wanted) for wanted in (True, False))
+    split = {name.split(" = ")[0] for name in holds} & {name.split(" = ")[0] for name in fails}
+    if split:
+        held, failed = (tuple(n for n in names if n.split(" = ")[0] in split) for names in (holds, fails))
+        why = f"It holds where {' and '.join(held)}, and fails where {' and '.join(failed)}."
+        return Verdict(claim, SPLIT, why, interval, groups, held, failed)
+    word, why = _word(claim, interval, effects)
+    return Verdict(claim, word, why, interval, groups, holds, fails)
+
+
+def is_decided(claim: Claim, effects: Sequence[Effect], level: float) -> bool:
+    """Whether the interval at this level decides the claim."""
+    interval = mean_of(effects, level)
+    return interval is not None and _side(claim, interval, effects) is not None
+
+
+def mean_of(effects: Sequence[Effect], level: float) -> Interval | None:
+    """Student's interval of the mean over the units, each the mean of its effects; None of fewer than two units."""
+    units: dict[Any, list[float]] = {}
+    for effect in effects:
+        units.setdefault(effect.unit, []).append(effect.value)
+    means = [math.fsum(values) / len(values) for values in units.values()]
+    return mean_interval(means, level) if len(means) > 1 else None
+
+
+def by_setting(effects: Sequence[Effect], level: float) -> dict[str, Interval]:
+    """The interval of each value of each setting that has several, such that all of them together have this level."""
+    parts: dict[str, list[Effect]] = {}
+    for setting in _GROUPED:
+        values = {effect.at[setting] for effect in effects if effect.at.get(setting) is not None}
+        for value in sorted(values) if len(values) > 1 else ():
+            name = f"{_LETTERS.get(setting, setting)} = {value}"
+            parts[name] = [effect for effect in effects if effect.at.get(setting) == value]
+    each = 1 - (1 - level) / max(len(parts), 1)
+    intervals = {name: mean_of(part, each) for name, part in parts.items()}
+    return {name: interval for name, interval in intervals.items() if interval is not None}
+
+
+def _side(claim: Claim, interval: Interval, effects: Sequence[Effect]) -> bool | None:
+    side = claim.decided(interval)
+    return None if side and not all(effect.fair for effect in effects) else side
+
+
+def _word(claim: Claim, interval: Interval, effects: Sequence[Effect]) -> tuple[str, str]:
+    side = _side(claim, interval, effects)
+    if side is None and claim.decided(interval):
+        why = "The comparison favors the claim: what it is compared with costs less. It can refute, and not support."
+        return UNDECIDED, why
+    if side is None:
+        return UNDECIDED, f"The interval lies partly in the claimed range, partly outside. {_needed(claim, interval)}"
+    if claim.exact:
+        return (SUPPORTED if side else REFUTED), "Counted or calculated: chance has no part in it."
+    if side:
+        return SUPPORTED, "The whole interval lies in the claimed range."
+    return REFUTED, f"The whole interval lies {'below' if interval.high < claim.low else 'above'} the claimed range."
+
+
+def _needed(claim: Claim, interval: Interval) -> str:
+    """How many units would decide, if mean and spread stay, by the width of Student's interval for so many."""
+    nearest = min(abs(interval.value - end) for end in (claim.low, claim.high) if math.isfinite(end))
+    count = torch.arange(2, _MOST_PAIRS + 1, dtype=torch.float64)
+    half = _quantile(count, interval.level) / count.sqrt()
+    spread = (interval.high - interval.low) / 2 / half[interval.n - 2]
+    enough = count[spread * half < nearest]
+    if len(enough) == 0:
+        return f"Not even {_MOST_PAIRS:,} pairs would decide, if mean and spread stay as they are."
+    return f"About {int(enough[0]):,} pairs would decide, if mean and spread stay as they are; here are {interval.n}."
+
+
+def _quantile(count: Tensor, level: float) -> Tensor:
+    from scipy.special import stdtrit
+
+    return torch.from_numpy(stdtrit(count.numpy() - 1, (1 + level) / 2))
