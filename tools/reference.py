@@ -23,6 +23,7 @@ PACKAGES = {
     "plots": (),
     "panels": (),
     "comparison": (),
+    "ledger": (),
     "domains": ("public_data",),
     "integrations": ("lightning", "huggingface"),
     "exercises": ("guesses",),
@@ -35,10 +36,9 @@ WORDS = (
 def write(folder: Path) -> None:
     """Write a page for each package, with the names that are public there, and those of `mx` that live in it."""
     folder.mkdir()
-    packages = [name for name in PACKAGES if (STUB.parent / name).is_dir()]
-    for package in packages:
+    for package in PACKAGES:
         (folder / f"{package}.rst").write_text("\n".join(page(package)), "utf-8")
-    listed = "\n".join(f"   {package}" for package in packages)
+    listed = "\n".join(f"   {package}" for package in PACKAGES)
     text = [*heading("Reference", "="), WORDS, "", ".. toctree::", "", listed, ""]
     (folder / "index.rst").write_text("\n".join(text), "utf-8")
 

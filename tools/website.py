@@ -5,12 +5,12 @@ these. Nothing of the site is fetched from a network, neither while it is made n
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Collection
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sphinx.cmd.build import build_main
 
 import mixlab as mx
 from mixlab.calibration.calibration_error import BINS
+from mixlab.ledger import Ledger
 from mixlab.panels.lambda_panel.lambda_panel import LAWS
 from mixlab.panels.shared.alone import alone
 from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
@@ -166,7 +167,7 @@ def ran(path: Path) -> Any:
     if not kept.exists():
         print(f"{path.stem}: running", flush=True)
         RAN.mkdir(parents=True, exist_ok=True)
-        nbformat.write(handout.executed(path), kept)
+        kept.write_text(json.dumps(handout.executed(path), ensure_ascii=False), "utf-8")  # menus keep their order
     return nbformat.read(kept, 4)
 
 
@@ -185,19 +186,13 @@ def citation() -> None:
 
 
 def ledger() -> None:
-    """Write the page of the ledger, if this mixlab has one: every claim with the verdict of the recorded runs."""
-    if not find_spec("mixlab.ledger"):
-        return
-    from mixlab.ledger import Ledger
-
+    """Write the page of the ledger: every claim with the verdict of the recorded runs."""
     made = Ledger(mx.atlas())
     words = (
         "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment."
     )
     shown = f"```{{raw}} html\n{mx.picture(made.plot())._repr_html_()}\n{made._repr_html_()}\n```"
     (SOURCE / "ledger.md").write_text(f"# The ledger\n\n{words}\n\n{shown}\n", "utf-8")
-    index = SOURCE / "index.md"
-    index.write_text(index.read_text("utf-8").replace("\nlessons\n", "\nlessons\nledger\n"), "utf-8")
 
 
 if __name__ == "__main__":

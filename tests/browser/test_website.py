@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
+import reference
 import website
 from addresses import REPOSITORY
 from axe_playwright_python.sync_playwright import Axe
@@ -67,6 +68,7 @@ def test_every_link_within_the_site_leads_somewhere(site):
 
 
 def test_the_reference_has_every_name_that_is_public_or_that_docstrings_point_to(site):
+    assert {path.parent.name for path in (ROOT / "mixlab").glob("*/__init__.py")} == set(reference.PACKAGES)
     text = "".join(path.read_text("utf-8") for path in (site / "api").glob("*.html"))
     held = set(re.findall(r'id="(mixlab[\w.-]+)"', text))
     code = "".join(path.read_text("utf-8") for path in (ROOT / "mixlab").rglob("*.py"))
