@@ -55,7 +55,7 @@ def compare(
             [B, C, H, W] to logits [B, classes].
         epochs: counts the passes over the training images (default: about 1,000 steps, in 8 to 60 epochs).
         minutes: is the time for training in this call; the epoch under way is finished. 0 only loads what is stored,
-            and None sets no limit.
+            and None sets no limit. `mixlab.runs.cost_of`, with the mixers for variants, says what all of it takes.
         by: is the quantity that decides: "nll", "nll_after" a temperature, or "accuracy".
         page: is the HTML file to write; see `Comparison.page`.
         root: is the folder of the store, as for `mixlab.run`.

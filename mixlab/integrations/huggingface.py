@@ -48,7 +48,8 @@ class MixTrainer(Trainer):
     them: a short last batch is mixed and counts for its rows, and a batch of one is left as it is. With
     `dataloader_drop_last` training drops the rows of its last batch, evaluation drops none.
 
-    It draws from torch's global generator, which the Trainer seeds, and restores where it resumes.
+    It draws from torch's global generator, which the Trainer seeds, and restores where it resumes. Of several
+    processes, which the Trainer seeds alike, each draws partners and λs of its own.
 
     Args:
         args, kwargs: are those of `transformers.Trainer`, the model first.
@@ -94,7 +95,8 @@ class MixTrainer(Trainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         x, y, others = self._taken_apart(inputs)
         inner = self.accelerator.unwrap_model(model)
-        plan = draw_plan(self.mixer, x, y, model=_Logits(inner, self.input_key, others))
+        looked_at = _Logits(inner, self.input_key, others)
+        plan = draw_plan(self.mixer, x, y, model=looked_at, generator=self._generator(x.device))
         net = _Logits(model, self.input_key, {name: self._along(name, part, plan) for name, part in others.items()})
         logits = mixed_logits(net, x, _at_layer_of(net, inner, plan))
         count = _count(y)
@@ -127,6 +129,13 @@ class MixTrainer(Trainer):
             yield
         finally:
             self.args.dataloader_drop_last = was
+
+    def _generator(self, device: torch.device) -> torch.Generator | None:
+        """The global one, unless there are several processes, which all have the same."""
+        if self.accelerator.num_processes == 1:
+            return None
+        drawn = int(torch.randint(2**62, (), device="cpu"))
+        return torch.Generator(device).manual_seed(drawn + self.accelerator.process_index)
 
     def _labels(self, inputs: Any) -> Tensor:
         wanted = f"inputs must be a dict with labels in {self.label_key!r}, a tensor"

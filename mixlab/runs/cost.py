@@ -25,7 +25,7 @@ from mixlab.runs.workers import by_workers, check_jobs, in_turn
 from mixlab.training.options import gathered
 from mixlab.training.trainer import Trainer
 
-EPOCHS, WARM = 4, 2  # epochs of a probe, which evaluates after each second one; its first steps, which take longer
+EPOCHS = 4  # of a probe, which evaluates after each second one, and whose first one warms up
 FREE = ("seed", "epochs", "every", "mix_until", "learning_rate", "alpha")  # what changes no step's time
 _BATCH: int = inspect.signature(Trainer).parameters["batch_size"].default
 
@@ -141,7 +141,7 @@ def cost_of(
     jobs: int = 1,
     cluster: Any = None,
     root: str | os.PathLike[str] | None = None,
-    steps: int = 3,
+    steps: int = 5,
     **settings: Any,
 ) -> Cost:
     """What `mixlab.sweep` of these arguments will cost, from a few timed steps of each kind that it has.
@@ -150,10 +150,12 @@ def cost_of(
         cost.seconds, cost.forwards
 
     A Mixer may stand for a variant, so that this also says what `mixlab.compare` will take. The probe is a short run of
-    each kind on a few of the images, with weights that stay as they are, four epochs of so many steps, where the sweep
-    will train: by as many processes at a time, or on the cluster. Nothing of it is kept. It is right as long as the
-    machine stays as busy as it is. All runs count, also those that are stored already; the start of worker processes,
-    which the sweep finds running after the probe, does not.
+    each kind on a few of the images, with weights that stay as they are: four epochs of so many steps, the first of
+    which warms up. It runs where the sweep will train, by as many processes at a time, or on the cluster, and nothing
+    of it is kept. It is right as long as the machine stays as busy as it is.
+
+    All runs count, also those that are stored already. The start of worker processes does not, as the sweep finds them
+    running after the probe.
 
     Not probed apart are α, the learning rate, and what says how long or how often: they leave a step's time as it is.
 
@@ -176,7 +178,7 @@ def cost_of(
     steps = _check.integer("steps", steps, 3)
     plans = planned(grid, data, {"model": model} | settings)
     shares = [_shares(plan, data) for plan in plans]
-    representatives = {_kind_of(plan): plan for share in shares for plan, _ in reversed(share)}
+    representatives = {_kind_of(plan): plan for share in shares for plan, _ in share}
     tried = labeled([_stripped(plan) for plan in representatives.values()])
     at_once = check_jobs(jobs, cluster, most=len(plans))
     tasks = [_short(plan) for plan in tried * math.ceil(at_once / len(tried))]  # so that as many are at work as will be
@@ -225,7 +227,7 @@ class _Probing:
                     training.trainer.check_finite()  # on CUDA this waits for the step
                     times.append(time.perf_counter() - began)
         ends = [self.steps * epoch - 1 for epoch in range(1, EPOCHS + 1)]
-        plain = [at for at in range(WARM, len(times)) if at not in ends]
+        plain = [at for at in range(self.steps, len(times)) if at not in ends]
         step = fmean(times[at] for at in plain)
         storing = max(0.0, times[ends[2]] - step)
         evaluating = max(0.0, times[ends[3]] - step - storing)

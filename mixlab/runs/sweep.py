@@ -49,6 +49,8 @@ def sweep(
     once for each seed, as without pairs there is no alpha. A run that fails (its loss is no longer finite, say, or a
     panel of this process trains it) does not stop the others; after them a SweepError lists those that failed.
 
+    `mixlab.runs.cost_of` takes the same arguments and says beforehand what the grid will cost.
+
     Workers share the machine's threads, whose number changes the last bits; with OMP_NUM_THREADS=1, as Dask sets it, a
     run has the same bits everywhere. Give device and dtype for a cluster whose machines are not of one kind.
 

@@ -224,6 +224,19 @@ def test_a_seed_gives_the_same_mixes(hf):
     assert not torch.equal(first, run(1))
 
 
+def test_processes_that_are_seeded_alike_draw_apart(hf):
+    trainer = hf.trainer(mx.Mixer("mixup"), rows_of(images(4)))
+    assert trainer._generator(torch.device("cpu")) is None
+
+    def drawn(rank):
+        trainer.accelerator = SimpleNamespace(num_processes=3, process_index=rank)
+        torch.manual_seed(5)
+        return [float(torch.rand((), generator=trainer._generator(torch.device("cpu")))) for _ in range(2)]
+
+    assert drawn(0) == drawn(0)
+    assert len({*drawn(0), *drawn(1), *drawn(2)}) == 6
+
+
 def test_a_loss_of_the_users_own_is_given_soft_targets_and_their_number(hf):
     def func(outputs, labels, num_items_in_batch):
         return F.cross_entropy(outputs.logits, labels, reduction="sum") / num_items_in_batch
