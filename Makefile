@@ -6,7 +6,7 @@ export MIXLAB_NEWEST := $(NEWEST)
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format student handout binder-image dist atlas site pictures bench bench-gpu
+.PHONY: lab test lint format student handout hosted binder-image dist atlas site pictures bench bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -44,6 +44,11 @@ student:
 handout:
 	@$(PYTHON) tools/set_up.py lab
 	$(RUN) tools/handout.py $(LESSONS)
+
+# Copies for Colab and Kaggle, in build/hosted/, which install mixlab first.
+hosted:
+	@$(PYTHON) tools/set_up.py lab
+	$(RUN) tools/hosted.py
 
 # The image that mybinder.org builds from this clone; it needs Docker.
 binder-image:

@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _compare(given: argparse.Namespace, command: str) -> int:
     import mixlab as mx
-    from mixlab.comparison.paths import page_path
+    from mixlab.comparison.page import page_path
 
     page = page_path(given.out)  # before anything is trained
     mixers = [_mixer(text) for text in given.variants]

@@ -1,5 +1,6 @@
 """What a teacher hands out: copies without solutions, and pages that live without a kernel or a network."""
 
+import re
 from pathlib import Path
 
 import handout
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 from refusals import refuses
 from student import student_copy
 
+import mixlab as mx
 from mixlab import panels
 from mixlab.exercises.guesses import collected, hand_in
 from mixlab.panels.shared.alone import alone
@@ -78,7 +80,8 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
         ("markdown", r"Its mean is $\frac{\alpha}{2}$, and `$HOME` is code.", []),
         ("code", f"from mixlab import panels\n{OWN}\npanels.lambda_panel(alpha=1.0, k=2)", []),
         *(("code", code, []) for code in ("panels.mixing_panel(data)", "panels.calibration_panel(said)")),
-        *(("code", code, []) for code in ("panels.eyes_panel(data, pairs=3)", "panels.spiral_panel()")),
+        *(("code", code, []) for code in ("panels.eyes_panel(data, pairs=3)", "panels.puzzle_panel(data)")),
+        ("code", "live = panels.training_panel(data, epochs=2)\nlive", []),
     )
     path = tmp_path / "lesson.ipynb"
     nbformat.write(cells, path)
@@ -108,6 +111,18 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
     for _ in range(3):
         eyes.get_by_role("button", name="Answer", exact=True).click()
     expect(eyes.get_by_role("img", name="What you saw against λ. The curve")).to_have_count(1)
+    replay = page.get_by_role("group", name="A recorded training")
+    expect(replay).to_contain_text("This run: mixup, α = 1, K = 1; 40 images")
+    expect(replay).to_contain_text("The run before: no mixing")
+    accuracy = replay.get_by_role("img", name="Test accuracy by epoch")
+    diagram = replay.get_by_role("img", name="Reliability diagram of this run")
+    for epoch in range(3):  # as Python tells the living panel
+        expect(accuracy.locator(".mx-current-dot")).to_have_count(epoch + 1)
+        expect(diagram).to_have_attribute("aria-label", re.compile(r"says 0\.\d\d, is right in 0\.\d\d"))
+        replay.get_by_label("Epoch", exact=True).press("ArrowRight")
+    replay.get_by_role("button", name="Play").click()
+    expect(replay.get_by_role("button", name="Pause")).to_be_visible()
+    expect(replay.get_by_role("button", name="Play")).to_be_visible()
     dead = page.locator("figure[class^=mixlab-still]")
     expect(dead).to_have_count(1)
     expect(dead).to_contain_text(handout.NEEDS_KERNEL)
@@ -115,8 +130,8 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
 
 
 def test_a_panel_that_python_answers_is_not_shown_alone() -> None:
-    panel = panels.spiral_panel()
+    panel = panels.puzzle_panel(mx.load("shapes", train_size=20, test_size=10))
     saved = Widget.get_manager_state(widgets=[panel])["state"][panel.model_id]
-    with pytest.raises(ValueError, match=r"saved must be .* no kernel, got mixlab\S*SpiralPanel"):
+    with pytest.raises(ValueError, match=r"saved must be .* no kernel, got mixlab\S*PuzzlePanel"):
         alone(saved)
     panel.close()

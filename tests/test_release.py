@@ -6,9 +6,14 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 import yaml
+from addresses import HOSTED, PUBLIC_SITE, REPOSITORY, hosts
+from hosted import hosted_copy
+from IPython.core.inputtransformer2 import TransformerManager
 from packaging.specifiers import SpecifierSet
 from paths import ROOT
 
@@ -73,3 +78,28 @@ def test_the_image_for_hubs_has_a_python_that_is_allowed_and_no_root():
     user = lines.index("USER reader")
     assert user < next(place for place, line in enumerate(lines) if line.startswith("COPY"))
     assert "ENV MIXLAB_DATA=/data" in "\n".join(lines)
+
+
+def test_every_file_says_the_same_of_where_the_project_is():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for address in (PUBLIC_SITE, *hosts("00_start_here").values()):
+        assert f"({address})" in readme or f"({address}/)" in readme, f"README.md must link to {address}"
+    owner = REPOSITORY.removeprefix("https://github.com/")
+    text = readme + "".join(path.read_text("utf-8") for path in WORKFLOWS) + (ROOT / "CITATION.cff").read_text("utf-8")
+    assert set(re.findall(r"(?:github\.com|gh|github)/([\w-]+/mixlab)\b", text + PROJECT)) == {owner}
+    assert PUBLIC_SITE in PROJECT
+    site = (ROOT / ".github" / "workflows" / "site.yml").read_text("utf-8")
+    assert f"publish_branch: {HOSTED}\n" in site
+
+
+@pytest.mark.parametrize(("there", "calls"), [(True, 0), (False, 1)])
+def test_a_hosted_lesson_installs_mixlab_only_where_it_is_missing(there, calls, monkeypatch):
+    lesson = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A lesson")])
+    first, *rest = hosted_copy(lesson).cells
+    nbformat.validate(lesson)
+    assert [cell.source for cell in rest] == ["# A lesson"]
+    said = []
+    shell = SimpleNamespace(run_line_magic=lambda name, words: said.append((name, words)))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object() if there else None)
+    exec(TransformerManager().transform_cell(first.source), {"get_ipython": lambda: shell})
+    assert said == calls * [("pip", f"install -q git+{REPOSITORY} anywidget relplot")]

@@ -1,4 +1,4 @@
-"""Train the runs of the atlas, as far as they are not stored yet, and write those that are finished into its file.
+"""Train the runs of the atlas that are not stored yet, and write each into its file as it is finished.
 
     make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER]
 
@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,67 +19,111 @@ from typing import Any, NamedTuple
 import torch
 
 import mixlab as mx
-from mixlab.machine import processor
+from mixlab.machine import precision, processor
 from mixlab.runs.atlas.atlas_run import SETTINGS, AtlasRun, of_run
 from mixlab.runs.atlas.file import HERE, read, write
+from mixlab.runs.stored_run import Run
 
 TEST_IMAGES = 2000
-COMMON = {"model": "quick", "dtype": torch.float32, "device": "cpu"}  # the same bits on machines of one kind
+# One thread and one type of numbers: the same bits on machines of one kind. In bfloat16 a CPU that has instructions for
+# it takes half the time.
+COMMON = {"dtype": torch.bfloat16, "device": "cpu"}
 MIXING: tuple[dict[str, Any], ...] = (
     {"variant": ["none"]},
     {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
 )
-DATA, SIZES, EPOCHS, SEEDS = ("cifar10", "shapes"), (500, 2000), (10, 30), (0, 1, 2)
+SEEDS = (0, 1, 2)
+# A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.
+RECIPES: dict[str, dict[str, Any]] = {
+    "vit_tiny": {"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.05},
+    "quick": {},
+}
+BOTH = mx.OneOf([mx.Mixer("mixup"), mx.Mixer("cutmix")])
+AS_RECORDED = {"variant": "mixup or cutmix", "alpha": 1.0}  # what the atlas says of BOTH
+DEIT: tuple[dict[str, Any], ...] = (
+    {"variant": ["none", BOTH]},
+    {"variant": ["mixup", "cutmix"], "alpha": [1.0], "k": [1]},
+)
+PASSES = {1000: 40, 5000: 8, 20_000: 2}  # epochs by images
 
 
 class Part(NamedTuple):
-    """A piece of the grid that has one data set."""
+    """A piece of the grid that has one data set and one model."""
 
     data: str
     images: int
     grid: dict[str, Any]
+    model: str = "quick"
 
     def load(self) -> mx.Dataset:
         """Its data."""
         return mx.load(self.data, train_size=self.images, test_size=TEST_IMAGES)
 
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Its runs by their keys, each as a grid of one."""
+        own = {"data": self.data, "images": self.images, "model": self.model, "alpha": None, "k": 1}
+        combinations = (dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values()))
+        return {
+            key(own | chosen | (AS_RECORDED if chosen["variant"] is BOTH else {})): {
+                name: [value] for name, value in chosen.items()
+            }
+            for chosen in combinations
+        }
+
+    def trained(self, grids: list[dict[str, Any]], store: Path | None = None, jobs: int = 1) -> Iterator[Run]:
+        """These of its runs, from the store or trained."""
+        settings = COMMON | RECIPES[self.model]
+        return mx.sweep(grids, self.load(), model=self.model, jobs=jobs, root=store, progress=False, **settings)
+
 
 def parts() -> list[Part]:
-    """All of the grid, seed by seed: an early stop leaves whole squares of it."""
+    """All of the grid, what costs most last: an early stop leaves whole squares of it."""
     return [
-        Part(data, images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [epochs // 5]})
-        for data in DATA
-        for seed in SEEDS
-        for images in SIZES
-        for epochs in EPOCHS
-        for mixing in MIXING
+        *_mixing(("cifar10",), (500, 1000), (10, 30)),
+        *_mixing(("shapes",), (500,), (10, 30)),
+        *_mixing(("shapes",), (1000,), (10,)),
+        *_networks(),
+        *_mixing(("shapes",), (1000,), (30,)),
+        *_mixing(("cifar10", "shapes"), (2000,), (10, 30)),
     ]
 
 
-def missing(part: Part, held: Collection[str]) -> list[dict[str, Any]]:
-    """The runs of a part that are not among those held, each as a grid of one."""
-    usual = {"data": part.data, "images": part.images, "alpha": None, "k": 1}
-    combinations = (dict(zip(part.grid, values, strict=True)) for values in itertools.product(*part.grid.values()))
+def _mixing(names: Iterable[str], sizes: Iterable[int], epochs: Iterable[int]) -> list[Part]:
     return [
-        {name: [value] for name, value in chosen.items()} for chosen in combinations if key(usual | chosen) not in held
+        Part(data, images, {**mixing, "epochs": [count], "seed": [seed], "every": [count // 5]})
+        for data, images, seed, count, mixing in itertools.product(names, sizes, SEEDS, epochs, MIXING)
+    ]
+
+
+def _networks() -> list[Part]:
+    return [
+        Part("cifar10", images, {**mixing, "epochs": [epochs], "seed": [seed], "every": [-(-epochs // 4)]}, model)
+        for (images, epochs), model, seed, mixing in itertools.product(PASSES.items(), RECIPES, SEEDS, DEIT)
     ]
 
 
 def key(settings: Mapping[str, Any]) -> str:
     """What tells the runs of the atlas apart, as text."""
-    return json.dumps({name: settings[name] for name in SETTINGS if name != "model"})
+    return json.dumps({name: settings[name] for name in SETTINGS})
+
+
+def kind() -> str:
+    """What this CPU is called and computes with: CPUs of one name may differ in that, and then in the last bits."""
+    return f"{processor()}, {torch.backends.cpu.get_cpu_capability()}, {precision('cpu')[1]}"
 
 
 def trained(held: Collection[str], jobs: int, minutes: float, store: Path | None) -> Iterator[AtlasRun]:
     """The runs that are not held yet, until the time is up."""
     ends = time.monotonic() + 60 * minutes
-    for part in parts():
-        if not (grids := missing(part, held)):
+    for _, alike in itertools.groupby(parts(), lambda part: (part.data, part.images, part.model)):  # no core waits
+        part, *others = alike
+        grids = [grid for each in (part, *others) for name, grid in each.runs().items() if name not in held]
+        if not grids:
             continue
-        with closing(mx.sweep(grids, part.load(), jobs=jobs, root=store, progress=False, **COMMON)) as runs:
+        with closing(part.trained(grids, store, jobs)) as runs:
             for run in runs:
                 session = run.sessions[-1]
-                made = {"cpu": processor(), "threads": session["threads"], "torch": session["torch"]}
+                made = {"cpu": kind(), "threads": session["threads"], "torch": session["torch"]}
                 try:
                     yield of_run(run, part.images, made | {"mixlab": run.identity["mixlab"]})
                 except ValueError as error:  # one that answers no better than chance has no temperature
@@ -97,14 +141,11 @@ def main() -> None:
     asked = parser.parse_args()
     held = {key(run.settings): run for run in read(HERE)} if HERE.exists() else {}
     before = len(held)
-    try:
-        for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
-            held[key(run.settings)] = run
-            print(run, flush=True)
-    finally:
-        if held:
-            write(HERE, list(held.values()))
-            print(f"{len(held):,} runs, {len(held) - before:,} of them new, {HERE.stat().st_size / 1e6:.2f} MB: {HERE}")
+    for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
+        held[key(run.settings)] = run
+        write(HERE, list(held.values()))  # each time: whoever stops this, however, keeps what is finished
+        print(run, flush=True)
+    print(f"{len(held):,} runs, {len(held) - before:,} of them new: {HERE}")
 
 
 if __name__ == "__main__":

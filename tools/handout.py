@@ -1,7 +1,8 @@
 """Lessons as pages to hand out: `python tools/handout.py [lesson ...]`, run by `make handout`.
 
-Each lesson is run once. Its page holds every picture, keeps alive what the panels do without a kernel, shows the others
-as pictures, and fetches nothing from a network.
+Each lesson is run once, and what its panels would train for a reader is trained and recorded. Its page holds every
+picture, keeps alive what the panels do without a kernel, replays their trainings, shows the others as pictures, and
+fetches nothing from a network.
 """
 
 import re
@@ -20,6 +21,7 @@ from mixlab.panels.shared.panel import REVIVE
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "handout"
 CELL_SECONDS = 1800
+RECORD = "from mixlab.panels.shared.running import RunPanel\nfor panel in RunPanel.idle():\n    panel.record()"
 IN_TAB_ORDER = ' tabindex="0"'  # of every cell and output, so that a panel would be dozens of keys away
 NEEDS_KERNEL = "This panel needs a kernel: open the lesson in JupyterLab."
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -40,9 +42,11 @@ def main(wanted: list[str]) -> None:
 
 
 def executed(path: Path) -> Any:
-    """The notebook after a run from top to bottom, with the state of its widgets."""
+    """The notebook after a run from top to bottom, with the state of its widgets, their trainings recorded."""
     notebook = nbformat.read(path, 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(RECORD))
     NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}}).execute()
+    del notebook.cells[-1]
     return notebook
 
 

@@ -5,17 +5,20 @@ these. Nothing of the site is fetched from a network, neither while it is made n
 """
 
 import hashlib
-import inspect
 import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import handout
 import nbformat
+import reference
+import yaml
+from addresses import REPOSITORY, hosts
 from sphinx.cmd.build import build_main
 
 import mixlab as mx
@@ -23,16 +26,15 @@ from mixlab.calibration.calibration_error import BINS
 from mixlab.panels.lambda_panel.lambda_panel import LAWS
 from mixlab.panels.shared.alone import alone
 from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
+from mixlab.panels.spiral_panel.spiral_panel import EPOCHS_HIGH, LAYERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, HTML, SITE = ROOT / "build" / "site", ROOT / "build" / "html" / "pages", ROOT / "docs" / "_site"
 RAN = ROOT / "build" / "lessons"
-REPOSITORY = "https://github.com/mixlab/mixlab"
 COPIED = ("README.md", "docs/teaching.md", "docs/figures.md", "benchmarks/README.md")
-PICTURES = ("docs/kit.png", "docs/benchmarks.svg")
+PICTURES = ("docs/alpha.png", "docs/kit.png", "docs/benchmarks.svg")
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https:[^)]*\)\]")  # a picture that a browser would fetch, within a link
-PACKAGES = ("mixing", "calibration", "training", "data", "models", "runs", "probes", "plots", "panels", "integrations")
 LAW = {"alpha": (ALPHA_LOW, ALPHA_HIGH), "k": (1, K_HIGH), "seed": (0, SEED_HIGH)}
 
 
@@ -49,7 +51,9 @@ def main(wanted: list[str]) -> None:
     chosen = [path for path in LESSONS if not wanted or path.name.startswith(tuple(wanted))]
     pages = {*PICTURES, *COPIED, *(f"notebooks/{path.name}" for path in chosen)}
     lessons(chosen, pages)
-    api()
+    reference.write(SOURCE / "api")
+    citation()
+    ledger()
     for name in PICTURES:
         shutil.copy(ROOT / name, SOURCE / name)
     for name in COPIED:
@@ -68,9 +72,9 @@ def linked(text: str, name: str, pages: Collection[str]) -> str:
 
     def led(match: re.Match[str]) -> str:
         target = os.path.normpath(Path(name).parent / match[1])
-        return match[0] if target in pages else f"]({REPOSITORY}/blob/HEAD/{target})"
+        return match[0] if target in pages else f"]({REPOSITORY}/blob/HEAD/{target}{match[2] or ''})"
 
-    return re.sub(r"\]\((?!\w+:)([^)#]+)\)", led, text)
+    return re.sub(r"\]\((?!\w+:)([^)#]+)(#[^)]*)?\)", led, text)
 
 
 def panels() -> None:
@@ -88,6 +92,9 @@ def panels() -> None:
     words = "Two networks, trained for this page with and without mixup. Which one knows how sure it may be?"
     panel = mx.panels.calibration_panel(runs, other="mixup")
     alive(panel, "calibration", "How sure, and how right?", words, address)
+    address = LAW | {"layer": tuple(LAYERS), "classes": (2, 3), "epochs": (1, EPOCHS_HIGH)}
+    words = "Where in a network should it mix? Train a small one in this page, and watch what becomes of two spirals."
+    alive(spirals(), "spirals", "Spirals", words, address)
     words = "Recorded runs: choose two settings, and see what each costs and whether their difference is decided."
     alive(mx.panels.atlas_panel(), "atlas", "The atlas", words, True)
     words = "Does a blend of 70% look like 70%, to you?"
@@ -101,6 +108,15 @@ def alive(panel: Any, name: str, title: str, words: str, address: Any) -> None:
     (SOURCE / "try" / f"{name}.md").write_text(page, "utf-8")
     with (SOURCE / "try" / "index.md").open("a", encoding="utf-8") as file:
         file.write(f"\n- [{title}]({name}.md): {words}")
+
+
+def spirals() -> Any:
+    """The spiral panel after a run without mixing and one that mixes at the bottleneck."""
+    panel = mx.panels.spiral_panel(layer="none", epochs=20 if os.environ.get("MIXLAB_FAST") else 150)
+    panel.run()
+    panel.layer = "bottleneck"
+    panel.run()
+    return panel
 
 
 def state_of(panel: Any) -> Any:
@@ -124,11 +140,14 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = linked(cell.source, f"notebooks/{path.name}", pages)
+        title, _, rest = notebook.cells[0].source.partition("\n")
+        links = ", ".join(f"[{host}]({address})" for host, address in hosts(path.stem).items())
+        notebook.cells[0].source = f"{title}\n\nRun it yourself, with nothing installed: {links}.\n{rest}"
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
     toc = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"notebooks/{path.stem}" for path in chosen), "```"])
     (SOURCE / "lessons.md").write_text(
-        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels that need a kernel are "
-        f"pictures here; open the lesson in JupyterLab to move them.\n\n{toc}\n",
+        "# The lessons\n\nEach was run once, as you would run it, on two CPU cores. Panels run in the page where the "
+        f"browser can do what they show; others replay what was recorded, or are pictures, and say so.\n\n{toc}\n",
         "utf-8",
     )
 
@@ -147,54 +166,34 @@ def ran(path: Path) -> Any:
     return nbformat.read(kept, 4)
 
 
-def api() -> None:
-    """Write a page for each package, with the names that are public there, and those of `mx` that live in it."""
-    folder = SOURCE / "api"
-    folder.mkdir()
-    top: dict[str, list[str]] = {}
-    for name in mx.__all__:
-        module = getattr(getattr(mx, name), "__module__", None) or _home(name)
-        parts = str(module).split(".")
-        if len(parts) > 1:
-            top.setdefault(parts[1], []).append(name)
-    for package in PACKAGES:
-        module = getattr(__import__(f"mixlab.{package}"), package)
-        names = top.get(package, [])
-        further = [name for name in getattr(module, "__all__", _public(module)) if name not in names]
-        title = f"mixlab.{package}"
-        lines = [title, "=" * len(title), "", inspect.getdoc(module) or "", ""]
-        lines += directives("mixlab", mx, names) + directives(title, module, further)
-        (folder / f"{package}.rst").write_text("\n".join(lines), "utf-8")
-    listed = "\n".join(f"   {package}" for package in PACKAGES)
-    title = "Reference"
+def citation() -> None:
+    """Write the page that says how to cite mixlab, from CITATION.cff."""
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    authors = " and ".join(f"{{{author['name']}}}" for author in said["authors"])
+    fields = {"author": authors, "title": said["title"], "version": said["version"], "url": said["url"]}
+    rows = "\n".join(f"  {name} = {{{value}}}," for name, value in fields.items())
     words = (
-        "After ``import mixlab as mx``, names under ``mixlab`` are ``mx.name``; import the others from their package."
+        "The papers behind a claim are named where it stands; [figures and their sources](docs/figures.md) has their "
+        "numbers. Cite those papers for what they found, and mixlab for what it measured."
     )
-    (folder / "index.rst").write_text(f"{title}\n{'=' * len(title)}\n\n{words}\n\n.. toctree::\n\n{listed}\n", "utf-8")
+    page = f"# Cite mixlab\n\n{said['message']}\n\n```bibtex\n@software{{mixlab,\n{rows}\n}}\n```\n\n{words}\n"
+    (SOURCE / "citation.md").write_text(page, "utf-8")
 
 
-def directives(place: str, module: Any, names: Iterable[str]) -> list[str]:
-    """An autodoc directive for each name that has documentation."""
-    lines = []
-    for name in names:
-        value = getattr(module, name)
-        if inspect.ismodule(value) or not inspect.getdoc(value):
-            continue
-        kind = "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
-        lines += [f".. {kind}:: {place}.{name}", ""]
-    return lines
+def ledger() -> None:
+    """Write the page of the ledger, if this mixlab has one: every claim with the verdict of the recorded runs."""
+    if not find_spec("mixlab.ledger"):
+        return
+    from mixlab.ledger import Ledger
 
-
-def _home(name: str) -> str:
-    """Where the stub says that a value of `mx` lives, such as a mapping."""
-    for line in (ROOT / "mixlab" / "__init__.pyi").read_text("utf-8").splitlines():
-        if line.endswith(f"as {name}"):
-            return "mixlab" + line.split()[1]
-    return ""
-
-
-def _public(module: Any) -> list[str]:
-    return [name for name, value in vars(module).items() if not name.startswith("_") and inspect.isfunction(value)]
+    made = Ledger(mx.atlas())
+    words = (
+        "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment."
+    )
+    shown = f"```{{raw}} html\n{mx.picture(made.plot())._repr_html_()}\n{made._repr_html_()}\n```"
+    (SOURCE / "ledger.md").write_text(f"# The ledger\n\n{words}\n\n{shown}\n", "utf-8")
+    index = SOURCE / "index.md"
+    index.write_text(index.read_text("utf-8").replace("\nlessons\n", "\nlessons\nledger\n"), "utf-8")
 
 
 if __name__ == "__main__":

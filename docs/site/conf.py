@@ -29,7 +29,8 @@ autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
-suppress_warnings = ["myst.header"]  # a lesson may go from a second to a fourth heading
+# A lesson may go from a second to a fourth heading; several classes have an attribute of one name.
+suppress_warnings = ["myst.header", "ref.python"]
 
 
 def setup(app: Any) -> None:

@@ -10,6 +10,7 @@ from mixlab import _check
 from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.calibration.simulated import N_MOST, check_dials, draw_warped, true_errors
+from mixlab.calibration.table import Table, Tabular, cells
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class BiasRow:
 
 
 @dataclass(frozen=True, repr=False)
-class BiasTable:
+class BiasTable(Tabular):
     """Rows of `bias_table`; it shows as a table in a notebook, and as text when printed."""
 
     rows: tuple[BiasRow, ...]
@@ -45,23 +46,14 @@ class BiasTable:
     def __iter__(self) -> Iterator[BiasRow]:
         return iter(self.rows)
 
-    def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(_HEAD, *map(_cells, self.rows), strict=True)]
-        lines = (_HEAD, *map(_cells, self.rows))
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in _cells(row)) + "</tr>" for row in self.rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    def _table(self) -> Table:
+        head = ("estimator", "n", "bins", "mean estimate", "true value", "bias", "sd")
+        return Table(head, [_row(row) for row in self.rows])
 
 
-_HEAD = ("estimator", "n", "bins", "mean estimate", "true value", "bias", "sd")
-
-
-def _cells(row: BiasRow) -> tuple[str, ...]:
+def _row(row: BiasRow) -> tuple[str, ...]:
     bins = "none" if row.bins is None else str(row.bins)
-    estimate, bias = (f"{x.value:.4f} [{x.low:.4f}, {x.high:.4f}]" for x in (row.estimate, row.bias))
+    estimate, bias = (" ".join(cells(interval)) for interval in (row.estimate, row.bias))
     return row.estimator, f"{row.n:,}", bins, estimate, f"{row.truth:.4f}", bias, f"{row.sd:.4f}"
 
 

@@ -38,7 +38,7 @@ def calibration_error(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range; `debiased` with "max".
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _check.choice("norm", norm, NORMS)
     if _check.flag("debiased", debiased) and norm == "max":
         raise ValueError("norm must be 'l1' or 'l2' where debiased is True, got 'max'")
@@ -62,7 +62,7 @@ def classwise_error(predictions: Predictions, *, norm: str = "l1", bins: str = "
 
     Source: Nixon et al. 2019, "Measuring Calibration in Deep Learning", eq. 4.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _check.choice("norm", norm, NORMS)
     _check.choice("bins", bins, BINS)
     _check.integer("n_bins", n_bins, 1, MAX_BINS)
@@ -82,22 +82,23 @@ def classwise_error(predictions: Predictions, *, norm: str = "l1", bins: str = "
 
 def overconfidence(predictions: Predictions, n_bins: int = 15) -> float:
     """Sum over bins of n_b/N conf_b max(conf_b - acc_b, 0) (Thulasidasan et al. 2019, "On Mixup Training")."""
-    return read_cells("overconfidence", cells_of(check_predictions(predictions, "predictions"), "width", n_bins))
+    return read_cells("overconfidence", cells_of(check_predictions(predictions), "width", n_bins))
 
 
 def underconfidence(predictions: Predictions, n_bins: int = 15) -> float:
     """The mirror of `overconfidence`: sum over bins of n_b/N conf_b max(acc_b - conf_b, 0)."""
-    return read_cells("underconfidence", cells_of(check_predictions(predictions, "predictions"), "width", n_bins))
+    return read_cells("underconfidence", cells_of(check_predictions(predictions), "width", n_bins))
 
 
 def cells_of(predictions: Predictions, bins: str, n_bins: int) -> Tensor:
     """Cells of the top-1 answers, on the CPU."""
-    _check.choice("bins", bins, BINS)
-    n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
+    edges = inner_edges(predictions, _check.choice("bins", bins, BINS), _check.integer("n_bins", n_bins, 1, MAX_BINS))
+    return fill_cells(predictions.confidence, predictions.correct, edges).cpu()
+
+
+def inner_edges(predictions: Predictions, bins: str, n_bins: int) -> Tensor:
+    """The inner edges [n_bins - 1] of bins of equal width, or of equal counts ("mass")."""
     conf = predictions.confidence
-    edges = (
-        width_edges(n_bins, predictions.given_dtype, conf.device)
-        if bins == "width"
-        else mass_edges(conf.to(predictions.probs.dtype), n_bins)
-    )
-    return fill_cells(conf, predictions.correct, edges).cpu()
+    if bins == "width":
+        return width_edges(n_bins, predictions.given_dtype, conf.device)
+    return mass_edges(conf.to(predictions.probs.dtype), n_bins)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mixlab.calibration.bins import fill_cells, mass_edges, width_edges
+from mixlab.calibration.bins import fill_cells
+from mixlab.calibration.calibration_error import inner_edges
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.reliability import ReliabilityBins
 from mixlab.calibration.smooth import smooth_curve
@@ -38,7 +39,7 @@ class ChanceBins:
 def chance_bins(predictions: Predictions, bins: str, n_bins: int, generator: torch.Generator) -> ChanceBins:
     """Bins of equal width ("width") or equal counts ("mass") with their band, for predictions on the CPU."""
     confidence = predictions.confidence
-    inner = width_edges(n_bins, predictions.given_dtype) if bins == "width" else mass_edges(confidence, n_bins)
+    inner = inner_edges(predictions, bins, n_bins)
     seen = ReliabilityBins.from_cells(inner, fill_cells(confidence, predictions.correct, inner))
     fine = (confidence * FINE).round().long().clamp(max=FINE) + (FINE + 1) * torch.bucketize(confidence, inner)
     key, group = torch.unique(fine, return_inverse=True)

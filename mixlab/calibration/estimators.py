@@ -4,8 +4,7 @@ All of them look at the top-1 answer and its confidence, but for `classwise_erro
 every class. Binned ones are functions of the cells in `mixlab.calibration.bins`, computed where the predictions live.
 """
 
-import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,12 +15,13 @@ from mixlab.calibration.bins import read_cells
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.calibration_error import BINS, MAX_BINS, cells_of, classwise_error
 from mixlab.calibration.classwise import block_interval
-from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
+from mixlab.calibration.intervals import Interval, normal_interval, share_interval, tails_of
 from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import aurc, aurc_interval
-from mixlab.calibration.scores import brier, brier_rows, nll, nll_rows
+from mixlab.calibration.scores import accuracy, brier, brier_rows, nll, nll_rows
 from mixlab.calibration.smooth import smooth_error, smooth_interval
+from mixlab.calibration.table import IntervalTable, Table, cells
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,6 @@ def _binless(
     return Estimator(label, about, lambda p, _: value(p), lambda p, _, *rest: interval(p, *rest), norm=norm)
 
 
-def _accuracy(p: Predictions) -> float:
-    return float(p.correct.double().mean())
-
-
-def _accuracy_interval(p: Predictions, _n: int, level: float, _generator: torch.Generator) -> Interval:
-    share, count = (torch.tensor(number, dtype=torch.float64) for number in (_accuracy(p), len(p)))
-    low, high = wilson(share, count, level)
-    return Interval(float(share), float(low), float(high), len(p), level)
-
-
 def _mean_interval(rows: Tensor, level: float) -> Interval:
     """The mean of rows [N] with its normal interval."""
     count = torch.tensor(float(len(rows)), dtype=torch.float64)
@@ -93,7 +83,12 @@ def _classwise_interval(p: Predictions, n_bins: int, n: int, level: float, gener
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "accuracy": _binless("Accuracy", "share of right answers", _accuracy, _accuracy_interval),
+    "accuracy": _binless(
+        "Accuracy",
+        "share of right answers",
+        accuracy,
+        lambda p, _, level, __: share_interval(accuracy(p), len(p), level),
+    ),
     "ece": _binned("ECE", "mean |accuracy - confidence| over bins of equal width (Guo et al. 2017)", "l1", norm="l1"),
     "ece_mass": _binned(
         "ECE, equal counts", "the same over bins of equal counts (Nixon et al. 2019)", "l1", bins="mass", norm="l1"
@@ -163,41 +158,14 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Estimates(Mapping[str, Interval]):
+class Estimates(IntervalTable):
     """Estimates by name, in the order asked for; renders as a table in a notebook and as text elsewhere."""
 
     intervals: Mapping[str, Interval]
 
-    def __getitem__(self, name: str) -> Interval:
-        return self.intervals[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.intervals)
-
-    def __len__(self) -> int:
-        return len(self.intervals)
-
-    def _title(self) -> str:
-        first = next(iter(self.intervals.values()))
-        return f"{first.n:,} predictions, with {100 * first.level:g}% intervals"
-
-    def __repr__(self) -> str:
-        wide = max(map(len, self))
-        lines = [f"{name:{wide}}  {_number(e.value)}  {_span(e)}  {ESTIMATORS[name].about}" for name, e in self.items()]
-        return "\n".join([self._title(), *lines])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="text-align:left">{text}</th>' for text in _HEADS)
-        left, right = 'style="text-align:left"', 'style="text-align:right"'
-        rows = "".join(
-            f'<tr><th scope="row" {left}>{html.escape(name)}</th><td {right}>{_number(e.value)}</td>'
-            f"<td {right}>{_span(e)}</td><td {left}>{html.escape(ESTIMATORS[name].about)}</td></tr>"
-            for name, e in self.items()
-        )
-        return f"<table><caption>{self._title()}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-_HEADS = ("estimate", "value", "interval", "what it is")
+    def _table(self) -> Table:
+        rows = [(name, *cells(interval), ESTIMATORS[name].about) for name, interval in self.items()]
+        return Table(("estimate", "value", "interval", "what it is"), rows, self._caption)
 
 
 def estimate(
@@ -227,7 +195,7 @@ def estimate(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, or an unknown name.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _check.choice("name", name, ESTIMATORS)
     return estimates(predictions, (name,), n_bins=n_bins, n=n, level=level, generator=generator)[name]
 
@@ -278,7 +246,7 @@ def estimates(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or out of range, or an unknown name.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise TypeError(f"names must be a sequence of at least one name of an estimator, got {_check.shown(names)}")
     for name in names:
@@ -306,11 +274,3 @@ def estimates(
         if interval is not None:
             intervals[name] = interval(predictions, n_bins, n, level, stream())
     return Estimates({name: intervals[name] for name in names})
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _span(interval: Interval) -> str:
-    return f"[{_number(interval.low)}, {_number(interval.high)}]"

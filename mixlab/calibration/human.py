@@ -19,9 +19,9 @@ from mixlab import _check
 from mixlab._files import first_line
 from mixlab.calibration.bins import width_edges
 from mixlab.calibration.bootstrap import WORLDS, invert
+from mixlab.calibration.inputs import as_tensor
 from mixlab.calibration.intervals import Interval, mean_interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.tables import as_tensor
 from mixlab.data.cache import DataError
 from mixlab.data.cifar import CIFAR10
 from mixlab.data.load import cache_path, load
@@ -254,7 +254,7 @@ def human_nll(predictions: Predictions, votes: HumanVotes, *, level: float = 0.9
 
 def _check_votes(p: Predictions, votes: HumanVotes) -> Predictions:
     """The predictions, on the CPU, once the votes are seen to be of the same images."""
-    p = check_predictions(p, "predictions").cpu()
+    p = check_predictions(p).cpu()
     if not isinstance(votes, HumanVotes):
         raise TypeError(f"votes must be HumanVotes, as load_human gives them, got {_check.shown(votes)}")
     if votes.counts.shape != p.probs.shape:

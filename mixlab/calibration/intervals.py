@@ -79,6 +79,12 @@ def wilson(share: Tensor, count: Tensor, level: float = 0.95) -> tuple[Tensor, T
     return (center - reach).clamp(min=0).minimum(share), (center + reach).clamp(max=1).maximum(share)
 
 
+def share_interval(share: float, count: int, level: float) -> Interval:
+    """A share of `count` with Wilson's interval."""
+    low, high = wilson(torch.tensor(share, dtype=torch.float64), torch.tensor(count), level)
+    return Interval(share, float(low), float(high), count, level)
+
+
 def tails_of(level: float) -> Tensor:
     """The two shares [2] between which `level` lies."""
     return torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)

@@ -22,7 +22,7 @@ def ks_error(predictions: Predictions) -> float:
     Source: Gupta et al., "Calibration of Neural Networks using Splines", ICLR 2021: their KS
         error of the top-1 answer.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     return float(_residual_sums(predictions, *_ascending(predictions)).abs().max())
 
 
@@ -57,7 +57,7 @@ def ks_interval(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     n, level, generator = _check.resampling(n, level, generator)
     order, last = _ascending(predictions)
     sums = _residual_sums(predictions, order, last)

@@ -1,6 +1,5 @@
 """Calibration label by label: of a multi-label model, or of each class of unbalanced data against the rest."""
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,17 @@ from mixlab.calibration.bins import FEW, fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.calibration_error import MAX_BINS
 from mixlab.calibration.classwise import block_interval
+from mixlab.calibration.inputs import as_tensor, float_table, wide
 from mixlab.calibration.intervals import Interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.tables import as_tensor, wide
+from mixlab.calibration.table import IntervalTable, Table, cells
 
 TABLE = "a floating-point tensor or array of {} with shape [examples, labels]"
 MULTI_HOT = "a tensor or array of 0 and 1 with shape [examples, labels]"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LabelErrors(Mapping[str, Interval]):
+class LabelErrors(IntervalTable):
     """The calibration error of each label by name, as `LabelPredictions.errors` gives it; renders as a table.
 
     Attributes:
@@ -38,42 +38,12 @@ class LabelErrors(Mapping[str, Interval]):
     macro: Interval
     weighted: Interval
 
-    def __getitem__(self, name: str) -> Interval:
-        return self.intervals[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.intervals)
-
-    def __len__(self) -> int:
-        return len(self.intervals)
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows = [(name, f"{self.count[name]:,}", error, "few" * (name in self.few)) for name, error in self.items()]
-        total = f"{sum(self.count.values()):,}"
+    def _table(self) -> Table:
+        rows = [(name, self.count[name], error, "few" * (name in self.few)) for name, error in self.items()]
+        total = sum(self.count.values())
         rows += [("mean of labels", total, self.macro, ""), ("mean weighted by n", total, self.weighted, "")]
-        return [
-            (name, n, f"{error.value:.4f}", f"[{error.low:.4f}, {error.high:.4f}]", note)
-            for name, n, error, note in rows
-        ]
-
-    def __repr__(self) -> str:
-        rows = [_HEADS, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = (f"{row[0]:{widths[0]}}  " + "  ".join(map(str.rjust, row[1:], widths[1:])) for row in rows)
-        return "\n".join(line.rstrip() for line in lines)
-
-    def _repr_html_(self) -> str:
-        right = 'style="text-align: right"'
-        head = "".join(f'<th scope="col" {right}>{text}</th>' for text in _HEADS)
-        body = "".join(
-            f"<tr><th scope='row'>{html.escape(name)}</th>" + "".join(f"<td {right}>{cell}</td>" for cell in cells)
-            for name, *cells in self._rows()
-        )
-        title = f"{self.macro.n:,} predictions, with {100 * self.macro.level:g}% intervals"
-        return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-_HEADS = ("label", "n", "ECE", "interval", "")
+        texts = [(name, f"{n:,}", *cells(error), note) for name, n, error, note in rows]
+        return Table(("label", "n", "ECE", "interval", ""), texts, self._caption)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -129,7 +99,7 @@ class LabelPredictions(Mapping[str, Predictions]):
     @classmethod
     def one_vs_rest(cls, predictions: Predictions) -> "LabelPredictions":
         """Each class of Predictions against all others: its probability, and whether it was the true one."""
-        p = check_predictions(predictions, "predictions")
+        p = check_predictions(predictions)
         truth = p.labels[:, None] == torch.arange(p.num_classes, device=p.labels.device)
         return cls(p.probs, truth, None, _names(p.classes, p.num_classes))
 
@@ -199,9 +169,7 @@ class LabelPredictions(Mapping[str, Predictions]):
 
 def _table(name: str, value: Any) -> Tensor:
     wanted = TABLE.format("logits" if name == "logits" else "probabilities")
-    table = _check.tensor(name, as_tensor(value), wanted)
-    if not table.is_floating_point():
-        raise TypeError(f"{name} must be {wanted}, got {_check.shown(table)}")
+    table = float_table(name, value, wanted)
     if table.ndim != 2 or table.numel() == 0:
         raise ValueError(f"{name} must be {wanted} and hold at least one of each, got {_check.shown(table)}")
     return wide(table.detach())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.tables import (
+from mixlab.calibration.inputs import (
     as_tensor,
     count_faults,
     label_column,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.intervals import Interval, wilson
+from mixlab.calibration.intervals import Interval, share_interval
 from mixlab.calibration.ks import runs_of_equals
 from mixlab.calibration.predictions import Predictions, check_predictions
 
@@ -32,7 +32,7 @@ def accuracy_rejection(predictions: Predictions) -> AccuracyRejection:
 
     Source: Nadeem et al., "Accuracy-rejection curves (ARCs) for comparing classification methods", MLSB 2010.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     order, size = _descending(predictions)
     kept = size.cumsum(0)
     right = predictions.correct[order].double().cumsum(0)[kept - 1]
@@ -50,7 +50,7 @@ def aurc(predictions: Predictions) -> float:
         for the area; Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", NeurIPS 2017, for the
         curve.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     order, size = _descending(predictions)
     error = _mean_of_ties((~predictions.correct[order]).double(), size)
     return float((error.cumsum(0) / _ranks(error)).mean())
@@ -90,7 +90,7 @@ def aurc_interval(
     """
     from scipy.special import stdtrit
 
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _, level, _ = _check.resampling(n, level, generator)
     order, size = _descending(predictions)
     wrong = ~predictions.correct[order]
@@ -98,8 +98,7 @@ def aurc_interval(
     rank = _ranks(error)
     value = float((error.cumsum(0) / rank).mean())
     if value == 0:
-        _, high = wilson(torch.tensor(0.0, dtype=torch.float64), torch.tensor(len(error)), level)
-        return Interval(0.0, 0.0, float(high), len(error), level)
+        return share_interval(0.0, len(error), level)
     own, moved = (_mean_of_ties(_sums_from_below(each / rank), size) for each in (torch.ones_like(error), error))
     influence = wrong * own - moved + error.mean() - value
     variance = float(influence.square().mean())

@@ -15,9 +15,9 @@ from mixlab import _check
 from mixlab.calibration.bins import fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.estimators import ESTIMATORS
-from mixlab.calibration.intervals import Interval, normal_interval, tails_of, wilson
+from mixlab.calibration.inputs import count_faults, label_column, probs_table, raise_on_rows
+from mixlab.calibration.intervals import Interval, normal_interval, share_interval, tails_of
 from mixlab.calibration.predictions import is_right, square_sums
-from mixlab.calibration.tables import count_faults, label_column, probs_table, raise_on_rows
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
 BINNED = {"accuracy": "accuracy"} | {name: ESTIMATORS[name].metric for name in METRICS if ESTIMATORS[name].metric}
@@ -210,10 +210,8 @@ class Reliability:
         n, level, generator = _check.resampling(n, level, generator)
         cells, totals = self._read()
         if metric == "accuracy":
-            low, high = map(
-                float, wilson(torch.tensor(self.accuracy(), dtype=torch.float64), cells[..., 0].sum(), level)
-            )
-        elif metric in ("nll", "brier"):
+            return share_interval(self.accuracy(), self.count, level)
+        if metric in ("nll", "brier"):
             low, high = normal_interval(cells[..., 0].sum(), *_totals_of(metric, totals), tails_of(level))
         else:
             low, high = binned_intervals(cells, [BINNED[metric]], n, tails_of(level), generator)[BINNED[metric]]

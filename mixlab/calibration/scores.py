@@ -34,14 +34,19 @@ class Murphy:
         return self.reliability - self.resolution + self.uncertainty + self.within
 
 
+def accuracy(predictions: Predictions) -> float:
+    """Share of right answers."""
+    return float(check_predictions(predictions).correct.double().mean())
+
+
 def nll(predictions: Predictions) -> float:
     """Mean negative log likelihood in nats; infinite if a true class was given the probability 0."""
-    return float(nll_rows(check_predictions(predictions, "predictions")).mean())
+    return float(nll_rows(check_predictions(predictions)).mean())
 
 
 def brier(predictions: Predictions) -> float:
     """Mean over rows of the sum over classes of (p_k - y_k)^2 (Brier 1950), from 0 to 2."""
-    return float(brier_rows(check_predictions(predictions, "predictions")).mean())
+    return float(brier_rows(check_predictions(predictions)).mean())
 
 
 def murphy(predictions: Predictions, *, bins: str = "width", n_bins: int = 15) -> Murphy:
@@ -58,7 +63,7 @@ def murphy(predictions: Predictions, *, bins: str = "width", n_bins: int = 15) -
     Source: Murphy 1973, "A new vector partition of the probability score"; the terms within bins are those of
     Stephenson et al. 2008, "Two extra components in the Brier score decomposition", eq. 5, here as one sum.
     """
-    cells = cells_of(check_predictions(predictions, "predictions"), bins, n_bins)
+    cells = cells_of(check_predictions(predictions), bins, n_bins)
     size, conf, right = cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]
     filled, total = size.clamp(min=1), size.sum()
     spread = cells[..., 2].sum() - (conf.square() / filled).sum()
@@ -76,10 +81,8 @@ def nll_rows(predictions: Predictions) -> Tensor:
     """NLL of each row in nats, [N] float64."""
     if predictions.given_logits is None:
         return -predictions.probs.gather(1, predictions.labels[:, None])[:, 0].double().log()
-    true = predictions.given_logits.gather(1, predictions.labels[:, None])[
-        :, 0
-    ]  # finite where a probability rounds to 0
-    return predictions.given_logits.logsumexp(1).double() - true.double()
+    logits = predictions.given_logits  # finite where a probability rounds to 0
+    return logits.logsumexp(1).double() - logits.gather(1, predictions.labels[:, None])[:, 0].double()
 
 
 def brier_rows(predictions: Predictions) -> Tensor:

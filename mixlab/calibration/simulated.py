@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab.calibration.inputs import as_tensor, count_faults
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.tables import as_tensor, count_faults
 from mixlab.data import shapes
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.load import SHAPES_TEST, SHAPES_TRAIN_MOST
@@ -221,7 +221,7 @@ def true_error(predictions: Predictions, posterior: Any, *, norm: str = "l1") ->
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     _check.choice("norm", norm, ("l1", "l2"))
     posterior = _check_posterior(as_tensor(posterior), predictions)
     if len(predictions) < 2:

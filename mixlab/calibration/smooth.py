@@ -70,7 +70,7 @@ def smooth_error(predictions: Predictions, *, bandwidth: float | None = None) ->
 
     Source: Blasiok and Nakkiran, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing", ICLR 2024.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     bandwidth = _check_bandwidth(bandwidth)
     waves = _residual_waves(predictions)
     return _fixed_point(waves) if bandwidth is None else _size(waves, bandwidth)
@@ -92,7 +92,7 @@ def smooth_curve(predictions: Predictions, *, bandwidth: float | None = None, po
 
     Source: as for `smooth_error`; the regression is that of Nadaraya and of Watson, 1964.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     bandwidth = _check_bandwidth(bandwidth)
     points = _check.integer("points", points, 2, 10_000)
     waves = _residual_waves(predictions)
@@ -135,7 +135,7 @@ def smooth_interval(
 
     Source: Hansen, "The grid bootstrap and the autoregressive model", Review of Economics and Statistics 1999.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     n, level, generator = _check.resampling(n, level, generator)
     waves = _residual_waves(predictions)
     value = _fixed_point(waves)

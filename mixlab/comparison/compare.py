@@ -8,10 +8,10 @@ from typing import Any
 from mixlab import _check
 from mixlab.comparison.comparison import Comparison
 from mixlab.comparison.contenders import contenders
-from mixlab.comparison.paths import page_path
+from mixlab.comparison.page import page_path
 from mixlab.comparison.scores import BY_ROW
 from mixlab.comparison.training import Model, checked, suited, trained
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.mixing.mixer import Mixer
 
 _SEEDS = "seeds must be an integer of at least 2, or at least 2 different integers"
@@ -72,8 +72,7 @@ def compare(
         StoreError: the folder of the store cannot be written, or this process trains one of the runs already.
         OSError: the page cannot be written.
     """
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_dataset(data)
     named, listed = contenders(mixers), _seeds(seeds)
     if not isinstance(model, str) and not callable(model):
         raise TypeError(f"model must be a name of mx.models or a function from a seed to a module, got {model!r}")

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from mixlab.calibration.intervals import Interval
+from mixlab.calibration.table import Table
 from mixlab.comparison.contenders import BASELINE
+from mixlab.comparison.page import write_page
 from mixlab.comparison.recommendation import Recommendation, best_of, listed, recommended
 from mixlab.comparison.scores import QUANTITIES, Difference, Scores, corrected_level, difference, means, scores_of
 from mixlab.comparison.training import Trained
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots.comparison import numbers_of
-from mixlab.plots.table import Table, table
+from mixlab.plots.table import table
 from mixlab.training.trainer import Trainer
 
 
@@ -133,8 +135,6 @@ class Comparison:
             TypeError, ValueError: path is none, or not in a folder that exists.
             OSError: the file cannot be written.
         """
-        from mixlab.comparison.page import write_page
-
         write_page(self, path, command)
 
     def __repr__(self) -> str:

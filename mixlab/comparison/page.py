@@ -7,23 +7,34 @@ import re
 import textwrap
 from datetime import datetime, timezone
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.ticker import MaxNLocator
 
 import mixlab
+from mixlab import _check
 from mixlab._files import write_whole
 from mixlab.calibration.intervals import Interval
+from mixlab.calibration.table import Table
 from mixlab.comparison.figure import canvas, image
-from mixlab.comparison.paths import page_path
 from mixlab.comparison.scores import QUANTITIES
 from mixlab.plots.comparison import plot_intervals
 from mixlab.plots.reliability_diagram import plot_reliability
-from mixlab.plots.table import Table
 
 if TYPE_CHECKING:
     from mixlab.comparison.comparison import Comparison
+
+
+def page_path(page: Any) -> Path:
+    """The path of an HTML file in a folder that exists."""
+    if not isinstance(page, (str, os.PathLike)):
+        raise TypeError(f"page must be the path of an HTML file, got {_check.shown(page)}")
+    path = Path(page).expanduser()
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(f"page must be a file in a folder that exists, got {str(path)!r}")
+    return path
 
 
 def write_page(comparison: "Comparison", path: str | os.PathLike[str], command: str | None = None) -> None:

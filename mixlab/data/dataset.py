@@ -182,3 +182,10 @@ class Dataset:
         mean = share @ value
         variance = (share * (value - mean[:, None]).square()).sum(dim=1)
         return tuple(mean.tolist()), tuple(variance.sqrt().tolist())
+
+
+def check_dataset(data: object) -> Dataset:
+    """Return `data` if it is a Dataset."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {shown(data)}")
+    return data

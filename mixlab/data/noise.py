@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixlab import _check
 from mixlab._torch_state import usual_defaults
-from mixlab.data.dataset import Dataset, Split
+from mixlab.data.dataset import Dataset, Split, check_dataset
 
 KINDS = {
     "symmetric": "any other class, each as likely",
@@ -61,7 +61,7 @@ def with_wrong_labels(data: Dataset, share: float, kind: str = "symmetric", *, s
     Source: Patrini et al., "Making Deep Neural Networks Robust to Label Noise", CVPR 2017; Han et al., "Co-teaching",
     NeurIPS 2018, for pairs. In some papers a symmetric noise may draw the right class again; here it never does.
     """
-    _check_dataset(data)
+    check_dataset(data)
     share = _check.number("share", share, 0, 1)
     _check.choice("kind", kind, KINDS)
     generator = torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX))
@@ -92,7 +92,7 @@ def with_human_labels(data: Dataset, path: str | os.PathLike[str], which: str = 
 
     Source: Wei et al., "Learning with Noisy Labels Revisited", ICLR 2022 (http://noisylabels.com, CC BY-NC 4.0).
     """
-    _check_dataset(data)
+    check_dataset(data)
     if data.name not in HUMAN or len(data.train) != 50_000:
         raise ValueError(f"data must be the whole of CIFAR-10 or CIFAR-100, got {data!r}")
     if not isinstance(path, (str, os.PathLike)):
@@ -110,8 +110,3 @@ def with_human_labels(data: Dataset, path: str | os.PathLike[str], which: str = 
 
 def _relabeled(data: Dataset, labels: Tensor) -> Noisy:
     return Noisy(replace(data, train=Split(data.train.images, labels)), data.train.labels)
-
-
-def _check_dataset(data: object) -> None:
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a Dataset, as mx.load gives it, got {_check.shown(data)}")

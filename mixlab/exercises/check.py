@@ -1,42 +1,17 @@
 """Exercises that say what is wrong: mx.check("lambda/theta_bar", answer)."""
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-from mixlab import _check
-from mixlab.exercises import (
-    lesson_00,
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
-    lesson_12,
-    lesson_13,
-)
-from mixlab.exercises.verdict import STILL_OPEN, Verdict, Verify
+from mixlab import _check, exercises
+from mixlab.exercises.verdict import STILL_OPEN, Verdict, Verify, WrongAnswerError
 
-LESSONS = (
-    lesson_00,
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
-    lesson_12,
-    lesson_13,
-)
+LESSONS = [
+    import_module(f"mixlab.exercises.{part.name}")
+    for part in iter_modules(exercises.__path__)
+    if part.name.startswith("lesson_")
+]
 EXERCISES: dict[str, Verify] = {name: verify for lesson in LESSONS for name, verify in lesson.EXERCISES.items()}
 
 
@@ -58,6 +33,8 @@ def check(exercise: str, answer: Any) -> Verdict:
         return Verdict(None, "replace the ... by your answer and run the cell again.")
     try:
         wrong = verify(answer)
+    except WrongAnswerError as error:
+        wrong = str(error)
     except Exception as error:  # noqa: BLE001  # a learner's function may fail in any way; the verdict says how
         wrong = f"your answer raised {type(error).__name__}: {error}"
     if wrong is None:

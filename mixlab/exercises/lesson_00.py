@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlab import _check
 from mixlab.calibration.reliability import Reliability
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 
 
 def _partner_share(answer: Any) -> str | None:
@@ -18,14 +17,10 @@ def _partner_share(answer: Any) -> str | None:
 
 def _confidence_gap(answer: Any) -> str | None:
     """A function of a Reliability that gives mean confidence minus accuracy over all answers."""
-    if not callable(answer):
-        return f"the answer is a function confidence_gap(rel), but you gave {_check.shown(answer)}."
     confidence = torch.tensor([0.95] * 8 + [0.65] * 2)
     labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 0, 0])  # 5 of 8 right where 0.95 was claimed, 2 of 2 at 0.65
     rel = Reliability().update(torch.stack([confidence, 1 - confidence], 1), labels)
-    given = answer(rel)
-    if given is None or given is ...:
-        return STILL_OPEN
+    given = result_of(answer, "confidence_gap(rel)", rel)
     if isinstance(given, Tensor) and given.isnan().any():
         return "yours is NaN: an empty bin has no confidence. Keep the bins with a count."
     truth = 0.89 - 0.7

@@ -1,13 +1,12 @@
 """The exercises of lesson 01, the law of λ."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 from mixlab.mixing.beta import ALPHA_MAX, ALPHA_MIN, lambda_moments
 
 
@@ -39,17 +38,12 @@ def _half_visible(answer: Any) -> str | None:
 
 def _sampler(answer: Any) -> str | None:
     """A function draw(alpha, n) that gives n draws of Beta(alpha, alpha), at every α."""
-    if not callable(answer):
-        return f"the answer is a function draw(alpha, n), but you gave {_check.shown(answer)}."
     return next((wrong for alpha in (1.0, 0.2, 0.001) if (wrong := _draws(answer, alpha, 20_000))), None)
 
 
-def _draws(draw: Callable[[float, int], Any], alpha: float, n: int) -> str | None:
-    given = draw(alpha, n)
-    if given is None or given is ...:
-        return STILL_OPEN
+def _draws(draw: Any, alpha: float, n: int) -> str | None:
+    lam = torch.as_tensor(result_of(draw, "draw(alpha, n)", alpha, n), dtype=torch.float64)
     call = f"draw({alpha:g}, {n})"
-    lam = torch.as_tensor(given, dtype=torch.float64)
     if lam.shape != (n,):
         return f"{call} must give {n} numbers, shape [{n}], but its shape is {list(lam.shape)}."
     if lam.isnan().any():

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, alike, near, result_of
 from mixlab.mixing.losses import mixed_cross_entropy
 
 
@@ -50,23 +49,16 @@ def _nothing(answer: Any) -> str | None:
 
 def _loss(answer: Any) -> str | None:
     """A function loss(logits, y_a, y_b, lam) that equals mixed_cross_entropy."""
-    if not callable(answer):
-        return f"the answer is a function loss(logits, y_a, y_b, lam), but you gave {_check.shown(answer)}."
     g = torch.Generator().manual_seed(7)
     logits = torch.randn(6, 10, generator=g)
     y_a, y_b = torch.randint(10, (2, 6), generator=g)
     lam = torch.rand(6, generator=g)
-    given = answer(logits.clone(), y_a.clone(), y_b.clone(), lam.clone())
-    if given is None or given is ...:
-        return STILL_OPEN
-    value = torch.as_tensor(given)
+    value = torch.as_tensor(result_of(answer, "loss(logits, y_a, y_b, lam)", logits, y_a, y_b, lam))
     if value.ndim != 0:
         return f"the loss is one number for the batch, but yours has shape {list(value.shape)}: take the mean."
     each_a = mixed_cross_entropy(logits, y_a, y_a, lam, reduction="none")
     each_b = mixed_cross_entropy(logits, y_b, y_b, lam, reduction="none")
     right = mixed_cross_entropy(logits, y_a, y_b, lam)
-    if torch.allclose(value.float(), right, atol=1e-5):
-        return None
     slips = {
         "λ must weigh y_a and 1 − λ must weigh y_b, but yours has them swapped.": (
             (1 - lam) * each_a + lam * each_b
@@ -78,10 +70,10 @@ def _loss(answer: Any) -> str | None:
         "yours has forgotten y_b.": (lam * each_a).mean(),
         "yours is the plain loss of y_a: the partner's label is missing.": each_a.mean(),
     }
-    for words, slip in slips.items():
-        if torch.allclose(value.float(), slip, atol=1e-5):
-            return words
-    return f"on six examples yours gives {float(value):.4f}, and the soft-label cross entropy is {float(right):.4f}."
+    otherwise = (
+        f"on six examples yours gives {float(value):.4f}, and the soft-label cross entropy is {float(right):.4f}."
+    )
+    return alike(value, right, slips, otherwise)
 
 
 EXERCISES: dict[str, Verify] = {

@@ -4,8 +4,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 
 
 def _floor(answer: Any) -> str | None:
@@ -30,11 +29,8 @@ def _seeds(answer: Any) -> str | None:
 
 def _slower(answer: Any) -> str | None:
     """A function of two records that gives how many percent slower the second trained."""
-    if not callable(answer):
-        return f"the answer is a function slower_percent(plain, mixed), but you gave {_check.shown(answer)}."
-    given = answer(SimpleNamespace(images_per_second=1000.0), SimpleNamespace(images_per_second=800.0))
-    if given is None or given is ...:
-        return STILL_OPEN
+    records = (SimpleNamespace(images_per_second=speed) for speed in (1000.0, 800.0))
+    given = result_of(answer, "slower_percent(plain, mixed)", *records)
     slips = {
         "the loss of speed; the growth of time is wanted": 20.0,
         "the wrong way around: slower is positive": -20.0,

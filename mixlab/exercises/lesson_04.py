@@ -5,30 +5,24 @@ from typing import Any
 import torch
 
 from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, alike, near, result_of
 
 
 def _blends(answer: Any) -> str | None:
     """A function blends(x, partner, lam) that gives the K blends of each pair, [K * B, ...] and k-major."""
-    if not callable(answer):
-        return f"the answer is a function blends(x, partner, lam), but you gave {_check.shown(answer)}."
     g = torch.Generator().manual_seed(3)
     x, partner = torch.rand(4, 2, 3, 3, generator=g), torch.tensor([1, 3, 0, 2])
     lam = torch.rand(3, 4, generator=g)
-    given = answer(x.clone(), partner.clone(), lam.clone())
-    if given is None or given is ...:
-        return STILL_OPEN
-    if not isinstance(given, torch.Tensor):
-        return f"yours must be one tensor [K * B, ...], but is {_check.shown(given)}: join the blends with torch.cat."
-    value = given
+    value = result_of(answer, "blends(x, partner, lam)", x, partner, lam)
+    if not isinstance(value, torch.Tensor):
+        return f"yours must be one tensor [K * B, ...], but is {_check.shown(value)}: join the blends with torch.cat."
     weight = lam[:, :, None, None, None]
     blends = weight * x + (1 - weight) * x[partner]
     if value.shape == blends.shape:
         return "the values have shape [K, B, ...]; flatten the first two axes, for the network takes one batch."
     if value.shape != (12, 2, 3, 3):
         return f"3 blends of each of 4 pairs are 12 images, [12, 2, 3, 3], but yours are {list(value.shape)}."
-    forms = {
-        None: blends.flatten(0, 1),
+    slips = {
         "λ must weigh the example and 1 − λ its partner, but yours has them swapped.": (
             (1 - weight) * x + weight * x[partner]
         ).flatten(0, 1),
@@ -36,8 +30,8 @@ def _blends(answer: Any) -> str | None:
             blends.transpose(0, 1).flatten(0, 1)
         ),
     }
-    fits = [words for words, right in forms.items() if torch.allclose(value.float(), right, atol=1e-5)]
-    return fits[0] if fits else "yours is something other than λ_k · x + (1 − λ_k) · x[partner]."
+    otherwise = "yours is something other than λ_k · x + (1 − λ_k) · x[partner]."
+    return alike(value, blends.flatten(0, 1), slips, otherwise)
 
 
 def _plateau(answer: Any) -> str | None:

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 
 
 def _label(answer: Any) -> str | None:
@@ -22,13 +21,9 @@ def _label(answer: Any) -> str | None:
 
 def _smoothness(answer: Any) -> str | None:
     """A function smoothness(m, beta): β/(16 b) · Σ (mᵢ − mⱼ)² over pairs of blocks that share a border."""
-    if not callable(answer):
-        return f"the answer is a function smoothness(m, beta), but you gave {_check.shown(answer)}."
     # On this mask rows, columns, wrapped borders and |mᵢ − mⱼ| have sums of their own, so that no slip hides another.
     m = torch.tensor([[0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5], [0.5, 0, 0.5, 0], [0, 1, 0.5, 1]], dtype=torch.float64)
-    given = answer(m.clone(), 1.2)
-    if given is None or given is ...:
-        return STILL_OPEN
+    given = result_of(answer, "smoothness(m, beta)", m, 1.2)
     if isinstance(given, Tensor) and given.ndim:
         return f"the smoothness is one number, but yours has shape {list(given.shape)}: take the sum."
     down, across = (float(m.diff(dim=axis).square().sum()) for axis in (0, 1))

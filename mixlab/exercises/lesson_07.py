@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 
 
 def _by_hand(answer: Any) -> str | None:
@@ -41,14 +40,10 @@ def _images(answer: Any) -> str | None:
 
 def _debiased(answer: Any) -> str | None:
     """A function debiased(count, confidence, accuracy): the squared calibration error without the noise of the bins."""
-    if not callable(answer):
-        return f"the answer is a function debiased(count, confidence, accuracy), but you gave {_check.shown(answer)}."
     count, confidence, accuracy = torch.tensor(
         [[5.0, 20.0, 75.0], [0.3, 0.6, 0.95], [0.4, 0.5, 0.8]], dtype=torch.float64
     )
-    given = answer(count.clone(), confidence.clone(), accuracy.clone())
-    if given is None or given is ...:
-        return STILL_OPEN
+    given = result_of(answer, "debiased(count, confidence, accuracy)", count, confidence, accuracy)
     if isinstance(given, Tensor) and given.ndim:
         return f"the error is one number, but yours has shape {list(given.shape)}: take the weighted sum."
     squared, chance = (accuracy - confidence) ** 2, accuracy * (1 - accuracy)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 
 
 def _confidence(answer: Any) -> str | None:
@@ -27,14 +26,10 @@ def _confidence(answer: Any) -> str | None:
 
 def _fit(answer: Any) -> str | None:
     """A function fit(logits, labels): the temperature of least NLL, within 0.02."""
-    if not callable(answer):
-        return f"the answer is a function fit(logits, labels), but you gave {_check.shown(answer)}."
     g = torch.Generator().manual_seed(8)
     true = 2 * torch.randn(2000, 5, generator=g)
     labels = torch.multinomial(true.softmax(1), 1, generator=g)[:, 0]
-    given = answer(1.8 * true, labels.clone())
-    if given is None or given is ...:
-        return STILL_OPEN
+    given = result_of(answer, "fit(logits, labels)", 1.8 * true, labels)
     if isinstance(given, Tensor) and given.ndim:
         return f"the temperature is one number, but yours has shape {list(given.shape)}."
     grid = torch.arange(0.2, 5, 0.005)

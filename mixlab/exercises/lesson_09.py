@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, near, result_of
 
 
 def _step(answer: Any) -> str | None:
@@ -24,8 +23,6 @@ def _step(answer: Any) -> str | None:
 
 def _gap(answer: Any) -> str | None:
     """A function mean_gap(f, x, x_prime, lam): the mean over pairs of the norm over classes."""
-    if not callable(answer):
-        return f"the answer is a function mean_gap(f, x, x_prime, lam), but you gave {_check.shown(answer)}."
     g = torch.Generator().manual_seed(9)
     x, x_prime = torch.randn(2, 6, 3, 4, generator=g)
     weight = 2 * torch.randn(12, 5, generator=g)
@@ -33,9 +30,7 @@ def _gap(answer: Any) -> str | None:
     def f(inputs: Tensor) -> Tensor:
         return (inputs.flatten(1) @ weight).softmax(1)
 
-    given = answer(f, x.clone(), x_prime.clone(), 0.3)
-    if given is None or given is ...:
-        return STILL_OPEN
+    given = result_of(answer, "mean_gap(f, x, x_prime, lam)", f, x, x_prime, 0.3)
     if isinstance(given, Tensor) and given.ndim:
         return f"the mean gap is one number, but yours has shape {list(given.shape)}."
 

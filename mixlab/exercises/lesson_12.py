@@ -4,24 +4,17 @@ from typing import Any
 
 import torch
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, alike, near, result_of
 
 
 def _attend(answer: Any) -> str | None:
     """A function attend(q, k): softmax over the keys of q kᵀ / √d, [T, T]."""
-    if not callable(answer):
-        return f"the answer is a function attend(q, k), but you gave {_check.shown(answer)}."
     g = torch.Generator().manual_seed(12)
     q, k = torch.randn(2, 5, 9, generator=g)
-    given = answer(q.clone(), k.clone())
-    if given is None or given is ...:
-        return STILL_OPEN
-    value, products = torch.as_tensor(given), q @ k.T
+    value, products = torch.as_tensor(result_of(answer, "attend(q, k)", q, k)), q @ k.T
     if value.shape != (5, 5):
         return f"for 5 queries and 5 keys the weights are [5, 5], but yours are {list(value.shape)}."
     slips = {
-        None: (products / 3).softmax(1),
         "the softmax must run over the keys, axis 1, so that each row sums to 1; yours runs over the queries.": (
             products / 3
         ).softmax(0),
@@ -33,10 +26,7 @@ def _attend(answer: Any) -> str | None:
         "these are the products; their softmax over the keys is wanted.": products / 3,
         "row i must belong to query i; in yours queries and keys are swapped.": (products.T / 3).softmax(1),
     }
-    for words, right in slips.items():
-        if torch.allclose(value.float(), right, atol=1e-5):
-            return words
-    return "yours is something other than softmax(q kᵀ / √d)."
+    return alike(value, (products / 3).softmax(1), slips, "yours is something other than softmax(q kᵀ / √d).")
 
 
 def _tokens(answer: Any) -> str | None:
@@ -52,28 +42,21 @@ def _tokens(answer: Any) -> str | None:
 
 def _difference(answer: Any) -> str | None:
     """A function delta(vit_plain, vit_mixed, cnn_plain, cnn_mixed): the difference of the gains, a number a seed."""
-    if not callable(answer):
-        return f"the answer is a function delta of four tensors, but you gave {_check.shown(answer)}."
     table = torch.tensor([[24, 26, 25], [28, 29, 31], [33, 36, 34], [40, 39, 38]], dtype=torch.float64)
     plain, mixed, cnn_plain, cnn_mixed = table.unbind(0)
-    given = answer(plain.clone(), mixed.clone(), cnn_plain.clone(), cnn_mixed.clone())
-    if given is None or given is ...:
-        return STILL_OPEN
-    value, right = torch.as_tensor(given).double(), (mixed - plain) - (cnn_mixed - cnn_plain)
+    value = torch.as_tensor(result_of(answer, "delta of four tensors", plain, mixed, cnn_plain, cnn_mixed))
+    right = (mixed - plain) - (cnn_mixed - cnn_plain)
     if value.shape != right.shape:
         return f"Δ is a number for each of the 3 seeds, but yours has shape {list(value.shape)}."
     slips = {
-        None: right,
         "the gain of the ViT comes first, and that of the CNN is taken from it; yours is the other way around.": -right,
         "this is the gain of the ViT; the CNN's is to be taken from it.": mixed - plain,
         "this compares the mixed nets; first take from each what it has without mixing.": mixed - cnn_mixed,
         "this is the sum of the two gains; take their difference.": mixed - plain + cnn_mixed - cnn_plain,
         "this is a ratio of the gains; take their difference.": (mixed - plain) / (cnn_mixed - cnn_plain),
     }
-    for words, each in slips.items():
-        if torch.allclose(value, each, atol=1e-4):
-            return words
-    return "yours is something other than (vit_mixed − vit_plain) − (cnn_mixed − cnn_plain)."
+    otherwise = "yours is something other than (vit_mixed − vit_plain) − (cnn_mixed − cnn_plain)."
+    return alike(value, right, slips, otherwise)
 
 
 EXERCISES: dict[str, Verify] = {

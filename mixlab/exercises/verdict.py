@@ -1,10 +1,13 @@
-"""What every exercise shares: the type of its check, the verdict that a learner sees, and `near` for numbers."""
+"""What the exercises share: the verdict that a learner sees, and checks of functions, numbers and tensors."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from mixlab import _check
 
@@ -32,6 +35,32 @@ class Verdict:
         edge = {True: "#1b7837", False: "#b35806", None: "#777777"}[self.passed]
         style = f"border-left: 6px solid {edge}; padding: 4px 12px"
         return f'<div role="status" style="{style}">{escape(str(self))}</div>'
+
+
+class WrongAnswerError(Exception):
+    """Ends a check; its message says what is wrong."""
+
+
+def result_of(answer: Any, signature: str, *arguments: Any) -> Any:
+    """What a learner's function returns for these arguments; tensors are copied, as it may write into them.
+
+    Raises WrongAnswerError if it is no function, which `signature` then describes, or returns nothing yet.
+    """
+    if not callable(answer):
+        raise WrongAnswerError(f"the answer is a function {signature}, but you gave {_check.shown(answer)}.")
+    result = answer(*(part.clone() if isinstance(part, Tensor) else part for part in arguments))
+    if result is None or result is ...:
+        raise WrongAnswerError(STILL_OPEN)
+    return result
+
+
+def alike(value: Tensor, truth: Tensor, slips: Mapping[str, Tensor], otherwise: str) -> str | None:
+    """None if a tensor is `truth` to 1e-5; else what is wrong, by a known slip if there is one."""
+
+    def same(other: Tensor) -> bool:
+        return value.shape == other.shape and torch.allclose(value.double(), other.double(), atol=1e-5)
+
+    return None if same(truth) else next((words for words, slip in slips.items() if same(slip)), otherwise)
 
 
 def near(answer: Any, truth: float, *, within: float, slips: dict[str, float] | None = None) -> str | None:

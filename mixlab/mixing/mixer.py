@@ -55,6 +55,15 @@ class Mixed:
 class Mixer:
     """Draws plans of one kind, and mixes batches by them. It holds settings only; randomness comes in as `generator`.
 
+    In DistributedDataParallel each process mixes its own share of the batch, with partners from that share alone, and
+    names of layers begin with "module.". Give each rank a generator of its own:
+
+        generator = torch.Generator(device).manual_seed(seed * world_size + rank)
+
+    With one seed for all, as torch.manual_seed(0) in every process leaves it, all ranks draw the same λs and the same
+    order of partners, and the mean of their gradients averages nothing of that noise. On average one example of each
+    rank's share is its own partner, unless `distinct`.
+
     Args:
         variant: is a key of VARIANTS.
         alpha: gives λ ~ Beta(alpha, alpha), from 1e-6 to 1e6. For CutMix it is the law of the nominal λ; ResizeMix has
@@ -116,6 +125,11 @@ class Mixer:
     def settings(self) -> dict[str, Any]:
         """Everything it was made with but the variant's name, the variant's own settings last."""
         return {name: getattr(self, name) for name in _COMMON} | _settings(self.kind)
+
+    @property
+    def forwards(self) -> float:
+        """How many times the model runs for each example, on average over batches: what mixing costs on any machine."""
+        return self.probability * self.kind.forwards(self.k) + (1 - self.probability)
 
     def __call__(
         self, x: Tensor, y: Tensor, *, model: nn.Module | None = None, generator: torch.Generator | None = None
@@ -208,14 +222,18 @@ class Mixer:
         plan = self.kind.draw(request)
         return plan.ordered() if self.ordered else plan
 
-    def check(self, x: Tensor) -> None:
-        """Raise if batches like `x` (its shape and type; it may be on the meta device) cannot be mixed by this mixer.
+    def check(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Raise if batches like `x`, with labels like `y`, cannot be mixed by this mixer.
+
+        Their shapes and types count, so they may be on the meta device. Without `y` nothing is said of labels.
 
         Raises:
-            TypeError, ValueError: what `plan` would raise of x, before it draws anything.
+            TypeError, ValueError: what `plan` would raise of them, before it draws anything.
         """
         self._check_batch(x)
         self.kind.check(x)
+        if y is not None and self.kind.pairs and isinstance(self.partners, Near):
+            self.partners.check(y)
 
     def _check_model(self, model: Any, y: Tensor | None) -> None:
         if not isinstance(model, nn.Module):

@@ -37,15 +37,23 @@ class Near:
         logs = (distances / self.bandwidth).square() / -2
         return logs.fill_diagonal_(-math.inf) if distinct else logs
 
+    def check(self, y: Tensor) -> None:
+        """Raise TypeError unless the labels are floats; they may be on the meta device."""
+        if y.dtype not in FLOATS:
+            raise TypeError(
+                f"partners must be 'random', 'roll' or 'reversed' where labels are classes, got {self}, which finds "
+                f"near ones among float labels [batch, ...], and labels that are {_check.shown(y)}"
+            )
+
     def draw(self, y: Tensor | None, *, distinct: bool, generator: torch.Generator | None) -> Tensor:
         """Partners int64 [B] for float labels y [B, ...], at least two if `distinct`.
 
         Each is where log p + a Gumbel number is largest, so that also where all others are far, and every exp(…) would
         be 0 in floats, the nearest are drawn.
         """
-        wanted = "float labels [batch, ...] to find near ones"
-        if y is None or y.dtype not in FLOATS:
-            raise TypeError(f"y must be {wanted} by partners={self}, got {'None' if y is None else _check.shown(y)}")
+        if y is None:
+            raise TypeError(f"y must be float labels [batch, ...] to find near ones by partners={self}, got None")
+        self.check(y)
         if y.device.type == "cpu" and not bool(y.isfinite().all()):
             raise ValueError(f"y must be finite for partners={self}, got NaN or infinity")
         logs = self.log_chances(y, distinct=distinct)

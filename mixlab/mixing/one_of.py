@@ -53,10 +53,16 @@ class OneOf(Mixer):
         """Everything it was made with."""
         return {"mixers": self._choice.mixers, "weights": self._choice.weights}
 
-    def check(self, x: Tensor) -> None:
+    @property
+    def forwards(self) -> float:
+        """How many times the model runs for each example, on average over batches."""
+        mixers, weights = self._choice.mixers, self._choice.weights or [1.0] * len(self._choice.mixers)
+        return sum(w * mixer.forwards for w, mixer in zip(weights, mixers, strict=True)) / sum(weights)
+
+    def check(self, x: Tensor, y: Tensor | None = None) -> None:
         """Raise if one of them cannot mix such batches."""
         for mixer in self._choice.mixers:
-            mixer.check(x)
+            mixer.check(x, y)
 
     def _partners(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor
 from mixlab import _check
 from mixlab.mixing import geometry
 from mixlab.mixing.beta import FLOATS, check_lam
-from mixlab.mixing.blend import WIDE, chunks, combined, mix, pairs, store, values
+from mixlab.mixing.blend import WIDE, Room, chunks, combined, mix, partners, store, values
 from mixlab.mixing.constants import constant
 from mixlab.mixing.output import layout_of
 
@@ -186,14 +186,15 @@ class Boxes(Way):
         def taken(half: Tensor) -> Tensor:
             return half if scale is None else values(half, scale, shift)
 
+        value = x.element_size() if scale is None else WIDE
         for k in range(len(lam)):
             edges = geometry.scaled(self.box[k, 0], self.size, shape)
             box: tuple[Any, ...] = (..., *(slice(int(first), int(end)) for first, end in edges), *[_ALL] * last)
-            inside = x[box]
-            value = None if scale is None else WIDE * x[0].numel() // max(1, inside[0].numel())  # of whole examples
-            for rows, _, theirs in pairs(inside, partner, rolled=rolled, value=value):
+            inside, place, room = x[box], target[k][box], Room()
+            for rows in chunks(x, value):
                 store(taken(x[rows]), target[k, rows])
-                store(taken(theirs), target[k, rows][box])
+                for part, theirs in partners(inside, partner, rows, rolled=rolled, room=room):
+                    store(taken(theirs), place[part])
         return None
 
     def reordered(self, sort: Callable[..., Tensor]) -> "Boxes":

@@ -21,8 +21,9 @@ from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import accuracy_rejection
 from mixlab.calibration.reliability import Reliability
+from mixlab.calibration.scores import accuracy
 from mixlab.calibration.smooth import smooth_curve, smooth_error
-from mixlab.plots.reliability_diagram import accuracy_of, fixed_seed, reliability_of, verdict
+from mixlab.plots.reliability_diagram import fixed_seed, reliability_of, verdict
 from mixlab.plots.style import (
     BLUE,
     GRAY,
@@ -57,7 +58,7 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
 
     Raises TypeError if predictions is no Predictions.
     """
-    predictions = check_predictions(predictions, "predictions").cpu()
+    predictions = check_predictions(predictions).cpu()
     curve = smooth_curve(predictions)
     # Points of the kernel without examples on both sides are left out, but for the nearest ones.
     step = 1.01 / (len(curve.confidence) - 1)
@@ -79,11 +80,9 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     ax.add_collection(line)
     ax.plot([], [], color=BLUE, linewidth=4, label="accuracy, thick where examples are many")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
-    legend(
-        ax, ink, loc="upper left" if float(predictions.confidence.mean()) > accuracy_of(predictions) else "lower right"
-    )
+    legend(ax, ink, loc="upper left" if float(predictions.confidence.mean()) > accuracy(predictions) else "lower right")
     error = f"smooth error {smooth.value:.3f} (95%: {smooth.low:.3f} to {smooth.high:.3f})"
-    numbers = f"n = {len(predictions):,}   accuracy {accuracy_of(predictions):.1%}   bandwidth {curve.bandwidth:.3f}"
+    numbers = f"n = {len(predictions):,}   accuracy {accuracy(predictions):.1%}   bandwidth {curve.bandwidth:.3f}"
     return titled(ax, ink, "Smooth reliability diagram", label, [verdict(reliability_of(predictions)), error, numbers])
 
 
@@ -99,7 +98,7 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
 
     Raises TypeError if predictions is no Predictions.
     """
-    predictions = check_predictions(predictions, "predictions").cpu()
+    predictions = check_predictions(predictions).cpu()
     ax, ink = axes_and_ink(ax, (6.0, 3.8))
     cells = fill_cells(predictions.confidence, predictions.correct, width_edges(CELLS, predictions.given_dtype))[..., 0]
     wrong, right = cells.T.numpy()
@@ -118,7 +117,7 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
     )
     says, share, top = (
         float(predictions.confidence.mean()),
-        accuracy_of(predictions),
+        accuracy(predictions),
         1.45 * float((wrong + right).max()),
     )
     ax.axvline(says, ymax=0.8, color=ink, linewidth=1.8, label=f"mean confidence {says:.1%}")
@@ -163,11 +162,11 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
         areas.append(f"{prefix}AURC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]")
         ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=plain(areas[-1]), **_style(row))
         half = float(curve.accuracy[torch.searchsorted(curve.coverage, 0.5)])
-        shares = f"accuracy {accuracy_of(run):.1%} on all, {half:.1%} on the surer half"
+        shares = f"accuracy {accuracy(run):.1%} on all, {half:.1%} on the surer half"
         lines.append(prefix + shares if prefix else shares.capitalize())
         lowest = min(lowest, 100 * float(curve.accuracy.min()))
     if len(runs) == 1:
-        share = 100 * accuracy_of(run)
+        share = 100 * accuracy(run)
         kept = torch.linspace(0.1, 100, 1000, dtype=torch.float64)
         ax.plot(kept, (100 * share / kept).clamp(max=100), color=GRAY, linestyle=":", linewidth=2, label="best order")
         ax.axhline(share, color=GRAY, linestyle="--", linewidth=1, label="random order")

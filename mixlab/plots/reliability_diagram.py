@@ -177,11 +177,6 @@ def verdict(rel: Reliability) -> str:
     return f"{lean[0].upper()}{lean[1:]}{whole}: says {confidence:.1%}, is right in {rel.accuracy():.1%}"
 
 
-def accuracy_of(p: Predictions) -> float:
-    """Share of right answers."""
-    return float(p.correct.double().mean())
-
-
 def reliability_of(p: Predictions) -> Reliability:
     """The same predictions as a streaming state."""
     return Reliability().update(p.probs.to(p.given_dtype), p.labels)

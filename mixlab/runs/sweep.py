@@ -1,33 +1,24 @@
 """Sweeps: the runs of a grid, trained here, on this machine's cores or on a cluster, each stored as it finishes."""
 
 import os
-import threading
-import time
-import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from functools import cache
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mixlab import _check
 from mixlab._files import first_line
-from mixlab.data.dataset import Dataset, Split
-from mixlab.machine import torch_threads
+from mixlab.data.dataset import Dataset
 from mixlab.runs.grid import Planned, planned
 from mixlab.runs.run import run
 from mixlab.runs.run_table import listed
 from mixlab.runs.store import BusyError, Store, StoreError
 from mixlab.runs.stored_run import Run
+from mixlab.runs.workers import by_workers, check_jobs, in_turn
 from mixlab.training.options import gathered
 
 Outcome = tuple[int, str, str]  # which run, its id, and why it failed: one of the two is empty
 Outcomes = Generator[Outcome, None, None]
-Arrays = list[Any]  # the images and labels of both splits, as joblib maps arrays and not tensors
-
-_training = threading.Lock()  # a worker with several threads trains one run at a time: torch's state is the process's
 
 
 class SweepError(RuntimeError):
@@ -84,17 +75,12 @@ def sweep(
     """
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
-    jobs = _check.integer("jobs", jobs, 1)
-    if cluster is not None and jobs > 1:
-        raise ValueError(f"jobs must be left at 1 where cluster is given, whose workers count, got {jobs}")
     _check.flag("progress", progress)
     plans = planned(grid, data, {"model": model} | settings)
     store = Store(root)
-    at_once = min(jobs, len(plans)) if cluster is None else _workers(cluster)
+    at_once = check_jobs(jobs, cluster, most=len(plans))
     store.prepare()
-    outcomes = _elsewhere(plans, data, store, at_once, cluster)
-    if cluster is None and at_once == 1:
-        outcomes = (_trained(place, plan, data, store.root) for place, plan in enumerate(plans))
+    outcomes = by_workers(_trained, plans, data, store.root, at_once, cluster)
     return _as_they_finish(plans, outcomes, store, at_once, progress)
 
 
@@ -130,7 +116,7 @@ def _as_they_finish(
 
 def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
     """Train one run, in whatever process this is; what concerns the store as a whole is raised."""
-    with _training:
+    with in_turn:
         try:
             name = run(plan.model, data, plan.mixer, root=root, progress=False, **gathered(plan.fitting)).id
         except Exception as error:  # the others go on, whatever it is
@@ -138,64 +124,3 @@ def _trained(place: int, plan: Planned, data: Dataset, root: Path) -> Outcome:
                 raise
             return place, "", f"{type(error).__name__}: {error}"
     return place, name, ""
-
-
-def _trained_elsewhere(
-    place: int, plan: Planned, name: str, classes: tuple[str, ...], arrays: Arrays, root: Path, parent: int | None
-) -> Outcome:
-    if parent is not None:
-        _end_with(parent)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of arrays that may only be read, as these are
-        images, labels, test_images, test_labels = map(torch.from_numpy, arrays)
-    data = Dataset(name, Split(images, labels), Split(test_images, test_labels), classes)
-    return _trained(place, plan, data, root)
-
-
-@cache
-def _end_with(parent: int) -> None:
-    """End this worker when the process that began the sweep is no more, killed as it may be: nothing stored is lost."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="mixlab sweep").start()
-
-
-def _elsewhere(plans: list[Planned], data: Dataset, store: Store, jobs: int, cluster: Any) -> Outcomes:
-    """Hand out all runs to processes of this machine, each with its share of the threads, or to a cluster's workers."""
-    from joblib import Parallel, delayed, parallel_config
-
-    arrays = [part.cpu().numpy() for split in (data.train, data.test) for part in (split.images, split.labels)]
-    parent = os.getpid() if cluster is None else None
-    with ExitStack() as stack:
-        if cluster is None:
-            threads = max(1, torch_threads()[0] // jobs)
-            config = parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads)
-        else:
-            from mixlab.runs.cluster import WatchedCluster, connected
-
-            config = parallel_config(WatchedCluster(stack.enter_context(connected(cluster)), arrays), n_jobs=-1)
-        with config:  # not for longer, as it would be the caller's too
-            parallel = Parallel(pre_dispatch="all", batch_size=1, return_as="generator_unordered")
-        rest = (data.name, data.classes, arrays, store.root, parent)
-        outcomes = parallel(delayed(_trained_elsewhere)(*plan, *rest) for plan in enumerate(plans))
-        try:
-            for outcome in outcomes:  # noqa: UP028  # `yield from` would close it where joblib's warning is heard
-                yield outcome
-        finally:
-            with warnings.catch_warnings():  # joblib warns of tasks that were given up, as they are on leaving the loop
-                warnings.simplefilter("ignore")
-                outcomes.close()
-
-
-def _workers(cluster: Any) -> int:
-    """How many workers the cluster has; raises if no scheduler answers, or dask is not installed."""
-    try:
-        from mixlab.runs.cluster import connected
-    except ImportError:
-        raise ImportError('cluster needs dask and distributed: pip install "mixlab[cluster]"') from None
-    with connected(cluster) as client:
-        return len(client.ncores())  # type: ignore[no-untyped-call]

@@ -9,19 +9,13 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 
 
 def check_module(model: Any) -> None:
     """Raise TypeError unless it is a torch.nn.Module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {_check.shown(model)}")
-
-
-def check_dataset(data: Any) -> None:
-    """Raise TypeError unless it is a Dataset."""
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
 
 
 def check_data(data: Dataset) -> Dataset:

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.mixing.hidden import find_layer
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
-from mixlab.training.checks import check_dataset, check_logits, check_module
+from mixlab.training.checks import check_logits, check_module
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def gradient_variance(
                 f"batches of {batch_size}"
             )
         size = (scheme.batches * batch_size, *data.train.images.shape[1:])
-        scheme.mixer.check(torch.empty(size, dtype=torch.uint8, device="meta"))
+        labels = torch.empty(size[0], dtype=torch.int64, device="meta")
+        scheme.mixer.check(torch.empty(size, dtype=torch.uint8, device="meta"), labels)
         for layer in scheme.mixer.kind.layers:
             find_layer(model, layer)
     draws = _check.integer("draws", draws, 2)

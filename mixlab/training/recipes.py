@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from mixlab import _check, models
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.normalize import normalized
-from mixlab.training.checks import check_dataset
 from mixlab.training.options import TrainOptions
 from mixlab.training.schedules import Cosine, Linear, Steps
 from mixlab.training.trainer import Trainer

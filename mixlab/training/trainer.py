@@ -120,7 +120,8 @@ class Trainer(Loop[Record]):
     def _take_model(self, model: nn.Module) -> None:
         """Check that model and mixer fit the data and each other, move the model, and give it what trains it."""
         shape = (self.batch_size, *self.data.train.images.shape[1:])
-        self.mixer.check(torch.empty(shape, dtype=torch.uint8, device="meta"))
+        labels = torch.empty(self.batch_size, dtype=torch.int64, device="meta")
+        self.mixer.check(torch.empty(shape, dtype=torch.uint8, device="meta"), labels)
         self.model = check_model(model, self.device, self.data)
         for layer in self.mixer.kind.layers:
             find_layer(self.model, layer)

@@ -10,6 +10,7 @@ from laboratory import Lab
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mixlab as mx
+from mixlab.panels.training_panel.report import calibration
 
 # A net that waits a little at each batch, so that a run is still at work when the test has done its clicks.
 CELL = """
@@ -174,6 +175,19 @@ def test_what_is_changed_during_a_training_says_for_when(page: Page) -> None:
     assert "next start" in later.evaluate("(it) => getComputedStyle(it, '::after').content")
     root.get_by_label("Epochs").fill("4")
     expect(later).to_have_count(0)
+
+
+def test_a_replay_shows_what_python_measured_after_each_epoch(page: Page) -> None:
+    panel = mx.panels.training_panel(mx.load("shapes", train_size=40, test_size=30), epochs=2)
+    panel.record()
+    load_module(page, panel)
+    assert [run.settings.variant for run in (panel.result, panel.previous)] == ["mixup", "none"]
+    for place, record in enumerate(panel.records):
+        both = page.evaluate("given => panel.viewAt(...given).runs", [panel._view, panel._recorded, record.epoch])
+        assert both[0]["accuracy"][-1] == [record.epoch, record.test_accuracy]
+        assert both[0]["diagram"]["words"] == calibration(record.reliability)
+        assert both[1]["diagram"]["ece"] == panel.previous.records[place].reliability.ece()
+        assert all(at <= record.epoch for run in both for at, _ in run["loss"])
 
 
 def test_round_ticks(page: Page) -> None:

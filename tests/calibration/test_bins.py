@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seeding import seeded
 
 from mixlab.calibration.bins import fill_cells, mass_edges, width_edges
 
@@ -32,7 +33,7 @@ def test_a_confidence_on_an_edge_is_in_the_bin_below_and_the_ends_are_in_a_bin(n
 )
 def test_cells_are_what_a_loop_counts(steps, n_bins, seed, mass):
     conf = torch.tensor(steps, dtype=F64) / 12
-    correct = torch.rand(len(steps), generator=torch.Generator().manual_seed(seed)) < 0.5
+    correct = torch.rand(len(steps), generator=seeded(seed)) < 0.5
     edges = mass_edges(conf, n_bins) if mass else width_edges(n_bins, F64)
     expected = np.zeros((n_bins, 2, 3))
     for c, right in zip(conf.tolist(), correct.tolist(), strict=True):
@@ -43,7 +44,7 @@ def test_cells_are_what_a_loop_counts(steps, n_bins, seed, mass):
 
 @pytest.mark.parametrize(("n", "n_bins"), [(1500, 15), (1000, 15), (7, 15), (1, 4), (100, 1)])
 def test_bins_of_equal_mass_hold_equal_counts(n, n_bins):
-    conf = torch.rand(n, generator=torch.Generator().manual_seed(n), dtype=F64)
+    conf = torch.rand(n, generator=seeded(n), dtype=F64)
     count = fill_cells(conf, conf > 2, mass_edges(conf, n_bins))[..., 0].sum(1)
     assert count.sum() == n
     assert set(count.tolist()) <= {n // n_bins, -(-n // n_bins)}

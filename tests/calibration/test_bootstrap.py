@@ -7,6 +7,7 @@ import pytest
 import torch
 from drawn_predictions import sample
 from scipy import stats
+from seeding import seeded
 from torch import Tensor
 
 from mixlab.calibration.bins import METRICS, ROOTS, binned, fill_cells, mass_edges, width_edges
@@ -25,7 +26,7 @@ NAMES = tuple(name for name in (*METRICS, *ROOTS) if name != "accuracy")
 def test_binomial_draws_have_the_law_of_scipys(count, share):
     """Distribution functions of 200,000 draws: within 0.002 of the expansion and 4.5 standard errors."""
     n = 200_000
-    generator = torch.Generator().manual_seed(count)
+    generator = seeded(count)
     scores = torch.randn(1, n, dtype=F64, generator=generator)
     draws = Binomials(torch.full((1, n), float(count), dtype=F64), scores, generator).draw(
         torch.tensor([share]).double()
@@ -39,13 +40,13 @@ def test_binomial_draws_have_the_law_of_scipys(count, share):
 
 
 def world(n: int, seed: int, shift: float = 0.1) -> Tensor:
-    g = torch.Generator().manual_seed(seed)
+    g = seeded(seed)
     conf = 1 - 0.9 * torch.rand(n, generator=g, dtype=F64) ** 3
     return fill_cells(conf, torch.rand(n, generator=g, dtype=F64) < conf - shift, width_edges(15, F64))
 
 
 def test_resamples_hold_as_many_rows_as_the_data():
-    sampler = Resampler(world(700, 0), 300, torch.Generator().manual_seed(0))
+    sampler = Resampler(world(700, 0), 300, seeded())
     count, conf, right = sampler.answers(sampler.share)
     assert (count.sum(0) == 700).all()
     assert ((right >= 0) & (right <= count) & (conf <= count * 1.1)).all()
@@ -53,7 +54,7 @@ def test_resamples_hold_as_many_rows_as_the_data():
 
 def test_worlds_go_from_no_error_to_the_error_seen():
     cells = world(2000, 1)
-    sampler = Resampler(cells, 100, torch.Generator().manual_seed(0))
+    sampler = Resampler(cells, 100, seeded())
     for family, metric in (("gap", "l1"), ("cut", "max"), ("flat", "resolution")):
         truth = sampler.truth(lambda *cells, metric=metric: binned(metric, *cells), sampler.worlds(family))
         seen = float(binned(metric, cells[..., 0].sum(1), cells[..., 1].sum(1), cells[:, 1, 0]))
@@ -64,7 +65,7 @@ def test_worlds_go_from_no_error_to_the_error_seen():
 def test_inverting_a_shift_gives_the_textbook_interval():
     """Draws of truth + N(0, 0.1): the ends are estimate -+ 1.96 * 0.1, within 5 standard errors of 100,000 draws."""
     truth = torch.linspace(0, 1, 5, dtype=F64)
-    noise = 0.1 * torch.randn(100_000, generator=torch.Generator().manual_seed(0), dtype=F64)
+    noise = 0.1 * torch.randn(100_000, generator=seeded(), dtype=F64)
     low, high = invert(0.6, truth, truth[:, None] + noise, tails_of(0.95))
     assert low == pytest.approx(0.6 - 0.196, abs=0.005)
     assert high == pytest.approx(0.6 + 0.196, abs=0.005)
@@ -73,10 +74,10 @@ def test_inverting_a_shift_gives_the_textbook_interval():
 
 def test_metrics_asked_together_are_those_asked_alone():
     cells, tails = world(2000, 2), tails_of(0.95)
-    together = binned_intervals(cells, NAMES, 200, tails, torch.Generator().manual_seed(0))
+    together = binned_intervals(cells, NAMES, 200, tails, seeded())
     assert tuple(together) == NAMES
     for metric in ("l1", "l2", "reliability"):
-        alone = binned_intervals(cells, [metric], 200, tails, torch.Generator().manual_seed(0))
+        alone = binned_intervals(cells, [metric], 200, tails, seeded())
         # the exact draws of small bins come in another order
         assert alone[metric] == pytest.approx(together[metric], abs=0.01)
     assert together["l2"] == pytest.approx([end**0.5 for end in together["reliability"]])
@@ -92,7 +93,7 @@ def test_resamples_agree_with_resampling_the_rows(n, sharpness, n_bins):
     # how often each row is drawn: bootstrap weights
     drawn = torch.from_numpy(np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=2000)).double()
     by_row = [(drawn @ (indicator * rows[:, i : i + 1])).T for i in range(3)]  # each [n_bins, 2000]
-    sampler = Resampler(cells_of(p, "width", n_bins), 8000, torch.Generator().manual_seed(1))
+    sampler = Resampler(cells_of(p, "width", n_bins), 8000, seeded(1))
     ours = sampler.answers(sampler.share)
     for metric in ("accuracy", "l1", "max", "overconfidence", "underconfidence"):
         a, b = binned(metric, *by_row), binned(metric, *ours)
@@ -135,7 +136,7 @@ GRID = 100_000
 )
 def test_intervals_hold_the_metric_of_the_population_in_these_bins(bins, n, shift, n_bins):
     """At least 0.95 less 4 standard errors of 60 samples (0.028 each), for every metric; shift is conf - acc."""
-    repeats, g = 60, torch.Generator().manual_seed(n)
+    repeats, g = 60, seeded(n)
     grid = (1 - 0.9 * ((torch.arange(GRID, dtype=F64) + 0.5) / GRID) ** 3).flip(0)
     sums = torch.stack([torch.ones_like(grid), grid, (grid - shift).clamp(0, 1)]).cumsum(1)
     sums = torch.cat([torch.zeros(3, 1, dtype=F64), sums], 1)

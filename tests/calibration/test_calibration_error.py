@@ -9,8 +9,9 @@ import pytest
 import relplot.metrics
 import torch
 from drawn_predictions import EXTREMES, sample
-from refusals import refuses
+from refusals import each_refused
 from scipy import stats
+from seeding import seeded
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 from textbook import error_of, means_of, textbook, top
@@ -165,7 +166,7 @@ def test_one_row_of_nan_is_refused_and_does_not_change_all_others():
 
 
 def test_logits_between_0_and_1_are_refused_and_not_read_as_probabilities():
-    g = torch.Generator().manual_seed(0)
+    g = seeded()
     logits = torch.rand(200, 5, generator=g)
     labels = torch.multinomial(logits.softmax(1), 1, generator=g)[:, 0]
     with pytest.raises(ValueError, match="for logits call"):
@@ -195,14 +196,9 @@ def test_edges_are_those_of_the_type_that_was_given(dtype):
 GOOD = Predictions.from_probs(torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1]))
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (lambda: calibration_error(GOOD, norm="l3"), ValueError, "norm", "'l1', 'l2', 'max'", "'l3'"),
-        (lambda: calibration_error(GOOD, bins="masss"), ValueError, "bins", "'width', 'mass'", "'masss'"),
-        (lambda: calibration_error(GOOD, norm="max", debiased=True), ValueError, "norm", "'l1' or 'l2'", "'max'"),
-        (lambda: classwise_error(GOOD, n_bins=2.5), TypeError, "n_bins", "1 to 10000", "2.5"),
-    ],
+test_wrong_settings = each_refused(
+    (lambda: calibration_error(GOOD, norm="l3"), ValueError, "norm", "'l1', 'l2', 'max'", "'l3'"),
+    (lambda: calibration_error(GOOD, bins="masss"), ValueError, "bins", "'width', 'mass'", "'masss'"),
+    (lambda: calibration_error(GOOD, norm="max", debiased=True), ValueError, "norm", "'l1' or 'l2'", "'max'"),
+    (lambda: classwise_error(GOOD, n_bins=2.5), TypeError, "n_bins", "1 to 10000", "2.5"),
 )
-def test_wrong_settings(refusal):
-    refuses(*refusal)

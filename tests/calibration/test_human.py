@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from refusals import refuses
+from refusals import each_refused, refuses
 from scipy import stats
+from seeding import seeded
 
 from mixlab.calibration import human
 from mixlab.calibration.calibration_error import calibration_error
@@ -30,7 +31,7 @@ def made_up(images=10_000, seed=0):
 
 def sample(n, seed=0, classes=4, votes=51, sharpness=2.0):
     """Predictions, and votes that are drawn from other chances; labels are the majority."""
-    g = torch.Generator().manual_seed(seed)
+    g = seeded(seed)
     logits = sharpness * torch.randn(n, classes, generator=g, dtype=torch.float64)
     chances = (1.5 * logits + torch.randn(n, classes, generator=g)).softmax(1)
     drawn = torch.multinomial(chances, votes, replacement=True, generator=g)
@@ -65,24 +66,19 @@ def cast(counts):
 FOUR = cast([[1, 1]] * 4)
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (lambda: HumanVotes([[1, 2]]), TypeError, "counts", "[images, classes]", "[[1, 2]]"),
-        (lambda: cast([[1.0, 1.0]]), TypeError, "counts", "integer", "float32"),
-        (lambda: cast([1, 1]), TypeError, "counts", "[images, classes]", "shape [2]"),
-        (lambda: cast([[1], [1]]), ValueError, "counts", "2 classes", "[2, 1]"),
-        (lambda: cast([[1, -1]]), ValueError, "counts", "at least 0", "1 images"),
-        (lambda: cast([[1, 1], [0, 0]]), ValueError, "counts", "every image", "1 images without"),
-        (lambda: FOUR.subset(slice(2)), TypeError, "indices", "0 to 3", "mask of 4", "slice(None, 2, None)"),
-        (lambda: FOUR.subset(torch.tensor([0.0])), TypeError, "indices", "0 to 3", "float32"),
-        (lambda: FOUR.subset(torch.tensor([0, 4])), ValueError, "indices", "0 to 3", "from 0 to 4"),
-        (lambda: FOUR.subset(torch.tensor([-1, 2])), ValueError, "indices", "0 to 3", "from -1 to 2"),
-        (lambda: FOUR.subset(torch.tensor([True])), ValueError, "indices", "mask of 4", "a mask of 1"),
-    ],
+test_what_are_no_votes_is_refused = each_refused(
+    (lambda: HumanVotes([[1, 2]]), TypeError, "counts", "[images, classes]", "[[1, 2]]"),
+    (lambda: cast([[1.0, 1.0]]), TypeError, "counts", "integer", "float32"),
+    (lambda: cast([1, 1]), TypeError, "counts", "[images, classes]", "shape [2]"),
+    (lambda: cast([[1], [1]]), ValueError, "counts", "2 classes", "[2, 1]"),
+    (lambda: cast([[1, -1]]), ValueError, "counts", "at least 0", "1 images"),
+    (lambda: cast([[1, 1], [0, 0]]), ValueError, "counts", "every image", "1 images without"),
+    (lambda: FOUR.subset(slice(2)), TypeError, "indices", "0 to 3", "mask of 4", "slice(None, 2, None)"),
+    (lambda: FOUR.subset(torch.tensor([0.0])), TypeError, "indices", "0 to 3", "float32"),
+    (lambda: FOUR.subset(torch.tensor([0, 4])), ValueError, "indices", "0 to 3", "from 0 to 4"),
+    (lambda: FOUR.subset(torch.tensor([-1, 2])), ValueError, "indices", "0 to 3", "from -1 to 2"),
+    (lambda: FOUR.subset(torch.tensor([True])), ValueError, "indices", "mask of 4", "a mask of 1"),
 )
-def test_what_are_no_votes_is_refused(refusal):
-    refuses(*refusal)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float64"])
@@ -170,7 +166,7 @@ def test_unanimous_votes_are_labels():
 def test_intervals_repeat_and_follow_their_generator_and_level():
     p, votes = sample(300, seed=2)
     first, again = human_error(p, votes), human_error(p, votes)
-    other = human_error(p, votes, generator=torch.Generator().manual_seed(5))
+    other = human_error(p, votes, generator=seeded(5))
     narrow = human_error(p, votes, level=0.5)
     assert first == again != other
     assert narrow.high - narrow.low < first.high - first.low
@@ -180,7 +176,7 @@ def test_intervals_repeat_and_follow_their_generator_and_level():
 @pytest.mark.parametrize(("lean", "n"), [(0.0, 500), (0.02, 2000), (0.3, 500)])
 def test_intervals_cover_the_population(lean, n):
     """At least 0.95 less 4 standard errors of 60 sets (0.028 each); the mean share is confidence less a lean."""
-    generator = torch.Generator().manual_seed(n)
+    generator = seeded(n)
 
     def draw(size):
         conf = (2 * torch.randn(size, generator=generator, dtype=torch.float64)).abs().sigmoid()

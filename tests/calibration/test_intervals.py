@@ -7,7 +7,7 @@ import pytest
 import torch
 from drawn_predictions import sample
 from matplotlib.figure import Figure
-from refusals import refuses
+from refusals import each_refused, refuses
 from scipy import stats
 
 from mixlab.calibration.intervals import Interval, mean_interval, wilson
@@ -28,16 +28,11 @@ def test_mean_interval_reads_as_a_sentence():
     assert str(mean_interval([1, 2, 3])) == "2.000 [-0.484, 4.484] (95%, n = 3)"
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (lambda: mean_interval([1.0]), ValueError, "values", "at least two", "got 1"),
-        (lambda: mean_interval([1.0, float("nan")]), ValueError, "values", "finite", "nan"),
-        (lambda: mean_interval(["a", 1]), TypeError, "values", "'a'"),
-    ],
+test_mean_interval_refuses = each_refused(
+    (lambda: mean_interval([1.0]), ValueError, "values", "at least two", "got 1"),
+    (lambda: mean_interval([1.0, float("nan")]), ValueError, "values", "finite", "nan"),
+    (lambda: mean_interval(["a", 1]), TypeError, "values", "'a'"),
 )
-def test_mean_interval_refuses(refusal):
-    refuses(*refusal)
 
 
 @pytest.mark.parametrize("metric", ["nll", "brier"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from drawn_predictions import CORNERS, answers, confident, half_confident
 from scipy import stats
+from seeding import seeded
 from sklearn.metrics import accuracy_score
 
 from mixlab.calibration.ks import ks_error, ks_interval
@@ -56,7 +57,7 @@ def test_accuracy_of_the_most_confident_share(case):
 
 def test_order_of_rows_does_not_matter():
     p = CORNERS["random with ties"]
-    shuffled = p[torch.randperm(len(p), generator=torch.Generator().manual_seed(3))]
+    shuffled = p[torch.randperm(len(p), generator=seeded(3))]
     assert accuracy_rejection(shuffled).accuracy.numpy() == pytest.approx(accuracy_rejection(p).accuracy.numpy())
     for interval in (aurc_interval, ks_interval):
         assert astuple(interval(shuffled)) == pytest.approx(astuple(interval(p)), abs=1e-6)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from drawn_predictions import sample
-from refusals import refuses
+from refusals import each_refused, refuses
+from seeding import seeded
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import binary_calibration_error
@@ -22,7 +23,7 @@ NAMES = ["often", "at times", "seldom", "$rare$ <b>"]
 
 def drawn(n: int, shift: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits that are too high by `shift`, of four labels that half to a thousandth of the rows have."""
-    g = torch.Generator().manual_seed(seed)
+    g = seeded(seed)
     logits = 1.5 * torch.randn(n, 4, generator=g) + torch.randn(n, 1, generator=g) + RARE
     return logits + shift, torch.rand(n, 4, generator=g) < logits.sigmoid()
 
@@ -71,7 +72,7 @@ def test_classes_of_unbalanced_data_against_the_rest():
     assert list(errors.count.values()) == count.tolist()
     assert set(errors.few) == {"abcdef"[k] for k in range(6) if count[k] < 10}
     assert errors.macro.value == pytest.approx(classwise_error(p))
-    same = estimate(p, "classwise", n=200, generator=torch.Generator().manual_seed(0))
+    same = estimate(p, "classwise", n=200, generator=seeded())
     assert (errors.macro.low, errors.macro.high) == pytest.approx((same.low, same.high), rel=0.05)
     gaps = [float(binary_calibration_error(p.probs[:, k], (p.labels == k).long(), 15)) for k in range(6)]
     assert errors.weighted.value == pytest.approx(np.average(gaps, weights=count), abs=1e-6)
@@ -79,15 +80,16 @@ def test_classes_of_unbalanced_data_against_the_rest():
 
 def test_errors_read_as_a_table():
     errors = EACH.errors(n=100)
-    heads, first, *_, rare, macro, weighted = repr(errors).split("\n")
+    caption, heads, first, *_, rare, macro, weighted = repr(errors).split("\n")
     often = errors["often"]
     assert heads.split() == ["label", "n", "ECE", "interval"]
     numbers = f"{errors.count['often']:,} {often.value:.4f} [{often.low:.4f}, {often.high:.4f}]"
     assert first.split() == ["often", *numbers.split()]
     assert (rare[:10], rare[-3:]) == ("$rare$ <b>", "few")
     assert (macro[:15], weighted[:19]) == ("mean of labels ", "mean weighted by n ")
+    assert caption == "2,000 predictions, with 95% intervals"
     page = errors._repr_html_()
-    assert "<caption>2,000 predictions, with 95% intervals</caption>" in page
+    assert f"<caption>{caption}</caption>" in page
     assert (page.count("<tr>"), page.count("$rare$ &lt;b&gt;")) == (7, 1)
 
 
@@ -108,21 +110,16 @@ def test_intervals_hold_the_error_of_rare_labels_and_the_means(shift):
     assert (held / 60 >= 0.95 - 4 * (0.95 * 0.05 / 60) ** 0.5).all(), held
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (lambda: LabelPredictions.from_logits(LOGITS[0], Y), ValueError, "logits", "[examples, labels]", "[4]"),
-        (lambda: LabelPredictions.from_logits(Y, Y), TypeError, "logits", "floating-point", "bool"),
-        (lambda: LabelPredictions.from_logits(LOGITS / 0, Y), ValueError, "logits", "finite", "2,000 rows"),
-        (lambda: LabelPredictions.from_probs(LOGITS, Y), ValueError, "probs", "0 to 1", ".sigmoid()", "rows"),
-        (lambda: LabelPredictions.from_logits(LOGITS, Y[:, 0]), ValueError, "labels", "[2000, 4]", "shape [2000]"),
-        (lambda: LabelPredictions.from_logits(LOGITS, 2 * Y.int()), ValueError, "labels", "0 and 1", "other values"),
-        (lambda: LabelPredictions.from_logits(LOGITS, 3), TypeError, "labels", "0 and 1", "got 3"),
-        (lambda: LabelPredictions.from_logits(LOGITS, Y, list("aabc")), ValueError, "classes", "4 different names"),
-        (lambda: LabelPredictions.from_logits(LOGITS, 0 * Y.int()).errors(), ValueError, "labels", "at least one 1"),
-        (lambda: LabelPredictions.one_vs_rest(LOGITS), TypeError, "predictions", "Predictions", "[2000, 4]"),
-        (lambda: EACH.errors(0), ValueError, "n_bins", "1 to 10000", "got 0"),
-    ],
+test_what_is_refused = each_refused(
+    (lambda: LabelPredictions.from_logits(LOGITS[0], Y), ValueError, "logits", "[examples, labels]", "[4]"),
+    (lambda: LabelPredictions.from_logits(Y, Y), TypeError, "logits", "floating-point", "bool"),
+    (lambda: LabelPredictions.from_logits(LOGITS / 0, Y), ValueError, "logits", "finite", "2,000 rows"),
+    (lambda: LabelPredictions.from_probs(LOGITS, Y), ValueError, "probs", "0 to 1", ".sigmoid()", "rows"),
+    (lambda: LabelPredictions.from_logits(LOGITS, Y[:, 0]), ValueError, "labels", "[2000, 4]", "shape [2000]"),
+    (lambda: LabelPredictions.from_logits(LOGITS, 2 * Y.int()), ValueError, "labels", "0 and 1", "other values"),
+    (lambda: LabelPredictions.from_logits(LOGITS, 3), TypeError, "labels", "0 and 1", "got 3"),
+    (lambda: LabelPredictions.from_logits(LOGITS, Y, list("aabc")), ValueError, "classes", "4 different names"),
+    (lambda: LabelPredictions.from_logits(LOGITS, 0 * Y.int()).errors(), ValueError, "labels", "at least one 1"),
+    (lambda: LabelPredictions.one_vs_rest(LOGITS), TypeError, "predictions", "Predictions", "[2000, 4]"),
+    (lambda: EACH.errors(0), ValueError, "n_bins", "1 to 10000", "got 0"),
 )
-def test_what_is_refused(refusal):
-    refuses(*refusal)

@@ -5,18 +5,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from refusals import refuses
+from refusals import each_refused, refuses
+from seeding import seeded
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 from torchmetrics.functional.classification import binary_calibration_error
 
 from mixlab.calibration.calibration_error import calibration_error, classwise_error
 from mixlab.calibration.estimators import estimates
+from mixlab.calibration.inputs import count_faults
 from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.recalibration import fit_isotonic, fit_temperature, fit_vector_scaling
 from mixlab.calibration.reliability import Reliability
 from mixlab.calibration.scores import brier, nll
-from mixlab.calibration.tables import count_faults
 
 NAN, INF = float("nan"), float("inf")
 GOOD, TRUTH = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([0, 1])
@@ -25,42 +26,37 @@ P = Predictions.from_probs(GOOD, TRUTH)
 PROBS, LOGITS = Predictions.from_probs, Predictions.from_logits
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (lambda: PROBS(GOOD.log(), TRUTH), ValueError, "probs", ".softmax(-1)", "2 wrong rows: 2 with a negative"),
-        (lambda: PROBS(2 * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with another sum"),
-        (lambda: PROBS(NAN * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with NaN or infinity"),
-        (lambda: PROBS(BOTH, TRUTH), ValueError, "probs", "2 wrong rows: 1 with NaN or infinity, 1 with a negative"),
-        (lambda: PROBS(GOOD[:0], TRUTH[:0]), ValueError, "probs", "at least one prediction", "none"),
-        (lambda: PROBS(GOOD[None], TRUTH), ValueError, "probs", "[examples, classes]", "[1, 2, 2]"),
-        (lambda: LOGITS(GOOD[:, :0], TRUTH), ValueError, "logits", "two [examples]", "[2, 0]"),
-        (lambda: PROBS(3 * GOOD[:, :1], TRUTH), ValueError, "probs", ".sigmoid()", "2 wrong rows: 2 with another sum"),
-        (lambda: PROBS(-GOOD[:, 0], TRUTH), ValueError, "probs", "2 wrong rows: 2 with a negative number"),
-        (lambda: LOGITS([1.0, 2.0], TRUTH), TypeError, "logits", "tensor or array of logits", "got [1.0, 2.0]"),
-        (lambda: PROBS(GOOD[:, 0], TRUTH.float()), TypeError, "labels", "other integer types", ".long()", "float32"),
-        (
-            lambda: PROBS(GOOD, np.array(["a", "b"] * 9)),
-            TypeError,
-            "labels",
-            "int64",
-            "a NumPy array of <U1 and shape [18]",
-        ),
-        (lambda: PROBS(GOOD, np.array([1, -1])), ValueError, "labels", "0 to 1", "from -1 to 1"),
-        (lambda: PROBS(GOOD.long(), TRUTH), TypeError, "probs", "floating-point", "int64"),
-        (lambda: PROBS(GOOD, TRUTH + 1), ValueError, "labels", "0 to 1", "from 1 to 2"),
-        (lambda: PROBS(GOOD, TRUTH.to("meta")), ValueError, "labels", "cpu", "on meta"),
-        (lambda: LOGITS(GOOD / torch.tensor([1, 0]), TRUTH), ValueError, "logits", "finite", "2 rows"),
-        (lambda: PROBS(GOOD, TRUTH, "ab"), ValueError, "classes", "2 names", "'ab'"),
-        (lambda: PROBS(GOOD, TRUTH, [1, 2]), ValueError, "classes", "2 names", "[1, 2]"),
-        (lambda: P[5:], ValueError, "rows", "one of 2 predictions", "slice(5, None, None)"),
-        (lambda: P[0], TypeError, "rows", "slice", "mask", "got 0"),
-        (lambda: P[torch.tensor(0)], ValueError, "rows", "at least one", "an int64 tensor of shape []"),
-        (lambda: check_predictions(3, "run"), TypeError, "run", "Predictions", "got 3"),
-    ],
+test_wrong_predictions = each_refused(
+    (lambda: PROBS(GOOD.log(), TRUTH), ValueError, "probs", ".softmax(-1)", "2 wrong rows: 2 with a negative"),
+    (lambda: PROBS(2 * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with another sum"),
+    (lambda: PROBS(NAN * GOOD, TRUTH), ValueError, "probs", "2 wrong rows: 2 with NaN or infinity"),
+    (lambda: PROBS(BOTH, TRUTH), ValueError, "probs", "2 wrong rows: 1 with NaN or infinity, 1 with a negative"),
+    (lambda: PROBS(GOOD[:0], TRUTH[:0]), ValueError, "probs", "at least one prediction", "none"),
+    (lambda: PROBS(GOOD[None], TRUTH), ValueError, "probs", "[examples, classes]", "[1, 2, 2]"),
+    (lambda: LOGITS(GOOD[:, :0], TRUTH), ValueError, "logits", "two [examples]", "[2, 0]"),
+    (lambda: PROBS(3 * GOOD[:, :1], TRUTH), ValueError, "probs", ".sigmoid()", "2 wrong rows: 2 with another sum"),
+    (lambda: PROBS(-GOOD[:, 0], TRUTH), ValueError, "probs", "2 wrong rows: 2 with a negative number"),
+    (lambda: LOGITS([1.0, 2.0], TRUTH), TypeError, "logits", "tensor or array of logits", "got [1.0, 2.0]"),
+    (lambda: PROBS(GOOD[:, 0], TRUTH.float()), TypeError, "labels", "other integer types", ".long()", "float32"),
+    (
+        lambda: PROBS(GOOD, np.array(["a", "b"] * 9)),
+        TypeError,
+        "labels",
+        "int64",
+        "a NumPy array of <U1 and shape [18]",
+    ),
+    (lambda: PROBS(GOOD, np.array([1, -1])), ValueError, "labels", "0 to 1", "from -1 to 1"),
+    (lambda: PROBS(GOOD.long(), TRUTH), TypeError, "probs", "floating-point", "int64"),
+    (lambda: PROBS(GOOD, TRUTH + 1), ValueError, "labels", "0 to 1", "from 1 to 2"),
+    (lambda: PROBS(GOOD, TRUTH.to("meta")), ValueError, "labels", "cpu", "on meta"),
+    (lambda: LOGITS(GOOD / torch.tensor([1, 0]), TRUTH), ValueError, "logits", "finite", "2 rows"),
+    (lambda: PROBS(GOOD, TRUTH, "ab"), ValueError, "classes", "2 names", "'ab'"),
+    (lambda: PROBS(GOOD, TRUTH, [1, 2]), ValueError, "classes", "2 names", "[1, 2]"),
+    (lambda: P[5:], ValueError, "rows", "one of 2 predictions", "slice(5, None, None)"),
+    (lambda: P[0], TypeError, "rows", "slice", "mask", "got 0"),
+    (lambda: P[torch.tensor(0)], ValueError, "rows", "at least one", "an int64 tensor of shape []"),
+    (lambda: check_predictions(3, "run"), TypeError, "run", "Predictions", "got 3"),
 )
-def test_wrong_predictions(refusal):
-    refuses(*refusal)
 
 
 def test_what_it_holds():
@@ -90,7 +86,7 @@ def test_logits_are_kept_and_infinite_where_a_probability_is_zero():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_softmax_in_every_dtype_is_let_in(dtype, classes):
-    logits = 5 * torch.randn(200, classes, generator=torch.Generator().manual_seed(0))
+    logits = 5 * torch.randn(200, classes, generator=seeded())
     assert len(Predictions.from_probs(logits.softmax(1).to(dtype), torch.zeros(200, dtype=torch.int64))) == 200
 
 
@@ -112,8 +108,8 @@ def test_faults_are_counted_by_kind(dtype, slack, faults):
     assert count_faults(row).tolist() == [0, 0, faults]
 
 
-Z = 3 * torch.randn(2000, generator=torch.Generator().manual_seed(0))
-Y = (torch.rand(2000, generator=torch.Generator().manual_seed(1)) < Z.sigmoid()).long()  # calibrated
+Z = 3 * torch.randn(2000, generator=seeded())
+Y = (torch.rand(2000, generator=seeded(1)) < Z.sigmoid()).long()  # calibrated
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from drawn_predictions import confident, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refusals import refuses
+from refusals import each_refused, refuses
 from textbook import textbook
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -152,15 +152,10 @@ def test_repr_tells_the_headline():
     assert repr(Reliability().update(GOOD, TRUTH)) == "Reliability(n=2, accuracy 0.500, ECE 0.700)"
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (lambda: Reliability(0), ValueError, "n_bins", "1 to 10000", "got 0"),
-        (lambda: Reliability().interval("ecce"), ValueError, "metric", *METRICS, "did you mean 'ece'?"),
-    ],
+test_wrong_settings = each_refused(
+    (lambda: Reliability(0), ValueError, "n_bins", "1 to 10000", "got 0"),
+    (lambda: Reliability().interval("ecce"), ValueError, "metric", *METRICS, "did you mean 'ece'?"),
 )
-def test_wrong_settings(refusal):
-    refuses(*refusal)
 
 
 def test_drawing_leaves_the_global_generator_alone():

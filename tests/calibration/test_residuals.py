@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from drawn_predictions import answers, confident, half_confident
+from seeding import seeded
 
 from mixlab.calibration.ks import ks_error, ks_interval
 from mixlab.calibration.smooth import smooth_error, smooth_interval
@@ -47,7 +47,7 @@ def test_smooth_interval_covers_an_error_that_changes_sign():
 @both
 def test_another_generator_moves_the_interval_a_little(error, interval_of):
     p = half_confident(2000, 0.05)
-    interval, other = interval_of(p), interval_of(p, generator=torch.Generator().manual_seed(1))
+    interval, other = interval_of(p), interval_of(p, generator=seeded(1))
     assert interval != other
     assert other.value == error(p)
     assert other.high == pytest.approx(interval.high, abs=0.1 * (interval.high - interval.low))

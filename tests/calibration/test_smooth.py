@@ -9,6 +9,7 @@ import torch
 from drawn_predictions import CORNERS, answers, confident, half_confident
 from refusals import refuses
 from scipy import optimize
+from seeding import seeded
 
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.smooth import smooth_curve, smooth_error
@@ -90,7 +91,7 @@ def test_error_never_grows_with_the_bandwidth():
 
 def test_order_of_rows_and_number_type_do_not_matter():
     p = half_confident(500, 0.04)
-    shuffled = p[torch.randperm(500, generator=torch.Generator().manual_seed(3))]
+    shuffled = p[torch.randperm(500, generator=seeded(3))]
     assert smooth_error(shuffled) == pytest.approx(smooth_error(p), abs=2e-7)
     coarse = Predictions.from_probs(p.probs.float(), p.labels)
     assert smooth_error(coarse) == pytest.approx(smooth_error(p), abs=1e-6)

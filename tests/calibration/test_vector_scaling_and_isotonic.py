@@ -5,6 +5,7 @@ import pytest
 import torch
 from drawn_predictions import drawn_at, mean_nll
 from scipy.optimize import isotonic_regression, minimize
+from seeding import seeded
 
 from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.recalibration import fit_isotonic, fit_vector_scaling
@@ -44,7 +45,7 @@ def test_vector_scaling_undoes_what_was_done_to_each_class():
 def test_vector_scaling_reaches_a_point_without_slope_from_any_logits():
     """Logits over many orders of magnitude; the slope of NLL and prior, by autograd, is nothing against its parts."""
     for seed in range(20):
-        stream = torch.Generator().manual_seed(seed)
+        stream = seeded(seed)
         logits = torch.randn(40, 5, generator=stream, dtype=torch.float64)
         logits *= torch.exp(5 * torch.randn(40, 1, generator=stream, dtype=torch.float64))
         labels = logits.argmax(1) if seed % 2 == 0 else torch.randint(5, (40,), generator=stream)

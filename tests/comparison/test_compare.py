@@ -7,6 +7,7 @@ import pytest
 import torch
 from refusals import refuses
 from scipy import optimize, stats
+from seeding import seeded
 from tiny_runs import PLAIN, dataset, net, raising
 from torch.nn import functional
 
@@ -33,7 +34,7 @@ def test_runs_are_those_of_run_and_rows_are_their_means_over_seeds(comparison, t
 def test_the_temperature_of_a_row_is_fitted_on_the_other_half(comparison):
     scores = comparison.scores["none"][0]
     logits, labels = scores.before.logits.double(), scores.before.labels
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(60, generator=seeded())
     for mine, other in itertools.permutations(order.tensor_split(2)):
 
         def loss(log_t, rows=other):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from seeding import seeded
 
 from mixlab import __main__
 from mixlab.comparison.page import page_of
@@ -52,7 +53,7 @@ def test_it_fits_a_phone_and_reads_in_light_and_dark(browser, text, tmp_path, sc
 @pytest.fixture
 def folder(tmp_path):
     """Two classes of gray images."""
-    pixels = torch.randint(0, 256, (2, 12, 9, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (2, 12, 9, 8), generator=seeded(), dtype=torch.uint8)
     for name, images in zip(("cat", "dog"), pixels, strict=True):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for place, image in enumerate(images):

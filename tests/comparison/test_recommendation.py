@@ -3,6 +3,7 @@
 import pytest
 import torch
 from scipy import stats
+from seeding import seeded
 
 from mixlab.comparison.recommendation import recommended
 from mixlab.comparison.scores import Difference, corrected_level
@@ -60,7 +61,7 @@ def test_the_level_is_at_least_that_of_bonferroni():
 
 @pytest.mark.parametrize(("images", "seeds", "noise"), [(1, 0, 0.01), (0.01, 0.1, 0.1), (1, 0.05, 1)])
 def test_intervals_hold_where_seeds_and_images_are_drawn_anew(images, seeds, noise):
-    generator, held = torch.Generator().manual_seed(0), 0
+    generator, held = seeded(), 0
     for _ in range(300):  # tables of 3 seeds × 200 images whose mean is 0
         draws = [torch.randn(shape, generator=generator).double() for shape in ((1, 200), (3, 1), (3, 200))]
         table = images * draws[0] + seeds * draws[1] + noise * draws[2]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from answers import answered
 from scipy.stats import beta
+from seeding import seeded
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -22,12 +23,12 @@ def soft(*weights: tuple[int, float]) -> Tensor:
 
 
 def sampled(alpha: float, n: int) -> Tensor:
-    return mx.sample_lambda(alpha, n, generator=torch.Generator().manual_seed(0))
+    return mx.sample_lambda(alpha, n, generator=seeded())
 
 
 def piled_up(alpha: float, n: int) -> Tensor:
     """Draws as torch 2.14 makes them at a small α: a share m^(2α) of exact halves, the rest at the ends."""
-    g = torch.Generator().manual_seed(0)
+    g = seeded()
     if alpha > 0.1:
         return sampled(alpha, n)
     pile = torch.rand(n, generator=g) < torch.finfo(torch.float64).tiny ** (2 * alpha)
@@ -36,7 +37,7 @@ def piled_up(alpha: float, n: int) -> Tensor:
 
 def underflowing(alpha: float, n: int) -> Tensor:
     """The Gamma numbers themselves, not their logarithms."""
-    g = torch.Generator().manual_seed(0)
+    g = seeded()
     boosted, uniform = torch.distributions.Gamma(alpha + 1.0, 1.0).sample((2, n)), torch.rand(2, n, generator=g)
     gamma = boosted * uniform ** (1 / alpha)
     return gamma[0] / gamma.sum(0)

@@ -6,6 +6,7 @@ from operator import itemgetter
 import pytest
 import torch
 from refusals import refuses
+from seeding import seeded
 from take_home import CLASSES, images
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
@@ -16,7 +17,7 @@ import mixlab as mx
 
 def from_workers(start, seed):
     """Six batches, made by two workers; images and labels say the same."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = seeded(seed)
     collate = mx.MixCollate(mx.Mixer("mixup", k=2))
     loader = DataLoader(images(48), 8, num_workers=2, generator=draw, collate_fn=collate, multiprocessing_context=start)
     return list(loader)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from refusals import refuses
+from seeding import seeded
 from take_home import BLOCKS, CLASSES, SETTINGS, images, learnable, network
 from torch import nn
 from torch.nn import functional as F
@@ -121,7 +122,7 @@ def test_a_training_is_the_one_by_hand(hf, count, batch, accumulate, own, kind):
     loss, config, more = KINDS[kind]
     x, y = learnable(count).tensors
     targets, counts = F.one_hot(y, CLASSES).double(), torch.ones(count)
-    draw = torch.rand(count, config.get("num_labels", CLASSES), generator=torch.Generator().manual_seed(5)).double()
+    draw = torch.rand(count, config.get("num_labels", CLASSES), generator=seeded(5)).double()
     if kind in ("soft", "many", "number"):
         targets = y = {"soft": draw / draw.sum(1, keepdim=True), "many": draw.round(), "number": draw}[kind]
     elif kind == "ignored":

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from same_weights import differing
+from seeding import seeded
 from take_home import BLOCKS, CLASSES, SETTINGS, images, learnable, network, one_hot_mix
 from torch import nn
 from torch.nn import functional as F
@@ -98,7 +99,7 @@ def test_training_batches_are_mixed_and_validation_is_not(fit, Module, MixCallba
 @pytest.mark.parametrize("settings", [{"variant": "mixup"}, {"variant": "manifold", "layers": ["net.act"]}])
 def test_float_targets_are_mixed_as_class_labels_are(fit, Module, MixCallback, settings):
     x, y = images(6).tensors
-    several = (torch.rand(6, 4, generator=torch.Generator().manual_seed(2)) < 0.5).float()
+    several = (torch.rand(6, 4, generator=seeded(2)) < 0.5).float()
     seen = []
     for labels, classes in ((y, CLASSES), (F.one_hot(y, CLASSES).float(), None), (several, 4)):
         module, callback = Module(), MixCallback(mx.Mixer(**settings, k=2), classes)

@@ -74,6 +74,9 @@ test_refused = each_refused(
         r"partners must be one of 'random', 'roll', 'reversed', or .*Near\(bandwidth\), got",
     ),
     (lambda: Mixer(partners=Near()).plan(X), r"y must be float labels .* by partners=Near\(bandwidth=1.0\), got None"),
-    (lambda: Mixer(partners=Near()).plan(X, torch.tensor([0, 1])), "y must be float labels .*an int64 tensor"),
+    (
+        lambda: Mixer(partners=Near()).plan(X, torch.tensor([0, 1])),
+        r"partners must be 'random', .* where labels are classes, got Near\(bandwidth=1.0\), .* an int64 tensor",
+    ),
     (lambda: Mixer(partners=Near()).plan(X, NAN), "y must be finite"),
 )

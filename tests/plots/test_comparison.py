@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from seeding import seeded
 
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.multilabel import LabelPredictions
@@ -42,7 +43,7 @@ def test_narrow_intervals_are_written_with_more_digits(reach: float, word: str) 
 
 
 def test_labels_stand_by_error_with_their_counts_and_rare_ones_pale() -> None:
-    g = torch.Generator().manual_seed(0)
+    g = seeded()
     p = LabelPredictions.from_probs(
         torch.rand(300, 3, generator=g), torch.rand(300, 3, generator=g) < torch.tensor([0.5, 0.2, 0.01])
     )

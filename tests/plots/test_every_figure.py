@@ -16,6 +16,7 @@ from figures import COOLED, OVER, RUN, same
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
+from seeding import seeded
 
 import mixlab as mx
 from mixlab import plots
@@ -25,8 +26,8 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.mixing.mixer import Mixer
 from mixlab.plots.style import PictureAxes, picture
 
-X = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-MIXED = Mixer("mixup", 1.0, 2)(X, torch.arange(4) % 3, generator=torch.Generator().manual_seed(0))
+X = torch.randint(0, 256, (4, 3, 8, 8), generator=seeded(), dtype=torch.uint8)
+MIXED = Mixer("mixup", 1.0, 2)(X, torch.arange(4) % 3, generator=seeded())
 LABELS = LabelPredictions.one_vs_rest(OVER).errors(n=100)
 SPANS = {"five": Interval(-4.25, -8.72, 0.22, 3, 0.95)}
 DRAW = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import beta
+from seeding import seeded
 
 from mixlab.mixing.mixer import Mixed, Mixer
 from mixlab.plots import picture, plot_lambda, plot_mixed
@@ -14,7 +15,7 @@ CLASSES = ("cat", "dog", "bird")
 
 
 def mixed(dtype: torch.dtype = torch.uint8, batch: int = 4, k: int = 2) -> tuple[torch.Tensor, Mixed]:
-    g = torch.Generator().manual_seed(0)
+    g = seeded()
     x = torch.randint(0, 256, (batch, 3, 8, 8), generator=g).to(dtype)
     return x, Mixer("mixup", 1.0, k, ordered=True)(x, torch.arange(batch) % 3, generator=g)
 

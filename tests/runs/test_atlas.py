@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import atlas as tool
 import pytest
@@ -11,12 +12,19 @@ from seeding import seeded
 
 import mixlab as mx
 from mixlab.data import Split
-from mixlab.machine import processor
 from mixlab.runs.atlas import Atlas, AtlasError, AtlasRun
 from mixlab.runs.atlas.atlas_run import COLUMNS, of_run
 from mixlab.runs.atlas.file import HERE, read, write
 
-GRID = [{"variant": ["none"], "seed": [0, 1, 2]}, {"variant": ["mixup"], "k": [1, 2], "seed": [0, 1, 2]}]
+GRID = [
+    {"variant": ["none"], "seed": [0, 1, 2]},
+    {"variant": ["mixup"], "k": [1, 2], "seed": [0, 1, 2]},
+    {"variant": [tool.BOTH], "seed": [0]},
+]
+
+
+UNLIKE = {"mixers": [{"variant": "mixup", "alpha": alpha, "k": 1} for alpha in (0.2, 1.0)]}
+PLACES = {name: (part, grid) for part in tool.parts() for name, grid in part.runs().items()}
 
 
 def bright(count: int) -> Split:
@@ -45,7 +53,7 @@ def test_a_file_gives_back_what_was_measured(stored, table, tmp_path):
     path = tmp_path / "some.safetensors"
     write(path, list(table))
     again = mx.atlas(path)
-    assert len(again) == 9
+    assert len(again) == 10
     assert [run.id for run in again] == sorted(run.id for run in table)
     for run in again:
         (source,) = (one for one in stored if one.id == run.id)
@@ -69,6 +77,7 @@ def test_runs_are_chosen_and_compared(table):
     assert len(table.where(seed=range(2), variant=["none"])) == 2
     assert table.values("k") == [1, 2]
     assert table.values("alpha") == [1.0]
+    assert len(table.where(**tool.AS_RECORDED, k=1)) == 1
     one, other = ({"variant": "mixup", "k": 2}, {"variant": "none"})
     seen = table.difference("nll", one, other)
     gaps = [table.where(seed=s, **one)[0].value("nll") - table.where(seed=s, **other)[0].value("nll") for s in range(3)]
@@ -80,7 +89,7 @@ def test_runs_are_chosen_and_compared(table):
         3,
     )
     assert table.where(**other).interval("accuracy").n == 3
-    assert "9 runs" in repr(table)
+    assert "10 runs" in repr(table)
     assert table[:2]._repr_html_().count("<tr>") == 3
 
 
@@ -89,6 +98,7 @@ def test_runs_are_chosen_and_compared(table):
     [
         (lambda t: t.where(color="red"), ["a setting", "'data'", "'color'"]),
         (lambda t: t.where(k=7), ["k must be one of", "1, 2", "got 7"]),
+        (lambda t: t.where(seed=[]), ["seed must name a value", "got []"]),
         (lambda t: t.values("colour"), ["setting", "'seed'", "'colour'"]),
         (
             lambda t: t.difference("ece", {"variant": "mixup"}, {"variant": "none"}),
@@ -97,6 +107,7 @@ def test_runs_are_chosen_and_compared(table):
         (lambda t: t.difference("ece", {"k": 2, "seed": 0}, {"variant": "none", "seed": 1}), ["two pairs", "got 1"]),
         (lambda t: t.difference("eke", {"k": 2}, {"variant": "none"}), ["metric", "'ece'", "'eke'"]),
         (lambda t: t[0].value("ece", n_bins=7), ["n_bins must divide 60", "got 7"]),
+        (lambda _: of_run(SimpleNamespace(settings=UNLIKE, history=(), predictions=None), 100, {}), ["one alpha"]),
         (lambda _: Atlas([1]), ["runs must be AtlasRuns", "got 1"]),
         (lambda _: mx.atlas(3), ["path must be a path", "got 3"]),
     ],
@@ -120,6 +131,12 @@ def test_a_file_that_is_no_atlas_is_named(table, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(AtlasError, match="is damaged"):
         mx.atlas(path)
+    write(path, list(table))
+    flipped = bytearray(path.read_bytes())
+    flipped[-1000] ^= 1  # one bit of the calibration
+    path.write_bytes(flipped)
+    with pytest.raises(AtlasError, match="damaged: its bytes"):
+        mx.atlas(path)
     write(path, [replace(table[0], id="0" * 16)])
     assert [run.id for run in mx.atlas(path)] == ["0" * 16]
 
@@ -128,29 +145,25 @@ def test_the_recorded_runs_are_those_of_the_grid():
     recorded = read(HERE)
     assert HERE.stat().st_size < 3e6
     assert len({run.id for run in recorded}) == len(recorded)
-    grid = {name: set() for name in ("data", "images", "epochs", "seed")}
-    for part in tool.parts():
-        for name, values in {**part.grid, "data": [part.data], "images": [part.images]}.items():
-            grid.get(name, set()).update(values)
     for run in recorded:
-        assert all(getattr(run, name) in values for name, values in grid.items()), run
+        assert tool.key(run.settings) in PLACES, run
         assert (run.variant == "none") == (run.alpha is None)
-        assert run.curve.shape == (5, 5)
+        assert run.curve.shape == (len(run.curve), 5)
+        assert len(run.curve) > 1
+        assert run.curve[-1, 0] == run.epochs
         assert run.value("accuracy") == pytest.approx(float(run.curve[-1, 2]), abs=1e-6)
         assert run.tempered.count == run.raw.count == tool.TEST_IMAGES
 
 
 def trained_again(run: AtlasRun) -> AtlasRun:
-    data = mx.load(run.data, train_size=run.images, test_size=tool.TEST_IMAGES)
-    mixing = {} if run.alpha is None else {"alpha": run.alpha, "k": run.k}
-    grid = {"variant": [run.variant], "seed": [run.seed], "every": [run.epochs // 5]}
-    (again,) = mx.sweep(grid, data, epochs=run.epochs, progress=False, **mixing, **tool.COMMON)
+    part, grid = PLACES[tool.key(run.settings)]
+    (again,) = part.trained([grid])
     return of_run(again, run.images, run.made)
 
 
 def test_a_recorded_run_is_trained_again_to_the_same_bits():
     """The cheapest of ten that are drawn by chance, anew each time, where the machine and torch are those of then."""
-    here = {"cpu": processor(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    here = {"cpu": tool.kind(), "torch": torch.__version__, "threads": torch.get_num_threads()}
     alike = [run for run in read(HERE) if {name: run.made[name] for name in here} == here]
     if not alike:
         pytest.skip("no recorded run was made on a machine like this one")

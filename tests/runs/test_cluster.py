@@ -16,17 +16,16 @@ from sweeps import WAIT, at_work, held, trained_epochs, until
 from tiny_runs import raising
 
 import mixlab as mx
-from mixlab.runs import Run, StoreError, SweepError
+from mixlab.runs import Run, StoreError, SweepError, workers
 from mixlab.runs import cluster as clusters
-from mixlab.runs import sweep as sweeping
 
 BATCH = {"batch_size": 20, "dtype": torch.float32}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def local_cluster(folder: Path, workers: int = 2) -> LocalCluster:
+def local_cluster(folder: Path, count: int = 2) -> LocalCluster:
     where = {"dashboard_address": ":0", "local_directory": str(folder)}
-    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **where)
+    return LocalCluster(n_workers=count, threads_per_worker=1, processes=True, **where)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def in_thread(sweep: Iterator[Run]) -> tuple[list[Run], Future[None]]:
 
 def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, data, tmp_path, monkeypatch):
     root, gate, given = tmp_path / "runs", tmp_path / "gate", {"epochs": 3, **BATCH}
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(gate))
+    monkeypatch.setattr(workers, "_there", held(gate))
     sweep = mx.sweep({"variant": ["none", "mixup"], "seed": [4]}, data, cluster=client, root=root, **given)
     runs, end = in_thread(sweep)
     killed, pid = until(lambda: at_work(root))[0]
@@ -73,7 +72,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, dat
 
 
 def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_call_goes_on(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate", first=2))
+    monkeypatch.setattr(workers, "_there", held(tmp_path / "gate", first=2))
     root = tmp_path / "runs"
     short: dict[str, Any] = {"learning_rate": [0.1], "epochs": [2], "seed": range(2)}
     cluster = local_cluster(tmp_path)
@@ -91,7 +90,7 @@ def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_ca
 
 def test_leaving_the_loop_takes_back_what_no_worker_has_begun(client, data, tmp_path, monkeypatch):
     root, gate = tmp_path / "runs", tmp_path / "gate"
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(gate, first=1))
+    monkeypatch.setattr(workers, "_there", held(gate, first=1))
     sweep = mx.sweep({"seed": range(12)}, data, epochs=3, cluster=client, root=root, progress=False, **BATCH)
     first = next(sweep)
     until(lambda: len(at_work(root)) == 2)
@@ -110,7 +109,7 @@ def left_to_do(dask_scheduler: Any) -> int:
 
 def test_a_cluster_without_workers_is_waited_for_and_not_for_ever(data, tmp_path, monkeypatch):
     monkeypatch.setattr(clusters, "PATIENCE", 2.0)
-    with local_cluster(tmp_path, workers=0) as empty, Client(empty.scheduler_address, set_as_default=False) as client:
+    with local_cluster(tmp_path, count=0) as empty, Client(empty.scheduler_address, set_as_default=False) as client:
         _, end = in_thread(mx.sweep({"seed": [0]}, data, epochs=1, cluster=client, root=tmp_path, **BATCH))
         with raising(SweepError, "0 of 1 runs are finished", "workers arrived after 2"):
             end.result(WAIT)
@@ -118,7 +117,7 @@ def test_a_cluster_without_workers_is_waited_for_and_not_for_ever(data, tmp_path
 
 def test_a_cluster_that_loses_its_workers_is_an_error(client, data, tmp_path, monkeypatch):
     monkeypatch.setattr(clusters, "PATIENCE", 2.0)
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate"))
+    monkeypatch.setattr(workers, "_there", held(tmp_path / "gate"))
     _, end = in_thread(mx.sweep({"seed": [0]}, data, epochs=2, cluster=client, root=tmp_path / "runs", **BATCH))
     until(lambda: at_work(tmp_path / "runs"))
     monkeypatch.setattr(client, "ncores", dict)
@@ -128,10 +127,10 @@ def test_a_cluster_that_loses_its_workers_is_an_error(client, data, tmp_path, mo
 
 
 def test_a_run_that_dask_gives_up_is_an_error(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate"))
+    monkeypatch.setattr(workers, "_there", held(tmp_path / "gate"))
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        local_cluster(tmp_path, workers=1) as lone,
+        local_cluster(tmp_path, count=1) as lone,
         Client(lone.scheduler_address, set_as_default=False) as client,
     ):
         _, end = in_thread(mx.sweep({"seed": [0]}, data, epochs=3, cluster=client, root=tmp_path, **BATCH))
@@ -144,7 +143,7 @@ def test_a_cluster_whose_workers_write_elsewhere_is_named(client, data, tmp_path
     def trained(place: int, *_: Any) -> Any:
         return place, "0" * 16, ""
 
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", trained)
+    monkeypatch.setattr(workers, "_there", trained)
     with raising(StoreError, "0" * 16, str(tmp_path), "root must be a folder that all workers see"):
         list(mx.sweep({"seed": [0]}, data, epochs=1, cluster=client, root=tmp_path, progress=False, **BATCH))
 

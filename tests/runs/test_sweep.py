@@ -16,8 +16,7 @@ from tiny_runs import raising
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset
-from mixlab.runs import StoreError, SweepError, opened
-from mixlab.runs import sweep as sweeping
+from mixlab.runs import StoreError, SweepError, opened, workers
 from mixlab.training import Trainer
 
 FLAT = {"batch_size": 20, "dtype": torch.float32}
@@ -25,10 +24,10 @@ SWEEP = """
 import pathlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite in the background ignores
 import torch, mixlab as mx
-from mixlab.runs import sweep as sweeping
+from mixlab.runs import workers
 sys.path.append(sys.argv[2])
 from sweeps import held
-sweeping._trained_elsewhere = held(pathlib.Path(sys.argv[3]))
+workers._there = held(pathlib.Path(sys.argv[3]))
 data = mx.load("shapes", train_size=40, test_size=20)
 list(mx.sweep({"seed": range(3)}, data, epochs=3, batch_size=20, dtype=torch.float32, jobs=2, root=sys.argv[1]))
 """
@@ -115,10 +114,10 @@ def alive(pid: int) -> bool:
 def test_large_images_are_mapped_by_the_workers_and_not_sent(tmp_path, monkeypatch):
     """A file of joblib's, of which a worker's pages are the machine's."""
 
-    def trained(place: int, plan: Any, name: str, classes: Any, arrays: Any, root: Path, parent: int) -> Any:
+    def trained(place: int, plan: Any, name: str, classes: Any, arrays: Any, root: Path, *_: Any) -> Any:
         return place, "", f"{[type(array).__name__ for array in arrays]}"
 
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", trained)
+    monkeypatch.setattr(workers, "_there", trained)
     large = mx.load("shapes", train_size=400, test_size=20)  # 1.2 MB of training images
     with raising(SweepError, "none, seed=0: ['memmap', 'ndarray', 'ndarray', 'ndarray']"):
         list(sweep({"seed": range(2)}, large, tmp_path, jobs=2))
@@ -143,7 +142,7 @@ def test_over_cores_runs_have_the_same_bits_where_threads_are_the_same(data, tmp
 
 
 def test_leaving_the_loop_ends_the_workers_and_keeps_what_is_stored(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate", first=1))
+    monkeypatch.setattr(workers, "_there", held(tmp_path / "gate", first=1))
     grid = [{"epochs": [1]}, {"epochs": [3], "seed": range(3)}]
     runs = sweep(grid, data, tmp_path, jobs=2)
     first = next(runs)
@@ -157,7 +156,7 @@ def test_leaving_the_loop_ends_the_workers_and_keeps_what_is_stored(data, tmp_pa
 
 
 def test_a_worker_that_is_killed_is_an_error_and_the_same_call_goes_on(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "_trained_elsewhere", held(tmp_path / "gate"))
+    monkeypatch.setattr(workers, "_there", held(tmp_path / "gate"))
     grid = {"epochs": [3], "seed": range(2)}
 
     def kill() -> str:

@@ -1,6 +1,7 @@
 """What the message about a wrong argument says: its name, what is allowed, what came; not in which sentence."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,19 @@ def refuses(call: Callable[[], object], error: type[Exception], argument: str, *
     assert not [word for word in words if word not in message], message
 
 
-def each_refused(*rows: tuple[Callable[[], object], str]) -> Callable[..., None]:
-    """A test for each of these calls: it raises TypeError or ValueError, whose message begins with the pattern."""
+def each_refused(*rows: tuple[Any, ...]) -> Callable[..., None]:
+    """A test for each row: a call, and what `refuses` takes after it, or how the message of its refusal begins.
 
-    @pytest.mark.parametrize(("call", "message"), rows)
-    def test(call: Callable[[], object], message: str) -> None:
-        with pytest.raises((TypeError, ValueError), match=f"^{message}"):
-            call()
+    Such a pattern is for a TypeError or a ValueError.
+    """
+
+    @pytest.mark.parametrize("row", rows)
+    def test(row: tuple[Any, ...]) -> None:
+        call, *said = row
+        if len(said) > 1:
+            refuses(call, *said)
+        else:
+            with pytest.raises((TypeError, ValueError), match=f"^{said[0]}"):
+                call()
 
     return test

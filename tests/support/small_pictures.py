@@ -1,6 +1,7 @@
 """A small data set of random pictures, a network with BatchNorm and dropout for it, and its images in float64."""
 
 import torch
+from seeding import seeded
 from torch import Tensor, nn
 
 import mixlab as mx
@@ -9,7 +10,7 @@ from mixlab.data import Split
 
 def small_data(counts=(30, 30, 30), side: int = 8, seed: int = 0) -> mx.Dataset:
     """Random pictures, brighter where the class is higher; `counts` of each class in train."""
-    stream = torch.Generator().manual_seed(seed)
+    stream = seeded(seed)
 
     def split(each) -> Split:
         labels = torch.arange(len(each)).repeat_interleave(torch.tensor(each))

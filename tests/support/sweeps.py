@@ -32,7 +32,7 @@ def trained_epochs(run: Run) -> list[int]:
 
 
 def held(gate: Path, first: int = 0) -> Callable[..., Any]:
-    """In place of `mixlab.runs.sweep._trained_elsewhere`: the runs from number `first` on go no further than
+    """In place of `mixlab.runs.workers._there`: the runs from number `first` on go no further than
     their first checkpoint while the file `gate` is there. What a test does meanwhile can take as long as it likes.
 
     A function within one, as these travel to other processes by value: workers need not find this file.
@@ -40,7 +40,7 @@ def held(gate: Path, first: int = 0) -> Callable[..., Any]:
     gate.touch()
 
     def trained(place: int, *arguments: Any) -> Any:
-        from mixlab.runs import sweep as sweeping
+        from mixlab.runs import workers
         from mixlab.runs.store import Store
 
         write = Store.write_checkpoint
@@ -53,7 +53,7 @@ def held(gate: Path, first: int = 0) -> Callable[..., Any]:
 
         Store.write_checkpoint = write_and_wait  # type: ignore[method-assign]
         try:
-            return sweeping._trained_elsewhere(place, *arguments)
+            return workers._there(place, *arguments)
         finally:
             Store.write_checkpoint = write  # type: ignore[method-assign]
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import torch
 from paths import ROOT
+from seeding import seeded
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
@@ -29,7 +30,7 @@ def images(count, side=4):
 
 def learnable(count=40):
     """Ten patterns with noise, one of each class."""
-    draw = torch.Generator().manual_seed(1)
+    draw = seeded(1)
     patterns = torch.randn(CLASSES, 3, 4, 4, generator=draw)
     y = torch.arange(count) % CLASSES
     return TensorDataset(patterns[y] + 0.1 * torch.randn(count, 3, 4, 4, generator=draw), y)

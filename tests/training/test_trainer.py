@@ -19,7 +19,8 @@ from torch.nn import functional
 
 import mixlab as mx
 from mixlab.data.dataset import Dataset, Split
-from mixlab.training import Record, Trainer, loop
+from mixlab.mixing import Near
+from mixlab.training import Record, Scheme, Trainer, loop
 from mixlab.training import trainer as training
 from mixlab.training.options import gathered
 from mixlab.training.predict import predict
@@ -257,6 +258,7 @@ class Returning(nn.Module):
         return self.given(self.net(x))
 
 
+NEAR, NOT_NEAR = mx.Mixer(partners=Near(0.5)), "partners must be 'random', .* where labels are classes, got Near"
 NO_BLUE = torch.tensor([1, 1, 0], dtype=torch.uint8).view(3, 1, 1)
 WRONG: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: fit(d, mixer="mixup"), "mixer must be a Mixer or None, .* got 'mixup'"),
@@ -284,6 +286,11 @@ WRONG: list[tuple[Callable[[Dataset], object], str]] = [
     (lambda d: fit(d, linear().requires_grad_(False)), "model must have parameters that require gradients, got none"),
     (lambda d: fit(d, nn.Linear(7, 10)), r"model must take float32 images \[2, 3, 32, 32\] .* got RuntimeError"),
     (lambda d: fit(d, None, mx.Mixer(partners="reversed", distinct=True), batch_size=33), "distinct .* even .*got 33"),
+    (lambda d: fit(d, None, mx.OneOf([mx.Mixer("none"), NEAR])), NOT_NEAR),
+    (lambda d: mx.run("quick", d, NEAR, epochs=1), NOT_NEAR),
+    (lambda d: mx.sweep({"partners": [NEAR.partners]}, d, variant="mixup", epochs=1), NOT_NEAR),
+    (lambda d: mx.compare(d, [NEAR], epochs=1), NOT_NEAR),
+    (lambda d: mx.gradient_variance(linear(), d, {"near": Scheme(NEAR)}, draws=2), NOT_NEAR),
 ]
 
 

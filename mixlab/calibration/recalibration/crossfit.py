@@ -30,7 +30,7 @@ def crossfit(
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range, or what `fit` raises.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     if not callable(fit):
         raise TypeError(f"fit must be a function of Predictions, such as fit_temperature, got {_check.shown(fit)}")
     folds = _check.integer("folds", folds, 2, len(predictions))

@@ -29,7 +29,7 @@ class Isotonic:
 
     def __call__(self, predictions: Predictions) -> Predictions:
         """The predictions with the confidence mapped, and the rest of each row scaled so that it sums to 1."""
-        check_predictions(predictions, "predictions")
+        check_predictions(predictions)
         answer = predictions.answer[:, None]
         rest = predictions.probs.double().scatter(1, answer, 0.0)
         total = rest.sum(1, keepdim=True)
@@ -73,7 +73,7 @@ def fit_isotonic(predictions: Predictions) -> Isotonic:
 
     Source: Zadrozny, Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     # scipy's and not scikit-learn's, which is the same map but takes 70 MB of a lesson's memory
     from scipy.optimize import isotonic_regression
 

@@ -51,7 +51,7 @@ def at_temperature(predictions: Predictions, temperature: float) -> Predictions:
         predictions: predictions; those made of logits give predictions made of logits.
         temperature: a number from 1e-30 to 1e30; 1 changes nothing, below 1 every answer becomes surer.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     temperature = _check.number("temperature", temperature, _LEAST, 1 / _LEAST)
     logits = predictions.logits / temperature
     if predictions.given_logits is None:  # whose logits may be minus infinity, for a probability of 0
@@ -82,7 +82,7 @@ def fit_temperature(predictions: Predictions, level: float = 0.95) -> Temperatur
     Sources: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2; Huber,
     "The behavior of maximum likelihood estimates under nonstandard conditions", 1967, for the interval.
     """
-    check_predictions(predictions, "predictions")
+    check_predictions(predictions)
     level = _check.number("level", level, 0.5, 0.999)
     rows = _Rows(predictions)
     if rows.size == 0:

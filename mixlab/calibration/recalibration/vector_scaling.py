@@ -111,7 +111,7 @@ def _vector_derivatives(z: Tensor, labels: Tensor, theta: Tensor) -> tuple[Tenso
 
 def _finite_logits(p: Predictions) -> Tensor:
     """The logits, once none is minus infinity."""
-    logits = check_predictions(p, "predictions").logits
+    logits = check_predictions(p).logits
     broken = int(logits.isinf().any(1).sum())
     if broken:
         raise ValueError(

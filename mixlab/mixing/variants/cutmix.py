@@ -55,5 +55,5 @@ def clipped_boxes(share: Tensor, center: Tensor, size: Size) -> tuple[Tensor, Te
     """
     sides, pixels = constant(size, torch.int64, share.device), math.prod(size)
     middle, half = (center * sides).long(), (share[..., None] * sides).long() // 2
-    first, last = (middle - half).clamp(min=0), torch.minimum(middle + half, sides)
-    return torch.cat([first, last], dim=-1), (pixels - (last - first).prod(-1)).double() / pixels
+    first, last = (middle - half).clamp_(min=0), torch.minimum(middle + half, sides)
+    return torch.cat([first, last], dim=-1), (pixels - (last - first).prod(-1)).double().div_(pixels)

@@ -133,6 +133,11 @@ class Variant(ABC):
         """How many mixes of each example its plans hold where the Mixer's K is `k`."""
         return k
 
+    @classmethod
+    def forwards(cls, k: int) -> int:
+        """How many times the model runs for each example of a batch: once a mix, and once more to look at it first."""
+        return cls.rows(k) + cls.needs_model
+
     def check(self, x: Tensor) -> None:  # noqa: B027  # most variants take any batch
         """Raise if these settings do not fit the batch, before anything is drawn. `x` is images if it must be."""
 

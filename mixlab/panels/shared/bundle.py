@@ -8,7 +8,7 @@ from mixlab.plots.style import BLUE, GREEN, ON_DARK, PALE_BLUE, VERMILION
 _PALETTE = {"blue": BLUE, "vermilion": VERMILION, "green": GREEN, "pale-blue": PALE_BLUE}
 _PANELS = Path(__file__).parents[1]
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default ", re.MULTILINE)
 _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 

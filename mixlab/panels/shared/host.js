@@ -2,15 +2,18 @@
 
 import { keepAddress } from "./address.js";
 
-/** What anywidget passes to a panel: values by name, listeners of their changes, and nobody at the other end. */
+/** What anywidget passes to a panel: values by name, listeners of their changes and of what is sent. */
 function modelOf(values) {
   const listeners = new Map();
+  const tell = (event, content) => {
+    for (const hear of listeners.get(event) ?? []) hear(content);
+  };
   return {
     get: (name) => values[name],
     set(name, value) {
       if (values[name] === value) return;
       values[name] = value;
-      for (const hear of listeners.get(`change:${name}`) ?? []) hear();
+      tell(`change:${name}`);
     },
     on(event, hear) {
       if (!listeners.has(event)) listeners.set(event, new Set());
@@ -18,7 +21,10 @@ function modelOf(values) {
     },
     off: (event, hear) => listeners.get(event)?.delete(hear),
     save_changes() {},
-    send() {},
+    send(content) {
+      tell("sent", content); // to what the page has in place of Python
+      tell("msg:custom", { heard: content.number });
+    },
   };
 }
 

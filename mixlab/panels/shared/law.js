@@ -73,15 +73,20 @@ export const thetaBar = (alpha) => 0.5 + Math.exp(-Math.log(alpha) - alpha * Mat
 /** P(0.1 < λ < 0.9). */
 export const mixedMass = (alpha) => 1 - 2 * cdf(alpha, 0.1);
 
-/** n numbers in (0, 1) from a seed (mulberry32). The same numbers at every α, so that α moves each λ smoothly. */
-export function uniforms(seed, n) {
+/** A function that gives one number in (0, 1) after another, from a seed (mulberry32). */
+export function stream(seed) {
   let state = seed >>> 0;
-  return Float64Array.from({ length: n }, () => {
+  return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let z = Math.imul(state ^ (state >>> 15), state | 1);
     z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
     return (((z ^ (z >>> 14)) >>> 0) + 0.5) / 2 ** 32;
-  });
+  };
+}
+
+/** n numbers in (0, 1) from a seed. The same numbers at every α, so that α moves each λ smoothly. */
+export function uniforms(seed, n) {
+  return Float64Array.from({ length: n }, stream(seed));
 }
 
 /** How many of `sorted` (ascending) lie below `value`. */

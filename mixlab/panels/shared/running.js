@@ -4,6 +4,7 @@ import { connect, field, make, write } from "./dom.js";
 
 const LAST_SEED = 2 ** 31 - 1;
 const PATIENCE = 300; // milliseconds that Python may take to hear a click
+const RECORDED = "Recorded when this page was made. For another run, open the lesson in JupyterLab.";
 const BUSY = "The kernel is busy; your click waits.";
 
 const isActive = (phase) => ["preparing", "training", "paused"].includes(phase);
@@ -87,9 +88,10 @@ function sender(model, late) {
  * release, what a menu calls (`settle`), what has the panel drawn again (`redraw`), and the field for the seed. It returns
  * `rows`, each the fields of some settings by name, and the nodes `below`; show() puts the state into its controls,
  * draw(view, theme) what Python says on the page, and sentence() says what the next start would do. `work` names what runs
- * and what each button does, where it is not a training.
+ * and what each button does, where it is not a training. `starts` says that a page without a kernel can start a run; on
+ * such a page other panels have neither buttons nor settings, and show what was recorded.
  */
-export function showRunPanel({ model, el }, { names, kind, label, stepwise, work = TRAINING }, build) {
+export function showRunPanel({ model, el }, { names, kind, label, stepwise, starts, work = TRAINING }, build) {
   const state = Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const root = make("div", { class: `mixlab-panel mx-training ${kind}`, role: "group", "aria-label": label });
   const follow = (name) => (value) => {
@@ -124,20 +126,19 @@ export function showRunPanel({ model, el }, { names, kind, label, stepwise, work
   const progress = make("progress", { max: 1, value: 0, "aria-label": `Progress of the ${work.name.toLowerCase()}` });
   const status = make("p", { class: "mx-status" });
   const alert = make("p", { class: "mx-alert", role: "alert" });
-  root.append(
+  const controls = [
     ...parts.rows.map((row) => make("div", { class: "mx-controls" }, ...Object.values(row))),
     make("div", { class: "mx-run" }, row.node, progress),
-    status,
-    alert,
-    ...parts.below,
-  );
+  ];
+  const recorded = model.get("_alone") && !starts;
+  root.append(...(recorded ? [] : controls), status, alert, ...parts.below);
   el.append(root);
 
   const draw = (theme) => {
     const view = model.get("_view");
     row.show(view.phase);
     progress.value = view.progress;
-    write(status, view.status);
+    write(status, recorded ? RECORDED : view.status);
     write(alert, waiting ? BUSY : view.alert);
     for (const [name, node] of Object.entries(fields)) {
       node.classList.toggle("mx-later", isActive(view.phase) && state[name] !== view.settings[name]);

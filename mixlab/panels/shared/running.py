@@ -136,6 +136,17 @@ class RunPanel(Panel, Generic[S, R]):
         """Train to the end before returning, for scripts and tests; raises what the training raises."""
         return self._session.run(self._settings())
 
+    def record(self) -> None:
+        """Train, unless a run is there already, for a page without a kernel, which shows it then."""
+        if self.result is None:
+            self.run()
+        self._needs_kernel = False
+
+    @classmethod
+    def idle(cls) -> "list[RunPanel[Any, Any]]":
+        """The panels of this process that only a kernel can start, and that have trained nothing yet."""
+        return [panel for panel in cls._made if panel.result is None and panel._needs_kernel]
+
     def close(self) -> None:
         """Stop the training and close the widget."""
         # Garbage collection calls this too, in any thread, but only after the run's own has ended: no lock then.

@@ -4,11 +4,13 @@ import { between, ink, text, tickStep, widthOf } from "../shared/diagram.js";
 import { ALPHA_SCALE, K_SCALE, PLAIN_SCALE, differing, field, fitCanvas, make, menuOf, slider } from "../shared/dom.js";
 import { bytesOfColor } from "../shared/pictures.js";
 import { showRunPanel } from "../shared/running.js";
+import { trainHere } from "./spiral_training.js";
 
 const PANEL = {
   names: ["layer", "alpha", "k", "classes", "epochs", "seed"],
   kind: "mx-spirals",
   label: "Spirals",
+  starts: true,
   stepwise: false, // the pictures follow epochs, so a step would show nothing
 };
 const CLASS_NAMES = ["A", "B", "C"];
@@ -316,4 +318,13 @@ function build({ model, root, state, follow, release, settle, seed }) {
   return { rows, below: three.nodes, show, draw, sentence };
 }
 
-export default { render: (context) => showRunPanel(context, PANEL, build) };
+function render(context) {
+  const end = context.model.get("_alone") ? trainHere(context.model) : () => {};
+  const takeDown = showRunPanel(context, PANEL, build);
+  return () => {
+    end();
+    takeDown();
+  };
+}
+
+export default { render };

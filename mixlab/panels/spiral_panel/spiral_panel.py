@@ -64,7 +64,9 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
 
     _esm = module("spiral_panel/spiral_panel.js")
     _css = styles("shared/panel.css", "shared/charts.css", "spiral_panel/spiral_panel.css")
+    _needs_kernel = traitlets.Bool(False).tag(sync=True)  # spiral_training.js trains where there is none
     _layers = traitlets.Dict(LAYERS).tag(sync=True)
+    _plane = traitlets.Dict().tag(sync=True)  # how points are drawn, and how many
     _pictures = traitlets.Bytes().tag(sync=True)  # of each run: points, hidden states, labels, field
     layer = Checked("bottleneck", lambda name, value: _check.choice(name, value, LAYERS))
     alpha = alpha_trait()
@@ -75,7 +77,7 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
 
     def __init__(self, noise: float, turns: float, settings: SpiralSettings) -> None:
         self._shape = {"noise": noise, "turns": turns}
-        super().__init__(settings)
+        super().__init__(settings, _plane=self._shape | {"count": POINTS, "tested": _TESTED})
 
     @property
     def trainer(self) -> SpiralTrainer | None:

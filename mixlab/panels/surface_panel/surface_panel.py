@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.data.parts import stratified
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.normalize import normalized
@@ -27,7 +27,7 @@ from mixlab.panels.shared.session import Result
 from mixlab.panels.surface_panel.planes import HEIGHTS, RADII, Planes, PlaneWalk
 from mixlab.plots.style import GRAY, HEAT, INK, PAPER, plain
 from mixlab.probes.curvature import weights_of
-from mixlab.training.checks import check_dataset, check_logits, check_measured
+from mixlab.training.checks import check_logits, check_measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

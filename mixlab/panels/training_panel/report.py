@@ -108,6 +108,11 @@ def view(result: Run | None, previous: Run | None, trouble: str = "") -> dict[st
     }
 
 
+def diagrams(run: Run) -> list[dict[str, Any]]:
+    """The reliability diagrams of all evaluations of a run, as JSON."""
+    return [_diagram(record.reliability) for record in run.records]
+
+
 def _curves(run: Run) -> dict[str, Any]:
     every = 1 + len(run.losses) // _POINTS
     return {

@@ -17,7 +17,7 @@ from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.course import Course, Training
 from mixlab.panels.shared.panel import Checked, alpha_trait, k_trait, seed_trait
 from mixlab.panels.shared.running import RunPanel
-from mixlab.panels.training_panel.report import Settings, calibration, outcome, status, view
+from mixlab.panels.training_panel.report import Settings, calibration, diagrams, outcome, status, view
 from mixlab.panels.training_panel.stored_course import kept
 from mixlab.runs.store import Store
 from mixlab.training.record import Record
@@ -43,6 +43,9 @@ class TrainingPanel(RunPanel[Settings, Record]):
     _css = styles("shared/panel.css", "shared/charts.css")
     _variants = traitlets.Dict(VARIANTS).tag(sync=True)
     _limits = traitlets.Dict().tag(sync=True)
+    _recorded = traitlets.List(traitlets.List()).tag(
+        sync=True
+    )  # of each run of `record`, the diagrams of all its evaluations
     variant = Checked("mixup", lambda name, value: _check.choice(name, value, VARIANTS))
     alpha = alpha_trait()
     k = k_trait()
@@ -117,6 +120,14 @@ class TrainingPanel(RunPanel[Settings, Record]):
             figure.text(left, 0.525, f"{name}: {run.settings.mixing}", weight="bold")
             plot_reliability(run.records[-1].reliability, figure.add_axes((left, 0.13, 0.4, 0.34)))
         return figure
+
+    def record(self) -> None:
+        """Train without mixing and with the controls' mixing, unless a run is there, for a page that replays both."""
+        if self.result is None and self.variant != "none":
+            self._session.run(replace(self._settings(), variant="none"))
+            self.run()
+        super().record()
+        self._recorded = [diagrams(run) for run in (self.result, self.previous) if run]
 
     def _build(self, settings: Settings) -> Trainer:
         data, count = self._data, len(self._data.classes)

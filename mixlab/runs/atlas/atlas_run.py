@@ -27,7 +27,8 @@ class AtlasRun:
     Attributes:
         id: is that of the stored run it was made of, which `mixlab.run` gives to equal arguments.
         data, images, model, variant, alpha, k, epochs, seed: are what it was trained with; `images` counts the training
-            images. alpha is None and k is 1 where nothing is mixed.
+            images. alpha is None and k is 1 where nothing is mixed. Of a `OneOf` the variant is such as "mixup or
+            cutmix".
         curve: is float32 [records, 5], a row for each evaluation: epoch, mean training loss in nats, and accuracy, NLL
             in nats and ECE (15 bins) on the test images.
         raw: holds the calibration at the end, in 60 bins; `Reliability.rebinned` makes them 5, 10, 15, 20 or 30.
@@ -74,11 +75,21 @@ class AtlasRun:
 
 
 def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
-    """The atlas's run of a finished one that was trained on so many images."""
+    """The atlas's run of a finished one that was trained on so many images.
+
+    Raises ValueError for a `OneOf` of mixers that differ in alpha or in k.
+    """
     settings, history, predictions = run.settings, run.history, run.predictions
-    kind, k = KINDS[settings["variant"]], settings.get("k", 1)
+    mixers = settings.get("mixers", [settings])  # those of a OneOf
+    kinds = [KINDS[mixer["variant"]] for mixer in mixers]
+    alike = {
+        (mixer["alpha"] if kind.pairs else None, mixer.get("k", 1)) for mixer, kind in zip(mixers, kinds, strict=True)
+    }
+    if len(alike) > 1:
+        raise ValueError(f"run must have mixers with one alpha and one k, got {run}")
+    ((alpha, k),) = alike
     last = history[-1]
-    seen = last.steps * settings["batch_size"] * (kind.rows(k) + kind.needs_model)
+    seen = last.steps * settings["batch_size"] * max(kind.forwards(k) for kind in kinds)
     curve = [[r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece] for r in history]
     tempered, temperature = _with_temperature(predictions)
     return AtlasRun(
@@ -86,8 +97,8 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
         data=settings["data"],
         images=images,
         model=settings["model"],
-        variant=settings["variant"],
-        alpha=settings["alpha"] if kind.pairs else None,
+        variant=" or ".join(kind.name for kind in kinds),
+        alpha=alpha,
         k=k,
         epochs=settings["epochs"],
         seed=settings["seed"],

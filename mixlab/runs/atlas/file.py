@@ -1,7 +1,8 @@
 """The file of the atlas: one safetensors file, read without running code."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.runs.atlas.atlas_run import AtlasRun
 
 HERE = Path(__file__).parent / "atlas.safetensors"
-_FORMAT = 1
+_FORMAT = 2
 _FAULTS = 4  # the last numbers of a Reliability's state, which count rows that cannot be read: here there are none
 
 
@@ -37,7 +38,8 @@ def write(path: Path, runs: Sequence[AtlasRun]) -> None:
         "tempered": torch.stack([_state(run.tempered) for run in ordered]),
     }
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    write_whole(path, save(tensors, metadata={"format": str(_FORMAT), "runs": text}))
+    metadata = {"format": str(_FORMAT), "runs": text, "digest": _digest(text, tensors)}
+    write_whole(path, save(tensors, metadata=metadata))
 
 
 def read(path: Path) -> list[AtlasRun]:
@@ -54,15 +56,25 @@ def read(path: Path) -> list[AtlasRun]:
             metadata = file.metadata() or {}
             if metadata.get("format") != str(_FORMAT):
                 raise AtlasError(f"{path} is no atlas of format {_FORMAT}, which this mixlab reads")
-            curve, raw, tempered = (file.get_tensor(name) for name in ("curve", "raw", "tempered"))
+            tensors = {name: file.get_tensor(name) for name in ("curve", "raw", "tempered")}
+        if metadata["digest"] != _digest(metadata["runs"], tensors):
+            raise AtlasError(f"{path} is damaged: its bytes are not those that were written")
         rows: list[dict[str, Any]] = json.loads(metadata["runs"])
-        curves = curve.split([row.pop("records") for row in rows])
-        parts = zip(rows, curves, raw, tempered, strict=True)
+        curves = tensors["curve"].split([row.pop("records") for row in rows])
+        parts = zip(rows, curves, tensors["raw"], tensors["tempered"], strict=True)
         return [AtlasRun(**row, curve=c, raw=_reliability(r), tempered=_reliability(t)) for row, c, r, t in parts]
     except (SafetensorError, OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, AtlasError):
             raise
         raise AtlasError(f"{path} is damaged: {first_line(error)}") from None
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """What any change of the file's content changes."""
+    digest = blake2b(text.encode(), digest_size=16)
+    for tensor in tensors.values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _state(held: Reliability) -> Tensor:

@@ -70,6 +70,8 @@ class Atlas(Sequence[AtlasRun]):
             _check.choice("a setting", name, SETTINGS)
             allowed = list(wanted) if isinstance(wanted, (list, tuple, range, set)) else [wanted]
             known = {getattr(run, name) for run in self._runs}
+            if not allowed:
+                raise ValueError(f"{name} must name a value or more, got {_check.shown(wanted)}")
             for value in allowed:
                 if value not in known:
                     has = ", ".join(map(repr, sorted(known - {None})))

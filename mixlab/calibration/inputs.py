@@ -21,6 +21,14 @@ def as_tensor(value: Any) -> Any:
     return torch.from_numpy(np.array(value, np.dtype(wide).newbyteorder("="), order="C"))
 
 
+def float_table(name: str, value: Any, wanted: str) -> Tensor:
+    """A tensor or array of floats, as a tensor; raises TypeError, with what is wanted, for anything else."""
+    table = _check.tensor(name, as_tensor(value), wanted)
+    if not table.is_floating_point():
+        raise TypeError(f"{name} must be {wanted}, got {_check.shown(table)}")
+    return table
+
+
 def logits_table(logits: Any) -> Tensor:
     """Logits [N, C], from these or from the logit of class 1 out of two, [N] or [N, 1], beside a logit of 0."""
     return _table("logits", logits, lambda z: torch.stack([torch.zeros_like(z), z], 1))
@@ -82,9 +90,7 @@ def _tolerance(dtype: torch.dtype) -> float:
 def _table(name: str, value: Any, both: Callable[[Tensor], Tensor]) -> Tensor:
     """The table [N, C]; `both` makes two columns of the one of class 1."""
     wanted = TABLE.format("logits" if name == "logits" else "probabilities")
-    table = _check.tensor(name, as_tensor(value), wanted)
-    if not table.is_floating_point():
-        raise TypeError(f"{name} must be {wanted}, got {_check.shown(table)}")
+    table = float_table(name, value, wanted)
     if table.ndim not in (1, 2) or (table.ndim == 2 and table.shape[1] == 0):
         raise ValueError(f"{name} must be {wanted}, got {_check.shown(table)}")
     if table.ndim == 1 or table.shape[1] == 1:
