@@ -3,47 +3,38 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from mixlab import _check
-from mixlab.exercises.verdict import STILL_OPEN, Verify, near
+from mixlab.exercises.verdict import Verify, alike, near, result_of
 
-_P_VALUES = (0.021, 0.9, 0.001, 0.024, 0.3, 0.0235)  # 0.021 is above its own limit, and passes with the next
+_SIX = [0.021, 0.9, 0.001, 0.024, 0.3, 0.0235]  # 0.021 is above its own limit, and passes with the next
+_P_VALUES = torch.tensor(_SIX, dtype=torch.float64)
 _RATE = 0.05
 
 
 def _decided(answer: Any) -> str | None:
     """A function decided(p, rate): Benjamini and Hochberg's choice among p-values, a truth value for each."""
-    if not callable(answer):
-        return f"the answer is a function decided(p, rate), but you gave {_check.shown(answer)}."
-    given = answer(list(_P_VALUES), _RATE)
-    if given is None or given is ...:
-        return STILL_OPEN
-    chosen = torch.as_tensor(given)
-    if chosen.shape != (len(_P_VALUES),):
-        return f"each of the {len(_P_VALUES)} claims gets an answer, but yours has shape {list(chosen.shape)}."
-    order = sorted(_P_VALUES)
-    m = len(order)
-    limits = {p: _RATE * (place + 1) / m for place, p in enumerate(order)}
-    last = max((p for p in order if p <= limits[p]), default=-1.0)
+    chosen = torch.as_tensor(result_of(answer, "decided(p, rate)", list(_SIX), _RATE)).double()
+    m = len(_P_VALUES)
+    if chosen.shape != (m,):
+        return f"each of the {m} claims gets an answer, but yours has shape {list(chosen.shape)}."
+    limits = _RATE * (1 + _P_VALUES.argsort().argsort()).double() / m
+    alone = limits >= _P_VALUES
+    right = _below(_P_VALUES[alone].max().item())
     slips = {
-        None: _below(last),
         "this takes each claim at the rate, as if it were the only one.": _below(_RATE),
         "this is Bonferroni's choice, rate / m for every claim; here the limit grows with the place in the order.": (
             _below(_RATE / m)
         ),
-        "a p-value above its own limit is decided too, if a larger one is below its own.": [
-            p <= limits[p] for p in _P_VALUES
-        ],
-        "these are the claims that stay undecided.": [not each for each in _below(last)],
+        "a p-value above its own limit is decided too, if a larger one is below its own.": alone.double(),
+        "these are the claims that stay undecided.": 1 - right,
     }
-    for words, right in slips.items():
-        if chosen.bool().tolist() == right:
-            return words
-    return "yours is something other than all p-values up to the largest that is at most rate · place / m."
+    otherwise = "yours is something other than all p-values up to the largest that is at most rate · place / m."
+    return alike(chosen, right, slips, otherwise)
 
 
-def _below(limit: float) -> list[bool]:
-    return [p <= limit for p in _P_VALUES]
+def _below(limit: float) -> Tensor:
+    return (limit >= _P_VALUES).double()
 
 
 def _cost(answer: Any) -> str | None:

@@ -68,10 +68,11 @@ class Verdict:
         parts |= {"Refuted by": claim.refuted_by, "Elsewhere": claim.elsewhere}
         if self.groups:
             spans = zip(self.groups, numbers_of(*self.groups.values()), strict=True)
-            parts["By setting"] = "; ".join(f"{name}: {span}" for name, span in spans)
+            parts["By setting"] = "; ".join(f"{name}: {span}, n = {self.groups[name].n}" for name, span in spans)
         rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
         rows += f'<li><a href="{claim.lesson}">Lesson {claim.lesson[:2]}</a> goes into it.</li>'
-        head = f"<b>{html.escape(self.title)}</b>: {html.escape(claim.text)} <code>{claim.key}</code>"
+        title, text, measured = map(html.escape, (self.title, claim.text, self.measured))
+        head = f"<b>{title}</b>: {text} <code>{claim.key}</code> <small>{measured}</small>"
         return f"<details{' open' if opened else ''}><summary>{head}</summary><ul>{rows}</ul></details>"
 
     def _repr_html_(self) -> str:
