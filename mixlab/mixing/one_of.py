@@ -113,7 +113,7 @@ def _checked(mixers: object, weights: object) -> tuple[tuple[Mixer, ...], tuple[
     those = tuple(check_mixer(mixer) for mixer in mixers)
     if weights is None:
         return those, None
-    wanted = f"weights must be None or {len(those)} numbers of at least 0, not all of them 0"
+    wanted = f"weights must be None or a list of {len(those)} numbers of at least 0, not all of them 0"
     if not isinstance(weights, (list, tuple)):
         raise TypeError(f"{wanted}, got {_check.shown(weights)}")
     numbers = tuple(_check.number("weights", weight, 0, math.inf) for weight in weights)
