@@ -21,8 +21,8 @@ def comparable(runs: Iterable[Run]) -> Atlas:
     """Those of your runs that can be evidence: finished, whole, of this format, and of a mixer with the usual settings.
 
     What may differ are variant, α and K. Runs whose files are damaged are passed over. `images` counts those of an
-    epoch, which are whole batches. Two runs become a pair only if images and all settings of training are the same: `made`
-    has the digests of both, as "digest" and "recipe".
+    epoch, which are whole batches. Two runs become a pair only if images and all settings of training are the same;
+    `made` has the digests of both, as "digest" and "recipe".
     """
     taken = []
     for run in runs:

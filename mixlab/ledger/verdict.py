@@ -56,7 +56,7 @@ class Verdict:
         if self.interval is None:
             return ""
         if self.claim.exact:
-            return f"{self.interval.value:.2g} {self.claim.quantity}, counted"
+            return f"{self.interval.value:.3g} {self.claim.quantity}, counted"
         return f"{numbers_of(self.interval)[0]} {self.claim.quantity}, n = {self.interval.n}"
 
     def entry(self, *, opened: bool = False) -> str:
