@@ -116,7 +116,7 @@ COST_AND_REACH = (
     Claim(
         "other-data",
         "Mixing helps on other data than images.",
-        f"{ZHANG}, sections 3.3 and 3.5: speech and tables",
+        f"{ZHANG}, sections 3.3 and 3.6: speech and tables",
         "points of error",
         *LESS,
         "Six kinds of data, mixed and not, with the same seeds.",

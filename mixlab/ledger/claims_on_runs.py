@@ -40,7 +40,7 @@ GAINS = (
     Claim(
         "top1",
         "mixup raises top-1 accuracy by 0.5 to 2 points.",
-        f"{OVERVIEWS}; {ZHANG}, table 1: 1.4 points on CIFAR-10",
+        f"{OVERVIEWS}; {ZHANG}: 1.4 points on CIFAR-10",
         ACCURACY,
         *(0.5, 2.0),
         f"mixup (α = 1, K = 1) minus no mixing. {PAIRS}",
@@ -76,8 +76,8 @@ GAINS = (
         f"{ZHANG}, section 3.1",
         ACCURACY,
         *LESS,
-        "mixup with α = 8 minus no mixing. The atlas has no such runs; those of lesson 10 count, once they are yours.",
-        "Runs with α = 8 over several numbers of epochs; underfitting should pass with more of them.",
+        "mixup with α = 8 minus no mixing. The runs of lesson 10 count, once they are yours.",
+        "More epochs, with which underfitting should pass; smoothing and jitter on top, which lesson 10 has.",
         effects=lambda runs: differences(runs, points("accuracy"), {"variant": "mixup", "alpha": 8.0, "k": 1}, _NONE),
         lesson="10_when_things_go_wrong.ipynb",
     ),
@@ -132,7 +132,7 @@ GAINS = (
         "Touvron et al., DeiT, ICML 2021, read as a comparison",
         ACCURACY,
         *MORE,
-        "What mixing adds for `vit_tiny` less what it adds for `quick`, on the same images. The runs of lesson 12 "
+        "What mixing adds for `vit_tiny` less what it adds for `quick`, on the same images. Runs of lesson 12 "
         "count, once they are yours.",
         "Transformers at their usual size, trained for 300 epochs.",
         effects=lambda runs: gains_of_models(runs, points("accuracy"), "vit_tiny", "quick"),
@@ -167,7 +167,7 @@ REPAIRS = (
     Claim(
         "rescaled-accuracy",
         "Rescaling at test time improves the accuracy of a mixup network.",
-        f"{CARRATINO}, section 5",
+        CARRATINO,
         ACCURACY,
         *MORE,
         f"Accuracy with inputs shrunk and answers stretched by θ̄, minus accuracy without, mixup at α = 1. {NETS}",
@@ -177,7 +177,7 @@ REPAIRS = (
     Claim(
         "rescaled-ece",
         "Rescaling at test time improves the calibration of a mixup network.",
-        f"{CARRATINO}, section 5",
+        CARRATINO,
         ECE,
         *LESS,
         f"ECE with inputs shrunk and answers stretched by θ̄, minus ECE without, mixup at α = 1. {NETS}",
@@ -221,7 +221,7 @@ K_MIXES = (
     Claim(
         "saturation",
         "What K adds saturates: from 2 to 5 it adds less than from 1 to 2.",
-        f"{MULTI}: K = 5 is enough",
+        f"read into the choice of K = 5 by {MULTI}",
         ACCURACY,
         *LESS,
         f"(K = 5 minus K = 2) minus (K = 2 minus K = 1), the same variant and α. {PAIRS}",

@@ -1,6 +1,7 @@
 """A user's own runs, made comparable: as runs of an atlas that are paired only with runs trained in the same way."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from mixlab.ledger.claim import ORIGIN
@@ -11,19 +12,24 @@ from mixlab.runs.atlas import Atlas, AtlasRun
 from mixlab.runs.atlas.atlas_run import of_run
 from mixlab.runs.digest import canonical, sha256
 from mixlab.runs.identity import mixing_of
-from mixlab.runs.store import FORMAT
+from mixlab.runs.store import FORMAT, StoreError
 
 _FREE = {"epochs", "seed", "every", "compile"}  # settings of training that are a column of their own, or change nothing
 
 
 def comparable(runs: Iterable[Run]) -> Atlas:
-    """Those of your runs that can be evidence: finished, of this format, and of a mixer with the usual settings.
+    """Those of your runs that can be evidence: finished, whole, of this format, and of a mixer with the usual settings.
 
-    What may differ are variant, α and K.
-    `images` counts those of an epoch, which are whole batches. Two runs become a pair only if images and all settings
-    of training are the same: `made` has the digests of both, as "digest" and "recipe".
+    What may differ are variant, α and K. Runs whose files are damaged are passed over. `images` counts those of an
+    epoch, which are whole batches. Two runs become a pair only if images and all settings of training are the same;
+    `made` has the digests of both, as "digest" and "recipe".
     """
-    return Atlas(taken for run in runs if (taken := _taken(run)) is not None)
+    taken = []
+    for run in runs:
+        with suppress(StoreError):
+            if (one := _taken(run)) is not None:
+                taken.append(one)
+    return Atlas(taken)
 
 
 def _taken(run: Run) -> AtlasRun | None:

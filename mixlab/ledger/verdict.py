@@ -56,7 +56,7 @@ class Verdict:
         if self.interval is None:
             return ""
         if self.claim.exact:
-            return f"{self.interval.value:.2g} {self.claim.quantity}, counted"
+            return f"{self.interval.value:.3g} {self.claim.quantity}, counted"
         return f"{numbers_of(self.interval)[0]} {self.claim.quantity}, n = {self.interval.n}"
 
     def entry(self, *, opened: bool = False) -> str:
@@ -70,7 +70,7 @@ class Verdict:
             spans = zip(self.groups, numbers_of(*self.groups.values()), strict=True)
             parts["By setting"] = "; ".join(f"{name}: {span}, n = {self.groups[name].n}" for name, span in spans)
         rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
-        rows += f'<li><a href="{claim.lesson}">Lesson {claim.lesson[:2]}</a> goes into it.</li>'
+        rows += f"<li>Lesson {claim.lesson[:2]} goes into it.</li>"
         title, text, measured = map(html.escape, (self.title, claim.text, self.measured))
         head = f"<b>{title}</b>: {text} <code>{claim.key}</code> <small>{measured}</small>"
         return f"<details{' open' if opened else ''}><summary>{head}</summary><ul>{rows}</ul></details>"

@@ -53,7 +53,7 @@ def plot_intervals(
     ax.set_yticks(range(len(intervals)), [plain(str(name)) for name in intervals])
     ax.set_ylim(len(intervals) - 0.5, -0.5)
     first = next(iter(intervals.values()))
-    ax.set_xlabel(plain(f"{quantity}; {100 * first.level:g}% intervals"))
+    ax.set_xlabel(plain(f"{quantity}; {100 * first.level:.4g}% intervals"))
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     rows = "; ".join(f"{name} {words}" for name, words in zip(intervals, numbers, strict=True))

@@ -61,3 +61,11 @@ def test_they_move_a_verdict_and_count_once(own):
     assert after["top1"].interval.n == before["top1"].interval.n + 3
     assert Ledger(after.runs, own)["top1"].interval.n == after["top1"].interval.n
     assert Ledger(Atlas([]), own[:4])["top1"].word == "not measured here"
+
+
+def test_a_damaged_run_is_passed_over(own, tmp_path):
+    data = mx.Dataset("shades", shades(60), shades(90), ("dark", "gray", "light"))
+    tiny_run(tmp_path, data=data, mixer=WAYS["none"])
+    (file,) = tmp_path.glob("*/predictions.safetensors")
+    file.write_bytes(file.read_bytes()[:-9])
+    assert len(comparable([*mx.runs(tmp_path), own[0]])) == 1
