@@ -11,13 +11,13 @@ import nbformat
 from addresses import REPOSITORY
 
 COPIES = Path(__file__).resolve().parent.parent / "build" / "hosted"
-# Both hosts have torch, matplotlib, scikit-learn and SciPy; Colab shows other widgets than its own when told to.
+# Both hosts have torch, matplotlib, scikit-learn and SciPy. Colab shows other widgets than its own when it is told to.
 INSTALL = f"""# Colab and Kaggle begin without mixlab: this installs it, in about a minute.
 import sys
 from importlib.util import find_spec
 
 if find_spec("mixlab") is None:
-    %pip install -q git+{REPOSITORY} anywidget relplot
+    %pip install -q "mixlab[hub] @ git+{REPOSITORY}" anywidget relplot
 if "google.colab" in sys.modules:
     from google.colab import output
 

@@ -117,7 +117,7 @@ def alive(panel: Any, name: str, title: str, words: str, address: Any) -> None:
 
 def spirals() -> Any:
     """The spiral panel after a run without mixing and one that mixes at the bottleneck."""
-    panel = mx.panels.spiral_panel(layer="none", epochs=20 if os.environ.get("MIXLAB_FAST") else 150)
+    panel = mx.panels.spiral_panel(layer="none", epochs=3 if os.environ.get("MIXLAB_FAST") else 150)
     panel.run()
     panel.layer = "bottleneck"
     panel.run()
@@ -131,7 +131,8 @@ def state_of(panel: Any) -> Any:
 
 def answers(data: mx.Dataset, variant: str) -> mx.Predictions:
     """What a network says of the test images, after some training."""
-    training = mx.fit(mx.models.quick(len(data.classes)), data, mx.Mixer(variant), epochs=15, every=15)
+    epochs = 2 if os.environ.get("MIXLAB_FAST") else 15
+    training = mx.fit(mx.models.quick(len(data.classes)), data, mx.Mixer(variant), epochs=epochs, every=epochs)
     for _ in training:
         pass
     assert training.tested is not None

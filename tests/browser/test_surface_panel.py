@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mixlab as mx
+from mixlab.panels.shared.alone import alone
 from mixlab.panels.surface_panel.surface_panel import corners, cut_at
 
 pytestmark = pytest.mark.browser
@@ -188,3 +189,18 @@ def test_in_jupyterlab_it_is_measured_and_drawn(browser: Browser, jupyterlab: La
         picture = page.locator("figure[class^=mixlab-still] img")
         expect(picture).to_have_attribute("alt", re.compile("^Measured on images mixed by mixup"), timeout=SECONDS)
         assert violations_in_both_themes(page) == []
+
+
+def test_a_page_without_a_kernel_turns_what_was_recorded(page: Page, surfaces: Any) -> None:
+    surfaces.record()
+    page.set_content(alone(surfaces.get_manager_state()["state"][surfaces.model_id]))
+    root = page.locator(".mixlab-panel[data-draws]")
+    expect(root.locator(".mx-status")).to_contain_text("Recorded when this page was made.")
+    expect(root.get_by_role("button")).to_have_count(0)
+    expect(root.locator(".mx-numbers")).to_contain_text("mixup")
+    canvas = root.locator("canvas")
+    before = halves(canvas)
+    canvas.focus()
+    for _ in range(5):
+        canvas.press("ArrowRight")
+    assert halves(canvas) != before

@@ -45,7 +45,7 @@ def test_every_page_is_without_a_fault(site, watched):
     assert len(pages) > 20
     for path in pages:
         watched.goto(path.as_uri())
-        if path.parent.name == "api" and path.name != "exercises.html":
+        if path.name == "genindex.html" or (path.parent.name == "api" and path.name != "exercises.html"):
             continue  # axe takes long for the long pages of the reference, and all are made like the shortest
         found = Axe().run(watched, options={"preload": False}).response["violations"]
         ours = [(one["id"], one["nodes"][0]["html"]) for one in found if one["id"] not in NOT_OURS]
