@@ -77,7 +77,16 @@ class Claim:
         return f"an interval that lies wholly outside the claimed range ({self.claimed})"
 
     def decided(self, interval: Interval) -> bool | None:
-        """True if the interval lies in the claimed range, False if it lies outside, None if it is in both."""
-        if self.low <= interval.low and interval.high <= self.high:
-            return True
-        return False if interval.high < self.low or interval.low > self.high else None
+        """True if the interval lies in the claimed range, False if it lies outside, None if it is in both.
+
+        The ends belong to the range only if they are one number: "above 0" is more than 0. Where chance has a part, an
+        interval without width decides nothing: a few pairs that agree by rounding do not show how they spread.
+        """
+        if not self.exact and interval.low == interval.high:
+            return None
+        if self.low == self.high:
+            inside, outside = interval.low == self.low == interval.high, not interval.low <= self.low <= interval.high
+        else:
+            inside = self.low < interval.low and interval.high < self.high
+            outside = interval.high <= self.low or interval.low >= self.high
+        return True if inside else False if outside else None

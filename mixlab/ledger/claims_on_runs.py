@@ -257,7 +257,8 @@ K_MIXES = (
         f"{MULTI}, as its summary may be read",
         "% more images through the network",
         *(0.0, 0.0),
-        "Images that a forward hook counts in a step with K = 5, over those with K = 1, for mixup and for CutMix.",
+        "Images that a forward hook counts in a step with K = 5, over those with K = 1, for mixup, CutMix and "
+        "ResizeMix. (Manifold mixup shares the layers before the one it mixes at.)",
         "Seconds grow less than that where a small batch leaves the processor idle.",
         exact=True,
         lesson="04_multi_mix.ipynb",

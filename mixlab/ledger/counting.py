@@ -17,8 +17,8 @@ from mixlab.mixing.plan import MixPlan
 from mixlab.training.gradient_variance import GradientVariance
 
 K = 5
-BATCH = 128
-SHOWN = ("mixup", "cutmix")  # whose images are counted
+BATCH, FEW = 128, 8  # images of a batch that is timed, and of one that is counted
+SHOWN = ("mixup", "cutmix", "resizemix")  # whose images are counted
 
 
 def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[float]]:
@@ -27,11 +27,11 @@ def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[
     Args:
         model: is any network for these images; its weights stay as they are.
         data: gives the images of a batch.
-        tries: counts the batches, at least 2.
+        tries: counts the batches, at least 3.
     """
-    tries = _check.integer("tries", tries, 2)
+    tries = _check.integer("tries", tries, 3)
     images, labels = data.train.images[:BATCH], data.train.labels[:BATCH]
-    x = normalized(images, data.normalization)
+    x, y = normalized(images[:FEW], data.normalization), labels[:FEW]
 
     def milliseconds(mixer: Mixer, seed: int) -> float:
         generator = torch.Generator().manual_seed(seed)
@@ -39,14 +39,13 @@ def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[
         mixer.plan(images, labels, model=model, normalize=data.normalization, generator=generator).apply(images)
         return 1000 * (time.perf_counter() - start) / len(images)
 
-    extra = [_through(model, Mixer(name, k=K), x, labels) / _through(model, Mixer(name), x, labels) for name in SHOWN]
+    extra = [_through(model, Mixer(name, k=K), x, y) / _through(model, Mixer(name), x, y) for name in SHOWN]
     exact = copy.deepcopy(model).double()
-    few = x[: BATCH // 8].double(), labels[: BATCH // 8]
     return {
         "overhead": [milliseconds(Mixer("mixup"), seed) for seed in range(tries)],
         "overhead-puzzle": [milliseconds(Mixer("puzzle"), seed) for seed in range(tries)],
         "free-steps": [100 * (ratio - 1) for ratio in extra],
-        "ordered": [_moved_by_sorting(exact, *few, seed) for seed in range(2)],
+        "ordered": [_moved_by_sorting(exact, x.double(), y, seed) for seed in range(3)],
     }
 
 
@@ -76,6 +75,7 @@ def _moved_by_sorting(model: nn.Module, x: Tensor, y: Tensor, seed: int) -> floa
 
 
 def _gradient(model: nn.Module, x: Tensor, y: Tensor, plan: MixPlan) -> Tensor:
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     with evaluating(model):
-        parts = torch.autograd.grad(mixed_loss(model, x, y, plan), list(model.parameters()))
+        parts = torch.autograd.grad(mixed_loss(model, x, y, plan), trained)
     return torch.cat([part.flatten() for part in parts])

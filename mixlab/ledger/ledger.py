@@ -1,6 +1,5 @@
 """The ledger: every claim with its verdict, and one level for all intervals that allows for their number."""
 
-import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -9,9 +8,8 @@ from mixlab import _check
 from mixlab.ledger.claim import Claim, Effect
 from mixlab.ledger.claims import CLAIMS
 from mixlab.ledger.own_runs import comparable
-from mixlab.ledger.picture import plot_claims
-from mixlab.ledger.verdict import Verdict, is_decided, judged, mean_of
-from mixlab.plots.comparison import numbers_of
+from mixlab.ledger.picture import plot_claims, plot_settings
+from mixlab.ledger.verdict import WORDS, Verdict, is_decided, judged, mean_of
 from mixlab.runs import Run
 from mixlab.runs.atlas import Atlas
 
@@ -78,15 +76,20 @@ class Ledger(Mapping[str, Verdict]):
         return {word: words.count(word) for word in dict.fromkeys(words)}
 
     def plot(self, keys: Iterable[str] | None = None, ax: Axes | None = None) -> Axes:
-        """A line for each claim that is measured, or for some: its interval beside the claimed range."""
+        """A line for each claim that is measured, or for some, by verdict: its interval beside the claimed range."""
         wanted = [self[key] for key in (self if keys is None else keys)]
-        return plot_claims([verdict for verdict in wanted if verdict.interval is not None], ax)
+        measured = [verdict for verdict in wanted if verdict.interval is not None]
+        return plot_claims(sorted(measured, key=lambda verdict: WORDS.index(verdict.word)), ax)
+
+    def plot_settings(self, key: str, ax: Axes | None = None) -> Axes:
+        """One claim, for each value of each setting by itself, upon the claimed range."""
+        return plot_settings(self[key], ax)
 
     def __repr__(self) -> str:
         return f"Ledger of {len(self)} claims: " + ", ".join(f"{n} {word}" for word, n in self.counts().items())
 
     def _repr_html_(self) -> str:
-        return "".join(map(_entry, self._verdicts.values()))
+        return "".join(verdict.entry() for verdict in self._verdicts.values())
 
 
 def _effects(claim: Claim, runs: Atlas, measured: Sequence[float] | None) -> list[Effect]:
@@ -101,19 +104,3 @@ def _level(claims: Mapping[str, Claim], effects: Mapping[str, Sequence[Effect]],
         if sum(is_decided(claims[key], effects[key], level) for key in tested) >= count:
             return level
     return 1 - rate / max(len(tested), 1)
-
-
-def _entry(verdict: Verdict) -> str:
-    """A claim that opens: its verdict, and behind it the experiment."""
-    claim, parts = verdict.claim, {}
-    if verdict.interval is not None:
-        span, n = numbers_of(verdict.interval)[0], verdict.interval.n
-        parts["Measured"] = f"{span}, {claim.quantity}; claimed: {claim.claimed}; n = {n}"
-    parts |= {"Why": verdict.why, "Source": claim.source, "Experiment": claim.experiment}
-    parts |= {"Refuted by": claim.refuted_by, "Elsewhere": claim.elsewhere}
-    if verdict.groups:
-        spans = zip(verdict.groups, numbers_of(*verdict.groups.values()), strict=True)
-        parts["By setting"] = "; ".join(f"{name}: {span}" for name, span in spans)
-    rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
-    head = f"<b>{html.escape(verdict.title)}</b>: {html.escape(claim.text)} <code>{claim.key}</code>"
-    return f"<details><summary>{head}</summary><ul>{rows}</ul></details>"

@@ -11,14 +11,15 @@ from mixlab.runs.atlas import Atlas, AtlasRun
 from mixlab.runs.atlas.atlas_run import of_run
 from mixlab.runs.digest import canonical, sha256
 from mixlab.runs.identity import mixing_of
+from mixlab.runs.store import FORMAT
 
 _FREE = {"epochs", "seed", "every", "compile"}  # settings of training that are a column of their own, or change nothing
 
 
 def comparable(runs: Iterable[Run]) -> Atlas:
-    """Those of your runs that can be evidence: finished, with a mixer that has no settings but variant, α and K.
+    """Those of your runs that can be evidence: finished, of this format, and of a mixer with the usual settings.
 
-    Left out are also runs of an older format, and those that answer no better than chance, which have no temperature.
+    What may differ are variant, α and K.
     `images` counts those of an epoch, which are whole batches. Two runs become a pair only if images and all settings
     of training are the same: `made` has the digests of both, as "digest" and "recipe".
     """
@@ -26,16 +27,13 @@ def comparable(runs: Iterable[Run]) -> Atlas:
 
 
 def _taken(run: Run) -> AtlasRun | None:
-    if not (run.finished and run.fault is None and _plain(run.identity["mixer"])):
+    if run.fault is not None or not run.finished or run.format != FORMAT or not _plain(run.identity["mixer"]):
         return None
     training = {name: value for name, value in run.identity["training"].items() if name not in _FREE}
     last = run.history[-1]
     images = last.steps // run.settings["epochs"] * run.settings["batch_size"]
     made = dict(zip(ORIGIN, (sha256(canonical(training))[:16], run.identity["data"]["digest"][:16]), strict=True))
-    try:
-        return of_run(run, images, made)
-    except ValueError:  # one that answers no better than chance
-        return None
+    return of_run(run, images, made)
 
 
 def _plain(mixing: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from mixlab.ledger.verdict import REFUTED, SPLIT, SUPPORTED, Verdict
-from mixlab.plots.comparison import numbers_of
+from mixlab.plots.comparison import plot_intervals
 from mixlab.plots.style import BLUE, GRAY, GREEN, INK, PALE_BLUE, PAPER, VERMILION, axes_and_ink, describe, plain
 
 _LOOKS = {SUPPORTED: (BLUE, "o"), REFUTED: (VERMILION, "X"), SPLIT: (GREEN, "D")}
@@ -25,7 +25,7 @@ def plot_claims(verdicts: Sequence[Verdict], ax: Axes | None = None) -> Axes:
     """
     if not verdicts:
         raise ValueError("verdicts must hold at least one with an interval, got none")
-    ax, ink = axes_and_ink(ax, (6.4, 1.1 + 0.36 * len(verdicts)))
+    ax, ink = axes_and_ink(ax, (5.6, 1.1 + 0.29 * len(verdicts)))
     words = []
     for row, verdict in enumerate(verdicts):
         claim, part = verdict.claim, verdict.interval
@@ -38,7 +38,7 @@ def plot_claims(verdicts: Sequence[Verdict], ax: Axes | None = None) -> Axes:
         ax.plot(ends, [row, row], color=color, linewidth=2.5, solid_capstyle="butt")
         face = color if verdict.word in _LOOKS else PAPER
         ax.plot(part.value / scale, row, mark, color=color, markerfacecolor=face, markersize=7)
-        words.append(f"{numbers_of(part)[0]} {claim.quantity}, n = {part.n}")
+        words.append(verdict.measured)
         place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5, "color": ink}
         ax.annotate(plain(words[-1]), (1, row), xycoords=ax.get_yaxis_transform(), annotation_clip=False, **place)
     ax.axvline(0, color=INK, linewidth=1)
@@ -54,3 +54,22 @@ def plot_claims(verdicts: Sequence[Verdict], ax: Axes | None = None) -> Axes:
         ax.spines[side].set_visible(False)
     said = zip(verdicts, words, strict=True)
     return describe(ax, f"Claims: {'; '.join(f'{v.claim.key} {v.word}, {w}' for v, w in said)}.")
+
+
+def plot_settings(verdict: Verdict, ax: Axes | None = None) -> Axes:
+    """A verdict's interval and those of single settings, upon the claimed range.
+
+    Raises:
+        ValueError: a claim that is not measured.
+    """
+    claim, whole = verdict.claim, verdict.interval
+    if whole is None:
+        raise ValueError(f"verdict must have an interval, got {verdict.word!r} for {claim.key}")
+    ax = plot_intervals({"all": whole, **verdict.groups}, ax, quantity=claim.quantity, reference=0.0)
+    left, right = ax.get_xlim()
+    low, high = max(claim.low, left), min(claim.high, right)
+    if low < high:
+        ax.axvspan(low, high, color=PALE_BLUE, alpha=0.5, linewidth=0, zorder=0)
+    ax.set_xlim(left, right)
+    ax.set_xlabel(f"{claim.quantity}; band: claimed; {100 * whole.level:.1f}% intervals, the settings' together")
+    return describe(ax, f"{claim.text} Claimed: {claim.claimed}. {ax.get_label()}")

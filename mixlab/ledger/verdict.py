@@ -1,5 +1,6 @@
 """What a claim comes to: an interval beside the claimed range, as a whole and for each setting by itself."""
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.ledger.claim import Claim, Effect
+from mixlab.plots.comparison import numbers_of
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 SPLIT, UNMEASURED = "holds only where", "not measured here"
@@ -17,6 +19,7 @@ WORDS = (SUPPORTED, REFUTED, SPLIT, UNDECIDED, UNMEASURED)
 _GROUPED = ("data", "images", "model", "variant", "alpha", "k", "epochs")
 _LETTERS = {"alpha": "α", "k": "K"}
 _MOST_PAIRS = 10_000
+LEAST = 3  # units of a verdict: two may agree by chance, and say nothing of their spread
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Verdict:
         claim: is the claim.
         word: is one of WORDS.
         interval: is that of the mean effect, at the level that the whole ledger asks for; n counts its units. None if
-            there are fewer than two.
+            there are fewer than three.
         groups: has the intervals of the runs with one value of a setting, such as "K = 2", at the level that so many of
             them ask for.
         holds, fails: name the groups whose interval lies in the claimed range, and outside.
@@ -47,12 +50,39 @@ class Verdict:
         """The word with its place: "holds only where epochs = 30"."""
         return f"{self.word} {' and '.join(self.holds)}" if self.word == SPLIT else self.word
 
+    @property
+    def measured(self) -> str:
+        """The numbers in words: the mean with its interval, the unit and n; nothing if there are none."""
+        if self.interval is None:
+            return ""
+        if self.claim.exact:
+            return f"{self.interval.value:.2g} {self.claim.quantity}, counted"
+        return f"{numbers_of(self.interval)[0]} {self.claim.quantity}, n = {self.interval.n}"
+
+    def entry(self, *, opened: bool = False) -> str:
+        """A line of HTML that opens: the verdict, and behind it the numbers and the experiment."""
+        claim, parts = self.claim, {}
+        if self.interval is not None:
+            parts["Measured"] = f"{self.measured}; claimed: {claim.claimed}"
+        parts |= {"Why": self.why, "Source": claim.source, "Experiment": claim.experiment}
+        parts |= {"Refuted by": claim.refuted_by, "Elsewhere": claim.elsewhere}
+        if self.groups:
+            spans = zip(self.groups, numbers_of(*self.groups.values()), strict=True)
+            parts["By setting"] = "; ".join(f"{name}: {span}" for name, span in spans)
+        rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
+        rows += f'<li><a href="{claim.lesson}">Lesson {claim.lesson[:2]}</a> goes into it.</li>'
+        head = f"<b>{html.escape(self.title)}</b>: {html.escape(claim.text)} <code>{claim.key}</code>"
+        return f"<details{' open' if opened else ''}><summary>{head}</summary><ul>{rows}</ul></details>"
+
+    def _repr_html_(self) -> str:
+        return self.entry(opened=True)
+
 
 def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
     """The verdict on a claim by its effects, whose interval has this level."""
     interval = mean_of(effects, level)
     if interval is None:
-        why = "Fewer than two pairs of runs are here." if claim.effects else "It takes more than recorded runs."
+        why = "Fewer than three pairs of runs are here." if claim.effects else "It takes more than recorded runs."
         return Verdict(claim, UNMEASURED, f"{why} Lesson {claim.lesson[:2]} goes into it.")
     groups = by_setting(effects, level)
     sides = {name: claim.decided(part) for name, part in groups.items()}
@@ -73,12 +103,12 @@ def is_decided(claim: Claim, effects: Sequence[Effect], level: float) -> bool:
 
 
 def mean_of(effects: Sequence[Effect], level: float) -> Interval | None:
-    """Student's interval of the mean over the units, each the mean of its effects; None of fewer than two units."""
+    """Student's interval of the mean over the units, each the mean of its effects; None of fewer than three."""
     units: dict[Any, list[float]] = {}
     for effect in effects:
         units.setdefault(effect.unit, []).append(effect.value)
     means = [math.fsum(values) / len(values) for values in units.values()]
-    return mean_interval(means, level) if len(means) > 1 else None
+    return mean_interval(means, level) if len(means) >= LEAST else None
 
 
 def by_setting(effects: Sequence[Effect], level: float) -> dict[str, Interval]:
@@ -104,6 +134,8 @@ def _word(claim: Claim, interval: Interval, effects: Sequence[Effect]) -> tuple[
     if side is None and claim.decided(interval):
         why = "The comparison favors the claim: what it is compared with costs less. It can refute, and not support."
         return UNDECIDED, why
+    if side is None and interval.low == interval.high:
+        return UNDECIDED, "All pairs give the same number, too coarse to show how they spread."
     if side is None:
         return UNDECIDED, f"The interval lies partly in the claimed range, partly outside. {_needed(claim, interval)}"
     if claim.exact:

@@ -28,8 +28,9 @@ def effects(values, **at):
         ([4.0, 4.1, 4.2, 4.1], "refuted", "above the claimed range"),
         ([0.0, 0.1, 0.2, 0.1], "refuted", "below the claimed range"),
         ([-3.0, 0.1, 4.2, 4.1], "undecided", "pairs would decide"),
-        ([0.5 - 1e-9, 0.5 + 1e-9], "undecided", "pairs would decide"),
-        ([1.1], "not measured here", "two pairs"),
+        ([0.5 - 1e-9, 0.5, 0.5 + 1e-9], "undecided", "pairs would decide"),
+        ([1.0, 1.0, 1.0], "undecided", "All pairs give the same number"),
+        ([1.1, 1.2], "not measured here", "three pairs"),
         ([], "not measured here", "Lesson 03"),
     ],
 )
@@ -37,7 +38,7 @@ def test_the_interval_beside_the_range_gives_the_word(values, word, says):
     verdict = judged(TOP1, effects(values), 0.95)
     assert (verdict.word, verdict.title) == (word, word)
     assert says in verdict.why
-    assert (verdict.interval is None) == (len(values) < 2)
+    assert (verdict.interval is None) == (len(values) < 3)
 
 
 def test_it_says_where_it_holds():
@@ -69,12 +70,12 @@ def test_what_would_decide_is_the_least_number_that_does():
     edge = min(abs(fmean(values) - end) for end in (0.5, 2.0))
     half = [stats.t.ppf(0.99, n - 1) * stdev(values) / math.sqrt(n) for n in (count - 1, count)]
     assert half[1] < edge <= half[0]
-    assert "Not even 10,000 pairs" in judged(TOP1, effects([0.0, 1.0]), 0.95).why
+    assert "Not even 10,000 pairs" in judged(TOP1, effects([0.0, 0.5, 1.0]), 0.95).why
 
 
 def test_an_exact_claim_and_an_unfair_comparison():
     assert EXACT.claimed == "0"
-    refuted, supported = (judged(EXACT, effects([number] * 2), 0.95) for number in (400.0, 0.0))
+    refuted, supported = (judged(EXACT, effects([number] * 3), 0.95) for number in (400.0, 0.0))
     assert (refuted.word, supported.word) == ("refuted", "supported")
     assert "chance has no part" in refuted.why
     unfair = [replace(effect, fair=False) for effect in effects([1.0, 1.1, 1.2, 1.1])]

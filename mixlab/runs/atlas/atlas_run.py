@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
+from mixlab.calibration.predictions import Predictions
 from mixlab.calibration.recalibration.crossfit import crossfit
 from mixlab.calibration.recalibration.temperature import fit_temperature
 from mixlab.calibration.reliability import METRICS, Reliability
@@ -32,7 +33,8 @@ class AtlasRun:
             in nats and ECE (15 bins) on the test images.
         raw: holds the calibration at the end, in 60 bins; `Reliability.rebinned` makes them 5, 10, 15, 20 or 30.
         tempered: is the same after a temperature, each half of the test images by that of the other half.
-        temperature: is that of all test images.
+        temperature: is that of all test images; 1 if none can be fitted, as answers are no better than chance or all
+            right. `tempered` is as `raw` then.
         seconds: is the time of training, without evaluations, on this machine and so many threads.
         forwards: counts the images that went through the network in training, mixed or not: what it cost anywhere.
         made: says on which machine and by which versions.
@@ -89,7 +91,7 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
     last = history[-1]
     seen = last.steps * settings["batch_size"] * max(kind.forwards(k) for kind in kinds)
     curve = [[r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece] for r in history]
-    tempered = crossfit(predictions, fit_temperature)
+    tempered, temperature = _with_temperature(predictions)
     return AtlasRun(
         id=run.id,
         data=settings["data"],
@@ -103,8 +105,15 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
         curve=torch.tensor(curve, dtype=torch.float32),
         raw=Reliability(BINS).update(predictions.probs, predictions.labels),
         tempered=Reliability(BINS).update(tempered.probs, tempered.labels),
-        temperature=fit_temperature(predictions).value,
+        temperature=temperature,
         seconds=last.training_seconds,
         forwards=seen,
         made=dict(made),
     )
+
+
+def _with_temperature(predictions: Predictions) -> tuple[Predictions, float]:
+    try:
+        return crossfit(predictions, fit_temperature), fit_temperature(predictions).value
+    except ValueError:
+        return predictions, 1.0

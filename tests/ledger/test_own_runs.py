@@ -1,0 +1,63 @@
+"""A user's own runs as evidence: which are taken, which become pairs, and that they move a verdict."""
+
+import pytest
+import torch
+from made_runs import made_runs
+from seeding import seeded
+from tiny_runs import tiny_run
+
+import mixlab as mx
+from mixlab.data import Split
+from mixlab.ledger import Ledger, comparable
+from mixlab.runs.atlas import Atlas
+
+WAYS = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup", alpha=1.0)}
+
+
+def shades(count: int) -> Split:
+    """Three shades that overlap, so that answers are better than chance, and a temperature can be fitted."""
+    labels = torch.arange(count) % 3
+    shade = 60 * labels.view(-1, 1, 1, 1) + torch.randint(0, 90, (count, 3, 6, 6), generator=seeded(count))
+    return Split(shade.to(torch.uint8), labels)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Three pairs of tiny runs, and runs that are no evidence or have no partner."""
+    root = tmp_path_factory.mktemp("own")
+    data = mx.Dataset("shades", shades(60), shades(90), ("dark", "gray", "light"))
+    runs = [tiny_run(root, data=data, mixer=mixer, seed=seed) for seed in (0, 1, 2) for mixer in WAYS.values()]
+    odd = {"probability": mx.Mixer("mixup", probability=0.5), "one of": mx.OneOf(list(WAYS.values()))}
+    runs += [tiny_run(root, data=data, mixer=mixer) for mixer in odd.values()]
+    runs += [tiny_run(root, data=data, mixer=WAYS["mixup"], seed=3, learning_rate=0.05)]  # nothing to compare with
+    return runs
+
+
+def test_runs_of_usual_mixers_are_taken_with_what_they_share(own):
+    taken = comparable(own)
+    assert [(run.variant, run.seed) for run in taken] == [
+        ("none", 0),
+        ("mixup", 0),
+        ("none", 1),
+        ("mixup", 1),
+        ("none", 2),
+        ("mixup", 2),
+        ("mixup", 3),
+    ]
+    assert {run.images for run in taken} == {56}  # whole batches of 8
+    recipes = [run.made["recipe"] for run in taken]
+    assert len({*recipes[:6]}) == 1
+    assert recipes[6] != recipes[0]
+    for run, source in zip(taken[:6], own, strict=False):
+        assert run.value("accuracy") == pytest.approx(source.history[-1].test_accuracy, abs=1e-6)
+
+
+def test_they_move_a_verdict_and_count_once(own):
+    ledger = Ledger(Atlas([]), own)
+    gains = [100 * (own[i + 1].history[-1].test_accuracy - own[i].history[-1].test_accuracy) for i in (0, 2, 4)]
+    assert ledger["top1"].interval.value == pytest.approx(sum(gains) / 3)
+    recorded = made_runs()
+    before, after = Ledger(recorded), Ledger(recorded, own)
+    assert after["top1"].interval.n == before["top1"].interval.n + 3
+    assert Ledger(after.runs, own)["top1"].interval.n == after["top1"].interval.n
+    assert Ledger(Atlas([]), own[:4])["top1"].word == "not measured here"
