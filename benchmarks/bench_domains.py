@@ -139,11 +139,12 @@ def main() -> None:
     parser = harness.parser(__doc__, METHOD, quick="two seeds on little data, nothing saved")
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME", help="these")
     options = parser.parse_args()
-    rows = {name: measured(name, quick=options.quick) for name in options.only}
-    if not options.quick:
-        held = {row["name"]: row for row in results.read().get("domains", {}).get("changes", ())} | rows
-        changes = [held[name] for name in CASES if name in held]
-        results.save("domains", ("mixlab", "torch", "scikit-learn"), changes=changes)
+    held = {row["name"]: row for row in results.read().get("domains", {}).get("changes", ())}
+    for name in options.only:
+        held[name] = measured(name, quick=options.quick)
+        if not options.quick:
+            changes = [held[name] for name in CASES if name in held]
+            results.save("domains", ("mixlab", "torch", "scikit-learn"), changes=changes)
 
 
 if __name__ == "__main__":
