@@ -81,9 +81,8 @@ def parts() -> list[Part]:
     return [
         *_mixing(("cifar10",), (500, 1000), (10, 30)),
         *_mixing(("shapes",), (500,), (10, 30)),
-        *_mixing(("shapes",), (1000,), (10,)),
         *_networks(),
-        *_mixing(("shapes",), (1000,), (30,)),
+        *_mixing(("shapes",), (1000,), (10, 30)),
         *_mixing(("cifar10", "shapes"), (2000,), (10, 30)),
     ]
 
