@@ -80,7 +80,7 @@ bench:
 	@$(PYTHON) tools/set_up.py bench
 	for name in blend lambda loss train calibration puzzle gradient_variance; do \
 		$(BENCH) benchmarks/bench_$$name.py || exit; done
-	for name in panels start lessons; do $(RUN) benchmarks/bench_$$name.py || exit; done
+	for name in panels start lessons domains; do $(RUN) benchmarks/bench_$$name.py || exit; done
 	$(RUN) benchmarks/page.py
 
 bench-gpu:

@@ -13,9 +13,10 @@ from results import CLEAR, comparisons, judged, read, verdict
 
 HERE = Path(__file__).resolve().parent
 README, FIGURE = HERE / "README.md", HERE.parent / "docs" / "benchmarks.svg"
-ORDER = ("blend", "lambda", "loss", "calibration", "puzzle", "train", "panels", "start", "lessons", "gpu")
+ORDER = ("blend", "lambda", "loss", "calibration", "puzzle", "train", "panels", "start", "lessons", "domains", "gpu")
 LIMITS = (("torch", "copy_"), ("bare loop", "one fixed batch"))  # nothing can be faster: to be slower is no defeat
 WAYS = ("faster", "open", "slower")  # of the peer
+CHANGES = ("mixup − none", "K = 5 − none", "K = 5 − mixup")
 HEADS = ((412, "mixlab faster →", 2), (596, "peer", 0), (644, "open", 1), (694, "mixlab", 2))  # of the picture
 COLORS = ("#d55e00", "#767676", "#0072b2")  # of the ways, by Okabe and Ito
 
@@ -62,7 +63,7 @@ def page(contents: dict[str, Any]) -> str:
     parts |= {"won": "; ".join(f"{line.peer} ({line.group}, {len(line.pairs)})" for line in won)}
     parts |= {"slow": "; ".join(f"{row['peer']} on {row['name']} ({row['note']})" for row in slow)}
     parts |= {part.__name__: part(compared) for part in (total, leads)}
-    parts |= {part.__name__: part(contents) for part in (targets, laws, variance, machine)}
+    parts |= {part.__name__: part(contents) for part in (targets, laws, variance, domains, machine)}
     return (HERE / "page.md").read_text(encoding="utf-8").format(summary=summary(compared, contents), **parts)
 
 
@@ -132,6 +133,15 @@ def variance(contents: dict[str, Any]) -> str:
         if name in row["over"]
     ]
     return table("steps taken, batch, scheme, over K = 1, over a batch 5 times as large, draws", rows)
+
+
+def domains(contents: dict[str, Any]) -> str:
+    """What mixup and K = 5 change where the data is no image, in bold where the interval misses 0."""
+    lines = []
+    for row in contents.get("domains", {}).get("changes", ()):
+        changes = [f"**{span(row[name])}**" if row[name][1] * row[name][2] > 0 else span(row[name]) for name in CHANGES]
+        lines.append((row["name"], row["n"], span(row["none"]), *changes))
+    return table(", ".join(("data", "seeds", "none", *CHANGES)), lines)
 
 
 def machine(contents: dict[str, Any]) -> str:

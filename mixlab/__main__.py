@@ -1,11 +1,8 @@
 """`mixlab doctor`: what is installed here; `mixlab compare FOLDER`: which mixing suits it; `mixlab app`: all panels."""
 
 import argparse
-import json
 import shlex
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +14,6 @@ if TYPE_CHECKING:
 
 VARIANTS = ("mixup:0.2", "mixup:1", "cutmix", "mixup:0.2+cutmix")
 ENDED_EARLY = 3
-_DASHBOARD = "from mixlab import panels\n\npanels.dashboard()"
-_EMPTY: dict[str, object] = {"metadata": {}, "outputs": [], "execution_count": None}
-_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-_FORMAT = {"nbformat": 4, "nbformat_minor": 4}
 _EPILOG = f"""
 exit status: 0 all runs are finished; 1 a run failed, or a file cannot be read or written; 2 a wrong argument;
 {ENDED_EARLY} the minutes ended first: the same command goes on from there
@@ -32,7 +25,9 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     given = _parser().parse_args(words)
     if given.command == "app":
-        return _app(given.port, browser=not given.no_browser)
+        from mixlab.panels.app import serve
+
+        return serve(given.port, browser=not given.no_browser)
     if given.command != "compare":
         print(report())
         return 0
@@ -51,19 +46,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mixlab compare: stopped; the same command goes on from there", file=sys.stderr)
         return 130
-
-
-def _app(port: int, *, browser: bool) -> int:
-    """Serve the dashboard until it is stopped."""
-    notebook = {"cells": [{"cell_type": "code", "source": _DASHBOARD} | _EMPTY], "metadata": _KERNEL} | _FORMAT
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "mixlab.ipynb")
-        path.write_text(json.dumps(notebook), "utf-8")
-        words = [sys.executable, "-m", "voila", str(path), f"--port={port}", "--theme=light"]
-        try:
-            return subprocess.run([*words, *([] if browser else ["--no-browser"])], check=False).returncode  # noqa: S603
-        except KeyboardInterrupt:
-            return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import cloudpickle
 import pytest
 from paths import ROOT
 
@@ -53,6 +54,13 @@ def test_every_public_name_is_there(name):
     value = getattr(mixlab, name)
     assert getattr(mixlab, name) is value
     assert getattr(value, "__doc__", None)
+
+
+def test_a_function_that_uses_the_package_goes_to_another_process():
+    """By value, as joblib and Dask send the functions of a notebook."""
+    names = {}
+    exec("import mixlab as mx\ndef draw(): return mx.models.quick, mx.panels, mx", names)
+    assert cloudpickle.loads(cloudpickle.dumps(names["draw"]))() == (mixlab.models.quick, mixlab.panels, mixlab)
 
 
 def test_an_unknown_name_is_an_attribute_error():

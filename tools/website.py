@@ -79,8 +79,9 @@ def linked(text: str, name: str, pages: Collection[str]) -> str:
 
 def panels() -> None:
     """Write a page for each panel that is alive by itself, and the list of them."""
-    shapes = mx.load("shapes", train_size=600, test_size=400)
-    runs = {name: answers(shapes, name) for name in ("none", "mixup")}
+    shapes = mx.load("shapes", train_size=600, test_size=400)  # drawn by mixlab, so that a page may hold them
+    data = shapes if os.environ.get("MIXLAB_FAST") else mx.load("auto", train_size=2000, test_size=1000)
+    runs = {name: answers(data, name) for name in ("none", "mixup")}
     law = mx.panels.lambda_panel(data=shapes)
     address = LAW | {"variant": tuple(LAWS)}
     alive(law, "lambda", "The law of λ", "How often, and how strongly, are two images blended?", address)
@@ -89,7 +90,10 @@ def panels() -> None:
     words = "What do mixup and CutMix show, and what do their labels claim?"
     alive(mx.panels.mixing_panel(shapes), "mixing", "Two images, one label", words, address)
     address = {"run": tuple(runs), "n_bins": (1, 100), "bins": BINS, "temperature": (0.25, 4.0)}
-    words = "Two networks, trained for this page with and without mixup. Which one knows how sure it may be?"
+    words = (
+        f"Two networks, trained for this page on {len(data.train):,} images of {data.name}, without mixup and with it. "
+        "Which one knows how sure it may be?"
+    )
     panel = mx.panels.calibration_panel(runs, other="mixup")
     alive(panel, "calibration", "How sure, and how right?", words, address)
     address = LAW | {"layer": tuple(LAYERS), "classes": (2, 3), "epochs": (1, EPOCHS_HIGH)}
@@ -125,8 +129,8 @@ def state_of(panel: Any) -> Any:
 
 
 def answers(data: mx.Dataset, variant: str) -> mx.Predictions:
-    """What a network says of the test images, after half a minute of training."""
-    training = mx.fit(mx.models.quick(len(data.classes)), data, mx.Mixer(variant), epochs=12, every=12)
+    """What a network says of the test images, after some training."""
+    training = mx.fit(mx.models.quick(len(data.classes)), data, mx.Mixer(variant), epochs=15, every=15)
     for _ in training:
         pass
     assert training.tested is not None

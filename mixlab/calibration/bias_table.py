@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from mixlab import _check
+from mixlab.calibration.bins import MAX_BINS
 from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.calibration.simulated import N_MOST, check_dials, draw_warped, true_errors
-from mixlab.calibration.table import Table, Tabular, cells
+from mixlab.calibration.table import Table, Tabular
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class BiasTable(Tabular):
 
 def _row(row: BiasRow) -> tuple[str, ...]:
     bins = "none" if row.bins is None else str(row.bins)
-    estimate, bias = (" ".join(cells(interval)) for interval in (row.estimate, row.bias))
-    return row.estimator, f"{row.n:,}", bins, estimate, f"{row.truth:.4f}", bias, f"{row.sd:.4f}"
+    numbers = f"{row.estimate:.4f}", f"{row.truth:.4f}", f"{row.bias:.4f}", f"{row.sd:.4f}"
+    return row.estimator, f"{row.n:,}", bins, *numbers
 
 
 ALLOWED = tuple(name for name, estimator in ESTIMATORS.items() if estimator.norm)
@@ -95,7 +96,7 @@ def bias_table(
             raise ValueError(allowed)
     names = [_check.choice("names", name, ALLOWED) for name in names]
     n_values = [_check.integer("n_values", n, 1, N_MOST) for n in n_values]
-    bins_values = [_check.integer("bins_values", bins, 1, 10_000) for bins in bins_values]
+    bins_values = [_check.integer("bins_values", bins, 1, MAX_BINS) for bins in bins_values]
     factor, spread = check_dials(factor, 2.0)
     repeats = _check.integer("repeats", repeats, 2, 100_000)
     seed = _check.integer("seed", seed, 0, _check.SEED_MAX)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 FEW = 10  # answers in a bin; the gap of fewer says little
+MAX_BINS = 10_000
 
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 

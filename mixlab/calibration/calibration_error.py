@@ -3,13 +3,12 @@
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import fill_cells, mass_edges, read_cells, width_edges
+from mixlab.calibration.bins import MAX_BINS, fill_cells, mass_edges, read_cells, width_edges
 from mixlab.calibration.classwise import class_gaps
 from mixlab.calibration.predictions import Predictions, check_predictions
 
 NORMS = ("l1", "l2", "max")
 BINS = ("width", "mass")
-MAX_BINS = 10_000
 
 
 def calibration_error(

@@ -40,11 +40,11 @@ def chance_bins(predictions: Predictions, bins: str, n_bins: int, generator: tor
     """Bins of equal width ("width") or equal counts ("mass") with their band, for predictions on the CPU."""
     confidence = predictions.confidence
     inner = inner_edges(predictions, bins, n_bins)
-    seen = ReliabilityBins.from_cells(inner, fill_cells(confidence, predictions.correct, inner))
+    bars = ReliabilityBins.from_cells(inner, fill_cells(confidence, predictions.correct, inner))
     fine = (confidence * FINE).round().long().clamp(max=FINE) + (FINE + 1) * torch.bucketize(confidence, inner)
     key, group = torch.unique(fine, return_inverse=True)
     size = torch.bincount(group).double()
-    return _with_band(seen, size, torch.bincount(group, confidence) / size, key // (FINE + 1), generator)
+    return _with_band(bars, size, torch.bincount(group, confidence) / size, key // (FINE + 1), generator)
 
 
 def chance_of_sums(bins: ReliabilityBins, generator: torch.Generator) -> ChanceBins:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import read_cells
+from mixlab.calibration.bins import MAX_BINS, read_cells
 from mixlab.calibration.bootstrap import binned_intervals
-from mixlab.calibration.calibration_error import BINS, MAX_BINS, cells_of, classwise_error
+from mixlab.calibration.calibration_error import BINS, cells_of, classwise_error
 from mixlab.calibration.classwise import block_interval
 from mixlab.calibration.intervals import Interval, normal_interval, share_interval, tails_of
 from mixlab.calibration.ks import ks_error, ks_interval
@@ -21,7 +21,7 @@ from mixlab.calibration.predictions import Predictions, check_predictions
 from mixlab.calibration.rejection import aurc, aurc_interval
 from mixlab.calibration.scores import accuracy, brier, brier_rows, nll, nll_rows
 from mixlab.calibration.smooth import smooth_error, smooth_interval
-from mixlab.calibration.table import IntervalTable, Table, cells
+from mixlab.calibration.table import IntervalTable, Table
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ ESTIMATORS: dict[str, Estimator] = {
         "Brier score",
         "mean squared distance of the probabilities from the label, summed over classes (Brier 1950)",
         brier,
-        lambda p, _, level, __: _mean_interval(brier_rows(p), level),
+        lambda p, _, level, __: _mean_interval(brier_rows(p.probs, p.labels), level),
     ),
     "reliability": _binned(
         "Murphy's reliability",
@@ -164,7 +164,7 @@ class Estimates(IntervalTable):
     intervals: Mapping[str, Interval]
 
     def _table(self) -> Table:
-        rows = [(name, *cells(interval), ESTIMATORS[name].about) for name, interval in self.items()]
+        rows = [(name, *f"{interval:.4f}".split(" ", 1), ESTIMATORS[name].about) for name, interval in self.items()]
         return Table(("estimate", "value", "interval", "what it is"), rows, self._caption)
 
 
@@ -249,8 +249,7 @@ def estimates(
     check_predictions(predictions)
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise TypeError(f"names must be a sequence of at least one name of an estimator, got {_check.shown(names)}")
-    for name in names:
-        _check.choice("names", name, ESTIMATORS)
+    chosen = {name: ESTIMATORS[_check.choice("names", name, ESTIMATORS)] for name in names}
     _check.integer("n_bins", n_bins, 1, MAX_BINS)
     asked = generator
     n, level, generator = _check.resampling(n, level, asked)
@@ -262,15 +261,13 @@ def estimates(
 
     intervals: dict[str, Interval] = {}
     for bins in BINS:
-        metrics = {name: ESTIMATORS[name].metric for name in names if ESTIMATORS[name].bins == bins}
-        metrics = {name: metric for name, metric in metrics.items() if metric}
+        metrics = {name: each.metric for name, each in chosen.items() if each.metric and each.bins == bins}
         if metrics:
             cells = cells_of(predictions, bins, n_bins)
             ends = binned_intervals(cells, metrics.values(), n, tails_of(level), stream())
             for name, metric in metrics.items():
                 intervals[name] = Interval(read_cells(metric, cells), *ends[metric], len(predictions), level)
-    for name in names:
-        interval = ESTIMATORS[name].interval
-        if interval is not None:
-            intervals[name] = interval(predictions, n_bins, n, level, stream())
-    return Estimates({name: intervals[name] for name in names})
+    for name, each in chosen.items():
+        if each.interval is not None:
+            intervals[name] = each.interval(predictions, n_bins, n, level, stream())
+    return Estimates({name: intervals[name] for name in chosen})

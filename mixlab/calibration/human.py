@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixlab import _check
 from mixlab._files import first_line
-from mixlab.calibration.bins import width_edges
+from mixlab.calibration.bins import MAX_BINS, width_edges
 from mixlab.calibration.bootstrap import WORLDS, invert
 from mixlab.calibration.inputs import as_tensor
 from mixlab.calibration.intervals import Interval, mean_interval, tails_of
@@ -179,7 +179,7 @@ def human_error(
             agree with more than half of the labels, of which CIFAR-10H has 99%, and votes in a wrong order 10%.
     """
     predictions = _check_votes(predictions, votes)
-    n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
+    n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
     n, level, generator = _check.resampling(n, level, generator)
 
     share = votes.probs.gather(1, predictions.answer[:, None])[:, 0]
@@ -197,9 +197,8 @@ def human_error(
     pooled = inner.sum() / (size - 1).sum().clamp(min=1)
     spread = torch.where(size > 1, inner / (size - 1).clamp(min=1), pooled).sqrt()
     random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    drawn = torch.from_numpy(
-        random.multinomial(len(predictions), (size / len(predictions)).numpy(), n)
-    ).double()  # [n, bins]
+    counts = random.multinomial(len(predictions), (size / len(predictions)).numpy(), n)  # [n, bins]
+    drawn = torch.from_numpy(counts).double()
     noise = drawn.sqrt() * spread * torch.from_numpy(random.standard_normal((n, len(size))))
     scale = torch.linspace(0, 1, WORLDS, dtype=torch.float64)
     draws = (scale[:, None, None] * drawn * mean + noise).abs().sum(2) / len(predictions)

@@ -41,7 +41,11 @@ class Interval:
         object.__setattr__(self, "high", high)
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({100 * self.level:g}%, n = {self.n})"
+        return f"{self:.3f} ({100 * self.level:g}%, n = {self.n})"
+
+    def __format__(self, spec: str) -> str:
+        """Value and ends as numbers of this format, as f"{interval:.3f}" writes them; without a format as `str`."""
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]" if spec else str(self)
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import FEW, fill_cells, read_cells, width_edges
+from mixlab.calibration.bins import FEW, MAX_BINS, fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
-from mixlab.calibration.calibration_error import MAX_BINS
 from mixlab.calibration.classwise import block_interval
 from mixlab.calibration.inputs import as_tensor, float_table, wide
 from mixlab.calibration.intervals import Interval, tails_of
 from mixlab.calibration.predictions import Predictions, check_predictions
-from mixlab.calibration.table import IntervalTable, Table, cells
+from mixlab.calibration.table import IntervalTable, Table
 
 TABLE = "a floating-point tensor or array of {} with shape [examples, labels]"
 MULTI_HOT = "a tensor or array of 0 and 1 with shape [examples, labels]"
@@ -42,7 +41,7 @@ class LabelErrors(IntervalTable):
         rows = [(name, self.count[name], error, "few" * (name in self.few)) for name, error in self.items()]
         total = sum(self.count.values())
         rows += [("mean of labels", total, self.macro, ""), ("mean weighted by n", total, self.weighted, "")]
-        texts = [(name, f"{n:,}", *cells(error), note) for name, n, error, note in rows]
+        texts = [(name, f"{n:,}", *f"{error:.4f}".split(" ", 1), note) for name, n, error, note in rows]
         return Table(("label", "n", "ECE", "interval", ""), texts, self._caption)
 
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.bins import fill_cells, read_cells, width_edges
+from mixlab.calibration.bins import MAX_BINS, fill_cells, read_cells, width_edges
 from mixlab.calibration.bootstrap import binned_intervals
 from mixlab.calibration.estimators import ESTIMATORS
 from mixlab.calibration.inputs import count_faults, label_column, probs_table, raise_on_rows
 from mixlab.calibration.intervals import Interval, normal_interval, share_interval, tails_of
-from mixlab.calibration.predictions import is_right, square_sums
+from mixlab.calibration.predictions import is_right
+from mixlab.calibration.scores import brier_rows, nll_of_probs
 
 METRICS = ("accuracy", "ece", "mce", "overconfidence", "underconfidence", "nll", "brier")
 BINNED = {"accuracy": "accuracy"} | {name: ESTIMATORS[name].metric for name in METRICS if ESTIMATORS[name].metric}
@@ -72,7 +73,7 @@ class Reliability:
     """
 
     def __init__(self, n_bins: int = 15, *, device: torch.device | str | None = None) -> None:
-        self.n_bins = _check.integer("n_bins", n_bins, 1, 10_000)
+        self.n_bins = _check.integer("n_bins", n_bins, 1, MAX_BINS)
         self._state: Tensor | None = None if device is None else self._zeros(torch.device(device))
 
     def update(self, probs: Any, labels: Any) -> "Reliability":
@@ -250,9 +251,7 @@ def _summarize(probs: Tensor, labels: Tensor, n_bins: int) -> Tensor:
     faults = torch.cat([count_faults(probs), outside.sum()[None]])
 
     truth = labels.clamp(0, classes - 1)
-    conf, p_true = probs.amax(1).double(), probs.gather(1, truth[:, None])[:, 0].double()
-    nll = -p_true.log()
-    brier = (1 - p_true).square() + square_sums(probs) - p_true.square()
+    conf, nll, brier = probs.amax(1).double(), nll_of_probs(probs, truth), brier_rows(probs, truth)
     totals = torch.stack([nll, nll.square(), brier, brier.square()]).sum(1)
 
     cells = fill_cells(conf, is_right(probs, truth, conf), width_edges(n_bins, probs.dtype, probs.device))

@@ -1,4 +1,4 @@
-"""Proper scores of predictions: NLL, Brier, and Murphy's decomposition."""
+"""Accuracy and proper scores of predictions: NLL, Brier, and Murphy's decomposition."""
 
 from dataclasses import dataclass
 
@@ -46,7 +46,8 @@ def nll(predictions: Predictions) -> float:
 
 def brier(predictions: Predictions) -> float:
     """Mean over rows of the sum over classes of (p_k - y_k)^2 (Brier 1950), from 0 to 2."""
-    return float(brier_rows(check_predictions(predictions)).mean())
+    check_predictions(predictions)
+    return float(brier_rows(predictions.probs, predictions.labels).mean())
 
 
 def murphy(predictions: Predictions, *, bins: str = "width", n_bins: int = 15) -> Murphy:
@@ -80,12 +81,17 @@ def murphy(predictions: Predictions, *, bins: str = "width", n_bins: int = 15) -
 def nll_rows(predictions: Predictions) -> Tensor:
     """NLL of each row in nats, [N] float64."""
     if predictions.given_logits is None:
-        return -predictions.probs.gather(1, predictions.labels[:, None])[:, 0].double().log()
+        return nll_of_probs(predictions.probs, predictions.labels)
     logits = predictions.given_logits  # finite where a probability rounds to 0
     return logits.logsumexp(1).double() - logits.gather(1, predictions.labels[:, None])[:, 0].double()
 
 
-def brier_rows(predictions: Predictions) -> Tensor:
-    """Brier score of each row, [N] float64."""
-    p_true = predictions.probs.gather(1, predictions.labels[:, None])[:, 0].double()
-    return (1 - p_true).square() + square_sums(predictions.probs) - p_true.square()
+def nll_of_probs(probs: Tensor, labels: Tensor) -> Tensor:
+    """NLL of each row of probabilities [N, C], [N] float64."""
+    return -probs.gather(1, labels[:, None])[:, 0].double().log()
+
+
+def brier_rows(probs: Tensor, labels: Tensor) -> Tensor:
+    """Brier score of each row of probabilities [N, C], [N] float64."""
+    p_true = probs.gather(1, labels[:, None])[:, 0].double()
+    return (1 - p_true).square() + square_sums(probs) - p_true.square()

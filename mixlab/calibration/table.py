@@ -80,8 +80,3 @@ class IntervalTable(Tabular, Mapping[str, Interval]):
     def _caption(self) -> str:
         first = next(iter(self.intervals.values()))
         return f"{first.n:,} predictions, with {100 * first.level:g}% intervals"
-
-
-def cells(interval: Interval) -> tuple[str, str]:
-    """A value and its interval, each with four digits after the point."""
-    return f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"

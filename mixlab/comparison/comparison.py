@@ -69,13 +69,13 @@ class Comparison:
         return {quantity: self._differences(quantity, BASELINE) for quantity in QUANTITIES}
 
     def _differences(self, quantity: str, other: str) -> dict[str, Difference]:
-        theirs, found = self.scores[other], {}
+        theirs, differences = self.scores[other], {}
         for name, mine in self.scores.items():
             seeds = [seed for seed in self.seeds if seed in mine and seed in theirs]
             if name != other and len(seeds) > 1:
                 pair = [[scores[seed] for seed in seeds] for scores in (mine, theirs)]
-                found[name] = difference(quantity, pair[0], pair[1], self.level)
-        return found
+                differences[name] = difference(quantity, pair[0], pair[1], self.level)
+        return differences
 
     @cached_property
     def recommendation(self) -> Recommendation:
@@ -108,21 +108,21 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """What qualifies the recommendation, a sentence each."""
-        said = [*self.recommendation.remarks]
+        sentences = [*self.recommendation.remarks]
         if self.left:
             done = [f"{sum((name, seed) in self.runs for seed in self.seeds)} of {name}" for name in self.mixers]
-            said.append(
+            sentences.append(
                 f"The time ended first; the same call goes on from there. Of {len(self.seeds)} runs of each mixer are "
                 f"finished: {listed(done)}."
             )
-        said += [f"{name} with seed {seed} failed: {why}." for (name, seed), why in self.failed.items()]
+        sentences += [f"{name} with seed {seed} failed: {why}." for (name, seed), why in self.failed.items()]
         plain = sum(not one.scaled for scores in self.scores.values() for one in scores.values())
         if plain:
-            said.append(
+            sentences.append(
                 f"{plain} of {len(self.runs)} runs have no best temperature (all answers of a half are right, or they "
                 "are no better than chance): what is said after temperature is as before."
             )
-        return said
+        return sentences
 
     def page(self, path: str | os.PathLike[str], command: str | None = None) -> None:
         """Write all this as one HTML page that needs no network: for light, dark and narrow screens.
@@ -142,9 +142,9 @@ class Comparison:
         return "\n".join([self.recommendation.sentence, *self.remarks, *shown])
 
     def _repr_html_(self) -> str:
-        said = [f"<p><strong>{html.escape(self.recommendation.sentence)}</strong></p>"]
-        said += [f"<p>{html.escape(line)}</p>" for line in self.remarks]
-        return "".join([*said, self.table()._repr_html_() if self.means else ""])
+        sentences = [f"<p><strong>{html.escape(self.recommendation.sentence)}</strong></p>"]
+        sentences += [f"<p>{html.escape(line)}</p>" for line in self.remarks]
+        return "".join([*sentences, self.table()._repr_html_() if self.means else ""])
 
 
 def _table(intervals: Mapping[str, Mapping[str, Interval]]) -> Table:
@@ -152,7 +152,7 @@ def _table(intervals: Mapping[str, Mapping[str, Interval]]) -> Table:
     columns = {}
     for name, quantity in QUANTITIES.items():
         column = [row[name] for row in intervals.values()]
-        numbers = (f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]".replace("-", "−") for one in column)
+        numbers = (f"{one:.1f}".replace("-", "−") for one in column)
         columns[quantity.heading] = [*numbers] if name == "seconds" or not column else numbers_of(*column)
     return table(
         {"mixer": name, "seeds": row["nll"].n} | {heading: column[place] for heading, column in columns.items()}

@@ -25,13 +25,13 @@ def contenders(mixers: Any = None) -> dict[str, Mixer]:
     else:
         raise TypeError(f"{_WANTED}from names to them, got {_check.shown(mixers)}")
     named = {BASELINE: Mixer("none")}
-    seen: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, mixer in pairs:
-        if repr(mixer) in seen:
-            raise ValueError(f"mixers must differ, got {mixer!r} twice: {seen[repr(mixer)]!r} and {name!r}")
+        if repr(mixer) in names:
+            raise ValueError(f"mixers must differ, got {mixer!r} twice: {names[repr(mixer)]!r} and {name!r}")
         if (name == BASELINE) != (repr(mixer) == repr(named[BASELINE])):
             raise ValueError(f'mixers must give the name "none" to mx.Mixer("none") and to no other, got {name!r}')
-        seen[repr(mixer)] = name
+        names[repr(mixer)] = name
         named[name] = mixer
     if not 2 <= len(named) <= MOST:
         raise ValueError(f'mixers must be 1 to {MOST - 1} besides "none", got {len(named) - 1}')

@@ -44,12 +44,12 @@ def write_page(comparison: "Comparison", path: str | os.PathLike[str], command: 
 
 def page_of(comparison: "Comparison", command: str | None = None) -> str:
     """The HTML of the page."""
-    data, said = comparison.data, comparison.recommendation
+    data, headline = comparison.data, comparison.recommendation.sentence
     title = f"Mixing on {data.name}: {len(data.classes)} classes, {len(data.train):,} training and "
     title += f"{len(data.test):,} test images"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="headline">{html.escape(said.sentence)}</p>',
+        f'<p class="headline">{html.escape(headline)}</p>',
         _list(comparison.remarks),
         _differences(comparison),
         _means(comparison),
@@ -73,14 +73,18 @@ def _list(lines: list[str]) -> str:
     return f'<ul class="remarks">{items}</ul>' if lines else ""
 
 
+def _section(heading: str, text: str, figures: list[str], table: str = "") -> str:
+    return f'<h2>{heading}</h2><p>{text}</p><div class="figures">{"".join(figures)}</div>{table}'
+
+
 def _differences(comparison: "Comparison") -> str:
-    seen = comparison.differences
-    if not seen[comparison.by]:
+    differences = comparison.differences
+    if not differences[comparison.by]:
         return ""
     order = [comparison.by, *(name for name in QUANTITIES if name not in (comparison.by, "seconds"))]
     figures = [
         _intervals(
-            {mixer: part.interval for mixer, part in seen[name].items()},
+            {mixer: part.interval for mixer, part in differences[name].items()},
             f"difference in {QUANTITIES[name].heading}",
             0.0,
         )
@@ -90,14 +94,13 @@ def _differences(comparison: "Comparison") -> str:
     corrected = (
         f" Levels are corrected, so that those of all {mixers} mixers hold together with 95%." if mixers > 1 else ""
     )
-    return (
-        "<h2>Against no mixing</h2>"
-        f"<p>{heading[0].upper()}{heading[1:]} decides. Shown is each mixer minus no mixing, paired by seed; a "
-        f"filled dot says that the interval excludes 0.{corrected} Intervals say what other seeds would give; those of "
-        "accuracy and NLL also what other test images would.</p>"
-        f'<div class="figures">{"".join(figures)}</div>'
-        f"{_wide('differences to no mixing', comparison.difference_table())}"
+    text = (
+        f"{heading[0].upper()}{heading[1:]} decides. Shown is each mixer minus no mixing, paired by seed; a filled dot "
+        f"says that the interval excludes 0.{corrected} Intervals say what other seeds would give; those of accuracy "
+        "and NLL also what other test images would."
     )
+    table = _wide("differences to no mixing", comparison.difference_table())
+    return _section("Against no mixing", text, figures, table)
 
 
 def _means(comparison: "Comparison") -> str:
@@ -108,15 +111,13 @@ def _means(comparison: "Comparison") -> str:
         for name, part in QUANTITIES.items()
         if name != "seconds"
     ]
-    return (
-        "<h2>Each mixer</h2>"
-        "<p>Means over seeds, of the test images. NLL is the mean of −log of the probability that the true class was "
+    text = (
+        "Means over seeds, of the test images. NLL is the mean of −log of the probability that the true class was "
         "given, in nats. ECE is how far confidence and accuracy are apart, over 15 bins; a calibrated model, too, has "
         "some by chance. “After temperature”, the logits are divided by a number that is fitted on the other half of "
-        "the test images.</p>"
-        f'<div class="figures">{"".join(figures)}</div>'
-        f"{_wide('means of each mixer', comparison.table())}"
+        "the test images."
     )
+    return _section("Each mixer", text, figures, _wide("means of each mixer", comparison.table()))
 
 
 def _wide(name: str, shown: Table) -> str:
@@ -140,12 +141,11 @@ def _reliability(comparison: "Comparison") -> str:
             figures.append(f"<figure><h3>{html.escape(name)}, seed {seed}</h3>{image(ax)}</figure>")
     if not figures:
         return ""
-    return (
-        "<h2>Confidence and accuracy</h2>"
-        "<p>One run of each mixer. Bars are as trained, diamonds after temperature. Gray boxes hold 95% of what a "
-        "calibrated model with these confidences would show.</p>"
-        f'<div class="figures">{"".join(figures)}</div>'
+    text = (
+        "One run of each mixer. Bars are as trained, diamonds after temperature. Gray boxes hold 95% of what a "
+        "calibrated model with these confidences would show."
     )
+    return _section("Confidence and accuracy", text, figures)
 
 
 def _cost(comparison: "Comparison") -> str:
@@ -153,11 +153,11 @@ def _cost(comparison: "Comparison") -> str:
         return ""
     figure = _intervals({mixer: row["seconds"] for mixer, row in comparison.means.items()}, "seconds a run", None)
     total = sum(one.values["seconds"] for scores in comparison.scores.values() for one in scores.values())
-    return (
-        f"<h2>Cost</h2><p>{len(comparison.runs)} runs took {_duration(total)} of training, evaluations not counted. "
-        "Times are of this machine, with whatever else it did.</p>"
-        f'<div class="figures">{figure}</div>'
+    text = (
+        f"{len(comparison.runs)} runs took {_duration(total)} of training, evaluations not counted. Times are of this "
+        "machine, with whatever else it did."
     )
+    return _section("Cost", text, [figure])
 
 
 def _settings(comparison: "Comparison") -> str:

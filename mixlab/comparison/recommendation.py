@@ -95,8 +95,8 @@ def listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
-def _needed(best: str, seen: Difference) -> str:
-    stay, seeds = "If mean and spread stay as they are", seen.seeds_needed()
+def _needed(best: str, difference: Difference) -> str:
+    stay, seeds = "If mean and spread stay as they are", difference.seeds_needed()
     if seeds is None:
         return f"{stay}, it takes more than 30 seeds, or more test images, to tell {best} from no mixing."
     return f"{stay}, {seeds} seeds will tell {best} from no mixing; from few seeds that is a guess."

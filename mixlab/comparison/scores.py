@@ -128,9 +128,11 @@ def difference(quantity: str, mine: Sequence[Scores], theirs: Sequence[Scores], 
 
 def means(scores: Sequence[Scores]) -> dict[str, Interval]:
     """The mean over seeds of each quantity, with the part of Student's interval where it can be."""
-    found = {name: mean_interval([score.values[name] for score in scores]) for name in QUANTITIES}
-    most = {"accuracy": 1.0}
-    return {
-        name: replace(part, low=max(part.low, 0.0), high=min(part.high, most.get(name, math.inf)))
-        for name, part in found.items()
-    }
+    intervals = {}
+    for name in QUANTITIES:
+        interval, most = (
+            mean_interval([score.values[name] for score in scores]),
+            1.0 if name == "accuracy" else math.inf,
+        )
+        intervals[name] = replace(interval, low=max(interval.low, 0.0), high=min(interval.high, most))
+    return intervals

@@ -81,12 +81,11 @@ def load(
         chosen: dict[str, Any] = {option: given for option, given in own.items() if given is not None}
         return load_folder(folder, train_size=train_size, test_size=test_size, seed=seed, **chosen)
     name = str(name)
-    classes = len(SETS[name].classes) if name in SETS else len(shapes.CLASSES)
-    most = SETS[name].train_count if name in SETS else SHAPES_TRAIN_MOST
-    if train_size is not None:
-        train_size = integer("train_size", train_size, classes, most)
-    if test_size is not None:
-        test_size = integer("test_size", test_size, classes, SETS[name].test_count if name in SETS else SHAPES_TEST)
+    classes, most, most_tested = len(shapes.CLASSES), SHAPES_TRAIN_MOST, SHAPES_TEST
+    if name in SETS:
+        classes, most, most_tested = len(SETS[name].classes), SETS[name].train_count, SETS[name].test_count
+    train_size = None if train_size is None else integer("train_size", train_size, classes, most)
+    test_size = None if test_size is None else integer("test_size", test_size, classes, most_tested)
     difficulty = 0.5 if difficulty is None else number("difficulty", difficulty, 0, 1)
     label_noise = 0.0 if label_noise is None else number("label_noise", label_noise, 0, 1)
     if name == "auto":

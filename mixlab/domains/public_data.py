@@ -6,6 +6,7 @@ import os
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -91,13 +92,19 @@ class PublicData:
         except DataError as error:
             if which == "public":
                 return self.fetch(root)
-            say(f"a generated stand-in, because {error}; load('public') fetches {self.title} once")
+            _say_once(f"a generated stand-in, because {error}; load('public') fetches {self.title} once")
             return None
 
     def _proven(self, arrays: Arrays, place: str) -> Arrays:
         if digest(arrays) != self.sha256:
             raise DataError(f"{place} is not {self.title}: sha256 {digest(arrays)}, not {self.sha256}")
         return arrays
+
+
+@cache
+def _say_once(message: str) -> None:
+    """A notebook loads a set for each seed."""
+    say(message)
 
 
 def digest(arrays: Arrays) -> str:

@@ -117,4 +117,4 @@ class SeriesNet(nn.Module):
 
 def _stage(before: int, after: int, width: int) -> nn.Sequential:
     convolution = nn.Conv1d(before, after, width, padding=width // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm1d(after), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm1d(after), nn.ReLU(inplace=True))

@@ -213,4 +213,4 @@ def _span(length: int, most: int, batch: int, generator: torch.Generator) -> Ten
 
 def _stage(before: int, after: int) -> nn.Sequential:
     convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True))

@@ -21,7 +21,7 @@ from mixlab.training.schedules import TRIANGLE, at_step
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 """Changes a batch before it is mixed; it draws from the generator alone."""
 
-_ROWS = 128  # examples that go through the model at once where nothing is trained
+_ROWS = 64  # examples that go through the model at once where nothing is trained
 
 
 @using_threads(1)
@@ -107,7 +107,9 @@ def outputs(model: nn.Module, x: Any) -> Tensor:
     check_module(model)
     with evaluating(model):
         rows = torch.arange(len(x), device="cpu").split(_ROWS)  # type: ignore[no-untyped-call]
-        return torch.cat([model(x[chosen]) for chosen in rows])
+        result = torch.cat([model(x[chosen]) for chosen in rows])
+    release_memory()
+    return result
 
 
 def predict(problem: Problem, model: nn.Module) -> Predictions:

@@ -14,14 +14,13 @@ def _attend(answer: Any) -> str | None:
     value, products = torch.as_tensor(result_of(answer, "attend(q, k)", q, k)), q @ k.T
     if value.shape != (5, 5):
         return f"for 5 queries and 5 keys the weights are [5, 5], but yours are {list(value.shape)}."
+    over_d = products / 9
     slips = {
         "the softmax must run over the keys, axis 1, so that each row sums to 1; yours runs over the queries.": (
             products / 3
         ).softmax(0),
         "the products must be divided by √d before the softmax; yours are not.": products.softmax(1),
-        "the products must be divided by √d, the root of the width 9; yours are divided by d.": (products / 9).softmax(
-            1
-        ),
+        "the products must be divided by √d, the root of the width 9; yours are divided by d.": over_d.softmax(1),
         "the root is that of the width d, not of the number of tokens.": (products / 5**0.5).softmax(1),
         "these are the products; their softmax over the keys is wanted.": products / 3,
         "row i must belong to query i; in yours queries and keys are swapped.": (products.T / 3).softmax(1),

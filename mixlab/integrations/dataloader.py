@@ -21,11 +21,8 @@ class MixCollate:
     Args:
         mixer: is a Mixer of a variant that mixes before the model sees the batch.
         num_classes: is the number of classes, for soft targets; None gives both labels and λ of pairs (image, label).
-        labels_getter: says where the labels are in the batch that torch makes of the examples: "default" for
-            torchvision's rule, which takes the second item of a tuple, or the key of a dict that has "label" in it;
-            another text for a key; or a function of the batch.
-        inputs_getter: says what is mixed: "default" for all tensors but the labels, another text for a key, or a
-            function of the batch that gives a tensor or a tuple of them.
+        labels_getter, inputs_getter: say where the labels are in the batch that torch makes of the examples, and what
+            is mixed, as for `mixlab.MixTransform`.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; a mixer that needs the model, or its logits (MIT); no

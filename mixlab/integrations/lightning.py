@@ -46,10 +46,8 @@ class MixCallback(Callback):
         mixer: is a Mixer of any variant but MIT, which decouples the logits.
         num_classes: is the number of classes, at least 1; None is for batches with float targets.
         seed: seeds partners, λs, boxes and layers.
-        labels_getter: says where the labels are: "default" for torchvision's rule, which takes the second item of a
-            tuple, or the key of a dict that has "label" in it; another text for a key; or a function of the batch.
-        inputs_getter: says what is mixed: "default" for all tensors but the labels, another text for a key, or a
-            function of the batch that gives a tensor or a tuple of them; the first is what Puzzle Mix gives the module.
+        labels_getter, inputs_getter: say where the labels are in the batch, and what is mixed, as for
+            `mixlab.MixTransform`; the first input is what Puzzle Mix gives the module.
 
     Attributes:
         plan: is the MixPlan of the last training batch, without its clean loss; None before the first.

@@ -20,7 +20,7 @@ _TITLES = {  # short, as eleven tabs share a line
     "spiral": "Spirals",
     "path": "On the way",
     "surface": "Surface",
-    "robustness": "Worse images",
+    "robustness": "Corruption",
     "puzzle": "Puzzle Mix",
     "eyes": "Your eyes",
     "atlas": "Atlas",

@@ -14,8 +14,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from mixlab import _check
-from mixlab.calibration.bins import binned, fill_cells, width_edges
-from mixlab.calibration.calibration_error import MAX_BINS, calibration_error
+from mixlab.calibration.bins import MAX_BINS, binned, fill_cells, width_edges
+from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.chance import smooth_band
 from mixlab.calibration.estimators import estimate
 from mixlab.calibration.predictions import Predictions, check_predictions
@@ -62,17 +62,15 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     curve = smooth_curve(predictions)
     # Points of the kernel without examples on both sides are left out, but for the nearest ones.
     step = 1.01 / (len(curve.confidence) - 1)
-    seen = (curve.confidence > predictions.confidence.min() - step) & (
-        curve.confidence < predictions.confidence.max() + step
-    )
-    x, low, high = (part[seen] for part in smooth_band(predictions, curve.bandwidth, fixed_seed()))
-    y, share = curve.accuracy[seen], curve.density[seen]
+    least, most = predictions.confidence.min() - step, predictions.confidence.max() + step
+    drawn = (curve.confidence > least) & (curve.confidence < most)
+    x, low, high = (part[drawn] for part in smooth_band(predictions, curve.bandwidth, fixed_seed()))
+    y, share = curve.accuracy[drawn], curve.density[drawn]
     smooth = estimate(predictions, "smooth")
     ax, ink = axes_and_ink(ax, (5.6, 5.4))
     ax.plot([0, 1], [0, 1], color=ink, linestyle="--", linewidth=1.2, label="as right as confident")
-    ax.fill_between(
-        x.numpy(), low.numpy(), high.numpy(), color=GRAY, alpha=0.4, linewidth=0, label="95% of calibrated models"
-    )
+    band: dict[str, Any] = {"color": GRAY, "alpha": 0.4, "linewidth": 0, "label": "95% of calibrated models"}
+    ax.fill_between(x.numpy(), low.numpy(), high.numpy(), **band)
     points = torch.stack([x, y], 1)
     pieces = torch.stack([points[:-1], points[1:]], 1).numpy()
     widths = 1 + 6 * ((share[:-1] + share[1:]) / 2 / share.max()).sqrt()
@@ -80,9 +78,10 @@ def plot_smooth(predictions: Predictions, ax: Axes | None = None, *, label: str 
     ax.add_collection(line)
     ax.plot([], [], color=BLUE, linewidth=4, label="accuracy, thick where examples are many")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
-    legend(ax, ink, loc="upper left" if float(predictions.confidence.mean()) > accuracy(predictions) else "lower right")
+    right = accuracy(predictions)
+    legend(ax, ink, loc="upper left" if float(predictions.confidence.mean()) > right else "lower right")
     error = f"smooth error {smooth.value:.3f} (95%: {smooth.low:.3f} to {smooth.high:.3f})"
-    numbers = f"n = {len(predictions):,}   accuracy {accuracy(predictions):.1%}   bandwidth {curve.bandwidth:.3f}"
+    numbers = f"n = {len(predictions):,}   accuracy {right:.1%}   bandwidth {curve.bandwidth:.3f}"
     return titled(ax, ink, "Smooth reliability diagram", label, [verdict(reliability_of(predictions)), error, numbers])
 
 
@@ -104,22 +103,10 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
     wrong, right = cells.T.numpy()
     left = [i / CELLS for i in range(CELLS)]
     ax.bar(left, right, 1 / CELLS, align="edge", color=BLUE, alpha=0.6, edgecolor=PAPER, linewidth=0.5, label="right")
-    ax.bar(
-        left,
-        wrong,
-        1 / CELLS,
-        right,
-        align="edge",
-        facecolor=PALE_VERMILION,
-        edgecolor=VERMILION,
-        hatch="////",
-        label="wrong",
-    )
-    says, share, top = (
-        float(predictions.confidence.mean()),
-        accuracy(predictions),
-        1.45 * float((wrong + right).max()),
-    )
+    looks: dict[str, Any] = {"facecolor": PALE_VERMILION, "edgecolor": VERMILION, "hatch": "////"}
+    ax.bar(left, wrong, 1 / CELLS, right, align="edge", label="wrong", **looks)
+    says, share = float(predictions.confidence.mean()), accuracy(predictions)
+    top = 1.45 * float((wrong + right).max())
     ax.axvline(says, ymax=0.8, color=ink, linewidth=1.8, label=f"mean confidence {says:.1%}")
     ax.axvline(share, ymax=0.8, color=ink, linestyle="--", linewidth=1.8, label=f"accuracy {share:.1%}")
     points = 100 * (says - share)
@@ -133,10 +120,8 @@ def plot_confidence(predictions: Predictions, ax: Axes | None = None, *, label: 
         f"n = {len(predictions):,}   mean confidence is {abs(points):.1f} points {lean} the accuracy",
     ]
     if predictions.correct.any() and not predictions.correct.all():
-        where = [
-            f"{float(predictions.confidence[rows].mean()):.1%}" for rows in (predictions.correct, ~predictions.correct)
-        ]
-        lines.append(f"mean confidence {where[0]} where right, {where[1]} where wrong")
+        means = (float(predictions.confidence[rows].mean()) for rows in (predictions.correct, ~predictions.correct))
+        lines.append("mean confidence {:.1%} where right, {:.1%} where wrong".format(*means))
     return titled(ax, ink, "Histogram of confidence", label, lines)
 
 
@@ -159,7 +144,7 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
     for row, (name, run) in enumerate(runs.items()):
         curve, area = accuracy_rejection(run), estimate(run, "aurc")
         prefix = f"{name}: " if name else ""
-        areas.append(f"{prefix}AURC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]")
+        areas.append(f"{prefix}AURC {area:.3f}")
         ax.plot(100 * curve.coverage, 100 * curve.accuracy, label=plain(areas[-1]), **_style(row))
         half = float(curve.accuracy[torch.searchsorted(curve.coverage, 0.5)])
         shares = f"accuracy {accuracy(run):.1%} on all, {half:.1%} on the surer half"
@@ -170,12 +155,8 @@ def plot_rejection(predictions: Predictions | Mapping[str, Predictions], ax: Axe
         kept = torch.linspace(0.1, 100, 1000, dtype=torch.float64)
         ax.plot(kept, (100 * share / kept).clamp(max=100), color=GRAY, linestyle=":", linewidth=2, label="best order")
         ax.axhline(share, color=GRAY, linestyle="--", linewidth=1, label="random order")
-    ax.set(
-        xlim=(0, 100),
-        ylim=(max(lowest - 8, 0), 102),
-        xlabel="share of examples answered, surest first (%)",
-        ylabel="accuracy on these (%)",
-    )
+    ax.set(xlim=(0, 100), ylim=(max(lowest - 8, 0), 102))
+    ax.set(xlabel="share of examples answered, surest first (%)", ylabel="accuracy on these (%)")
     legend(ax, ink, loc="lower left")
     return titled(ax, ink, "Accuracy-rejection curve", "", lines, areas)
 
@@ -271,13 +252,8 @@ def plot_bins(
             ax.plot(counts, line, color=shade, linestyle="--" if debiased else "-", linewidth=1.8, label=plain(words))
             values += line
         prefix = f"{name}: " if name else ""
-        ax.axhline(
-            flat,
-            color=color,
-            linestyle=":",
-            linewidth=2.5,
-            label=plain(f"{name}, smooth error") if name else "smooth error, no bins",
-        )
+        words = plain(f"{name}, smooth error") if name else "smooth error, no bins"
+        ax.axhline(flat, color=color, linestyle=":", linewidth=2.5, label=words)
         lines.append(f"{prefix}{min(values):.3f} to {max(values):.3f} by the bins, smooth error {flat:.3f}")
         highest = max(highest, flat, *values)
     ax.set(xlabel="number of bins", ylabel="calibration error (L1, 0 to 1)", ylim=(0, 1.45 * highest or 1))

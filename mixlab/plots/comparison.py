@@ -92,5 +92,4 @@ def numbers_of(*parts: Interval) -> list[str]:
     """Values and intervals, with the digits (two to four) that the narrowest needs, and with the minus sign of axes."""
     narrowest = min((part.high - part.low for part in parts if part.high > part.low), default=1.0)
     digits = min(max(2, 1 - math.floor(math.log10(narrowest))), 4)
-    texts = (f"{part.value:.{digits}f} [{part.low:.{digits}f}, {part.high:.{digits}f}]" for part in parts)
-    return [text.replace("-", "−") for text in texts]
+    return [f"{part:.{digits}f}".replace("-", "−") for part in parts]

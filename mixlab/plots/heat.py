@@ -41,8 +41,8 @@ def plot_heat(
     ax.set_yticks(range(len(rows)), [plain(row) for row in rows])
     ax.set(xlabel=plain(across), ylabel=plain(down))
     ax.set_title(plain(f"{quantity}; * its interval excludes 0"), loc="left", fontsize=10.5, color=ink)
-    said = "; ".join(f"{row}, {column}: {_words(part)}" for (row, column), part in cells.items())
-    return describe(ax, f"{quantity}, a star where the interval excludes 0: {said}.")
+    words = "; ".join(f"{row}, {column}: {_words(part)}" for (row, column), part in cells.items())
+    return describe(ax, f"{quantity}, a star where the interval excludes 0: {words}.")
 
 
 def _words(part: Interval) -> str:

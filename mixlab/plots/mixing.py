@@ -29,15 +29,8 @@ def plot_lambda(alpha: float, ax: Axes | None = None) -> Axes:
     density = lambda_pdf(alpha, grid)
     visible = (grid >= 0.1) & (grid <= 0.9)
     ax.plot(grid.numpy(), density.numpy(), color=BLUE, linewidth=2)
-    ax.fill_between(
-        grid[visible].numpy(),
-        density[visible].numpy(),
-        facecolor=PALE_BLUE,
-        edgecolor=BLUE,
-        hatch="//",
-        linewidth=0,
-        alpha=0.8,
-    )
+    looks: dict[str, Any] = {"facecolor": PALE_BLUE, "edgecolor": BLUE, "hatch": "//", "linewidth": 0, "alpha": 0.8}
+    ax.fill_between(grid[visible].numpy(), density[visible].numpy(), **looks)
     inside = density[(grid >= 0.02) & (grid <= 0.98)]
     ax.set(xlim=(0, 1), ylim=(0, 1.15 * max(1.0, float(inside.max()))), xlabel="λ, the share of x", ylabel="density")
     share = f"both images show in {_percent(moments.mixed_mass)} of mixes: P(0.1 < λ < 0.9), hatched"
@@ -96,17 +89,13 @@ def plot_mixed(
     height, width = mixed.x.shape[2:]
     step_x, step_y = 1.14, height / width + (0.22 if classes is None else 0.36)
     ax, ink = axes_and_ink(ax, (1.5 * len(tiles) * step_x, 1.5 * rows * step_y))
+    # parse_math is off so that names are drawn as they are
+    looks: dict[str, Any] = {"fontsize": 8.5, "va": "bottom", "linespacing": 1.1, "parse_math": False}
     for column, images in enumerate(shown):
         for row, image in enumerate(images):
             left, top = column * step_x, row * step_y
             ax.imshow(image, extent=(left, left + 1, top + height / width, top), cmap="gray", vmin=0, vmax=1)
             words = texts[column][row].replace(" + ", "\n+ ") if len(texts[column][row]) > 17 else texts[column][row]
-            looks: dict[str, Any] = {
-                "fontsize": 8.5,
-                "va": "bottom",
-                "linespacing": 1.1,
-                "parse_math": False,
-            }  # names as they are
             ax.text(left, top - 0.03, words, color=ink, **looks)
     ax.set(xlim=(0, len(tiles) * step_x - 0.14), ylim=(rows * step_y - 0.2, 1 - step_y), aspect="equal")
     ax.axis("off")

@@ -7,8 +7,8 @@ import torch
 from matplotlib.axes import Axes
 
 from mixlab import _check
-from mixlab.calibration.bins import FEW
-from mixlab.calibration.calibration_error import BINS, MAX_BINS
+from mixlab.calibration.bins import FEW, MAX_BINS
+from mixlab.calibration.calibration_error import BINS
 from mixlab.calibration.chance import ChanceBins, chance_bins, chance_of_sums
 from mixlab.calibration.estimators import estimate
 from mixlab.calibration.intervals import Interval
@@ -67,7 +67,7 @@ def plot_reliability(
     if then is not None:
         _draw_diamonds(ax, then, ink)
         _draw_counts(strip, then.chance.bins, fill=False, edgecolor=ink)
-    tallest = max(int(seen.chance.bins.count.max()) for seen in (before, then or before))
+    tallest = max(int(measured.chance.bins.count.max()) for measured in (before, then or before))
     strip.set(xlim=(0, 1), ylim=(0, 1.05 * tallest), ylabel="count", yticks=[0, tallest])
     strip.set_xlabel(f"confidence of {before.rel.count:,} answers")
     strip.set_yticklabels(["0", f"{tallest:,}"])
@@ -126,7 +126,7 @@ class _Measured:
 
     @property
     def error(self) -> str:
-        return f"{self.ece.value:.3f} [{self.ece.low:.3f}, {self.ece.high:.3f}]"
+        return f"{self.ece:.3f}"
 
     @property
     def beyond(self) -> str:
@@ -140,13 +140,13 @@ def _measured(result: Reliability | Predictions, bins: str, n_bins: int) -> _Mea
     return _Measured(reliability_of(result), chance_bins(result.cpu(), bins, n_bins, fixed_seed()), ece)
 
 
-def _draw_boxes(ax: Axes, seen: _Measured) -> None:
+def _draw_boxes(ax: Axes, measured: _Measured) -> None:
     """A gray box in each bin, where chance alone would put the accuracy."""
-    bins = seen.chance.bins
+    bins = measured.chance.bins
     filled = bins.count > 0
     left, width, count, low, high = (
         part[filled].numpy()
-        for part in (bins.edges[:-1], bins.edges.diff(), bins.count, seen.chance.low, seen.chance.high)
+        for part in (bins.edges[:-1], bins.edges.diff(), bins.count, measured.chance.low, measured.chance.high)
     )
     name = "95% if calibrated"
     for rows, strength in ((count >= FEW, 0.45), (count < FEW, 0.15)):
@@ -155,9 +155,9 @@ def _draw_boxes(ax: Axes, seen: _Measured) -> None:
         name = "_"
 
 
-def _draw_diamonds(ax: Axes, seen: _Measured, ink: Any) -> None:
+def _draw_diamonds(ax: Axes, measured: _Measured, ink: Any) -> None:
     """Diamonds at mean confidence and accuracy, hollow where chance could have put them."""
-    bins, beyond = seen.chance.bins, seen.chance.beyond
+    bins, beyond = measured.chance.bins, measured.chance.beyond
     style: dict[str, Any] = {"color": ink, "marker": "D", "markersize": 6, "linestyle": "", "clip_on": False}
     ax.plot(bins.confidence[bins.count > 0], bins.accuracy[bins.count > 0], label="accuracy after", **style)
     ax.plot(bins.confidence[~beyond], bins.accuracy[~beyond], markerfacecolor=ax.get_facecolor(), **style)

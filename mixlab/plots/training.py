@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from mixlab.plots.style import (
-    BLUE,
-    VERMILION,
-    axes_and_ink,
-    describe,
-    legend,
-    paint,
-)
+from mixlab.plots.style import BLUE, VERMILION, axes_and_ink, describe, legend, paint
 
 if TYPE_CHECKING:  # the records only, not the training they come from
     from mixlab.training.record import Record

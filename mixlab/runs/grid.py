@@ -78,7 +78,7 @@ def planned(grid: Any, data: Dataset, given: Mapping[str, Any]) -> list[Planned]
             except (TypeError, ValueError) as error:
                 place = f"; in the run with {', '.join(_shown(chosen, chosen))}" if chosen else ""
                 raise type(error)(f"{error}{place}") from None
-    return _labeled(list(runs.values()))
+    return labeled(list(runs.values()))
 
 
 def _mappings(grid: Any) -> list[dict[str, list[Any]]]:
@@ -139,10 +139,10 @@ def _resolved(run: Planned, data: Dataset, tried: dict[str, str]) -> str:
     seed = _check.integer("seed", run.fitting["seed"], 0, _check.SEED_MAX)
     _check.choice("model", run.model, models.MODELS)
     first = replace(run, fitting=run.fitting | {"seed": 0})
-    look = _key(first.model, first.mixing, first.fitting)
+    look = key(first.model, first.mixing, first.fitting)
     if look not in tried:
         tried[look] = _tried(first, data)
-    return _key(tried[look], seed)
+    return key(tried[look], seed)
 
 
 def _tried(run: Planned, data: Dataset) -> str:
@@ -151,16 +151,16 @@ def _tried(run: Planned, data: Dataset) -> str:
     asked = {name: run.fitting.get(name) for name in ("device", "dtype")}
     tried_on = {"device": "cpu", "dtype": asked["dtype"] or torch.float32}
     trainer = Trainer(net, data, mixer, **gathered(run.fitting | tried_on))
-    return _key(run.model, mixer.variant, mixer.settings, trainer.settings, asked)
+    return key(run.model, mixer.variant, mixer.settings, trainer.settings, asked)
 
 
-def _labeled(runs: list[Planned]) -> list[Planned]:
+def labeled(runs: list[Planned]) -> list[Planned]:
     """The runs, each with its variant and what else they do not all have alike, as far as their variants have it."""
     tables = [{"model": run.model} | run.mixing | run.fitting for run in runs]
     differ = []
     for name in ("model", *MIXING, *FITTING):
         having = [table for table in tables if name not in MIXING or name in _settings_of(table["variant"])]
-        if len({_key(table.get(name)) for table in having}) > 1:
+        if len({key(table.get(name)) for table in having}) > 1:
             differ.append(name)
     labels = [", ".join([str(table["variant"]), *_shown(table, differ)]) for table in tables]
     return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
@@ -170,5 +170,6 @@ def _shown(values: Settings, names: Iterable[str]) -> list[str]:
     return [f"{name}={_check.shown(values[name])}" for name in names if name in values]
 
 
-def _key(*parts: Any) -> str:
+def key(*parts: Any) -> str:
+    """Settings as text, by which equal ones are known."""
     return json.dumps(parts, sort_keys=True, default=repr)

@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 
 import mixlab as mx
 from mixlab.panels.path_panel.path_panel import PathPanel
-from mixlab.panels.shared.bundle import styles
 from mixlab.panels.shared.pairs import mix_bytes
 
 pytestmark = pytest.mark.browser
@@ -53,16 +52,6 @@ def test_the_two_ends_swap_where_one_is_chosen_for_both(page: Page) -> None:
     root.get_by_label("x, at λ = 1").select_option("1")
     expect(root.get_by_label("x′, at λ = 0")).to_have_value("0")
     assert page.evaluate("[saved.at(-1).first, saved.at(-1).second]") == [1, 0]
-
-
-def test_the_legend_has_the_colors_of_the_curves_beside_a_later_panel_too(page: Page) -> None:
-    root = mount(page, path())
-    page.add_style_tag(content=styles("shared/panel.css"))  # which every panel brings along
-    first, second = (
-        line.evaluate("(it) => getComputedStyle(it).backgroundColor")
-        for line in root.locator(".mx-legend .mx-line").all()
-    )
-    assert first != second
 
 
 def test_in_jupyterlab_by_arrow_keys(page: Page, jupyterlab: object) -> None:

@@ -86,13 +86,32 @@ def test_links_out_of_the_site_lead_to_the_repository_with_their_anchor():
 
 
 @pytest.mark.parametrize("name", TRY)
-def test_a_page_to_try_is_light_and_fits_a_phone(site, watched, name):
+def test_a_page_to_try_is_light_fits_a_phone_and_obeys_the_keyboard(site, watched, name):
     path = site / "try" / f"{name}.html"
-    assert path.stat().st_size < 1.5e6
-    watched.set_viewport_size({"width": 390, "height": 800})
-    watched.goto(path.as_uri())
-    expect(watched.locator(".mixlab-panel")).to_be_visible(timeout=2000)
-    assert watched.evaluate("document.documentElement.scrollWidth") <= 390
+    fetched = re.findall(r"<(?:script|link)\b[^>]*\b(?:href|src)=\"([^\"?#]+)", path.read_text("utf-8"))
+    files = {path, *((path.parent / one).resolve() for one in fetched)}
+    assert sum(file.stat().st_size for file in files if file.suffix in (".html", ".css", ".js")) < 1.5e6
+    for width in (320, 390):
+        watched.set_viewport_size({"width": width, "height": 800})
+        watched.goto(path.as_uri())
+        panel = watched.locator(".mixlab-panel[data-draws]")
+        expect(panel).to_be_visible(timeout=2000)
+        assert watched.evaluate("document.documentElement.scrollWidth") <= width
+        assert panel.evaluate("(it) => it.scrollWidth <= it.clientWidth"), width
+    controls = panel.locator(":is(input, select, button, [tabindex='0']):visible:enabled")
+    controls.first.focus()
+    for place in range(1, controls.count()):
+        watched.keyboard.press("Tab")
+        expect(controls.nth(place)).to_be_focused()
+
+
+def test_a_dark_page_has_dark_panels(site, watched):
+    for scheme, dark in (("dark", "true"), ("light", "false")):
+        watched.emulate_media(color_scheme=scheme)
+        watched.goto((site / "try" / "spirals.html").as_uri())
+        panel = watched.locator(".mixlab-panel")
+        expect(panel).to_have_attribute("data-dark", dark)
+        assert Axe().run(watched, ".mixlab-panel", {"preload": False}).response["violations"] == []
 
 
 def test_the_address_says_what_is_seen_and_the_back_button_goes_back(site, watched):

@@ -25,7 +25,9 @@ def test_mean_interval_is_scipys(n, level):
 
 
 def test_mean_interval_reads_as_a_sentence():
-    assert str(mean_interval([1, 2, 3])) == "2.000 [-0.484, 4.484] (95%, n = 3)"
+    interval = mean_interval([1, 2, 3])
+    assert str(interval) == f"{interval}" == "2.000 [-0.484, 4.484] (95%, n = 3)"
+    assert f"{interval:+.1f}" == "+2.0 [-0.5, +4.5]"
 
 
 test_mean_interval_refuses = each_refused(

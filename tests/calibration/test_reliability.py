@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusals import each_refused, refuses
 from textbook import textbook
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mixlab.calibration import reliability as calibration
 from mixlab.calibration.predictions import Predictions
@@ -44,13 +43,6 @@ def test_metrics_agree_with_a_loop_over_rows(n, classes, n_bins, sharpness, seed
     rel.merge(Reliability(n_bins).update(probs[first:], labels[first:]))
     assert read(rel) == pytest.approx(textbook(Predictions.from_probs(probs, labels), n_bins), rel=1e-9, abs=1e-12)
     assert rel.count == n
-
-
-@pytest.mark.parametrize(("metric", "norm"), [("ece", "l1"), ("mce", "max")])
-def test_metrics_agree_with_torchmetrics(metric, norm):
-    probs, labels = rows(1500, 10, 1.5)
-    theirs = multiclass_calibration_error(probs, labels, 10, n_bins=15, norm=norm)
-    assert getattr(Reliability().update(probs, labels), metric)() == pytest.approx(float(theirs), abs=1e-6)
 
 
 def test_bins_are_numbers_with_nan_where_empty():

@@ -167,10 +167,7 @@ test_wrong_arguments_are_named_before_anything_is_done = each_refused(
     (lambda: load("auto", label_noise=0.3), "label_noise .* 'shapes' .* got label_noise=0.3 with name='auto'"),
     (lambda: load("shapes", source="here"), "source .* 'cifar10' .* got source='here' with name='shapes'"),
     (lambda: load("cifar10", source="/no/where"), "source .* cifar-10-python.tar.gz, .* got '/no/where'"),
-    (
-        lambda: load("/no/where"),
-        "name must be a folder of class .*'/no/where', where there is no folder",
-    ),
+    (lambda: load("/no/where"), "name must be a folder of class .*'/no/where', where there is no folder"),
     (lambda: load(Path("shapes")), "name must be a folder of class folders, got 'shapes'"),
     (lambda: load("shapes", image_size=8), "image_size .* a folder alone, got image_size=8 with name='shapes'"),
     (lambda: data.cache_path("shapes"), "name .* 'cifar10', 'cifar100', got 'shapes'"),

@@ -223,12 +223,7 @@ def getter(labels_getter="default", inputs_getter="default"):
         (TRANSFORM, [X, torch.arange(4)], ValueError, ["labels", "from 0 to 2", "from 0 to 3"]),
         (TRANSFORM, [X[0], Y[:3]], ValueError, ["images", "batch", "got a float32 tensor"]),  # channels are no batch
         (TRANSFORM, [X], TypeError, ["batch", "got a value of type Tensor"]),
-        (
-            TRANSFORM,
-            [{"image": X, "target": Y}],
-            TypeError,
-            ["batch", "labels_getter", "got {'image': Tensor,"],
-        ),
+        (TRANSFORM, [{"image": X, "target": Y}], TypeError, ["batch", "labels_getter", "got {'image': Tensor,"]),
         (mx.MixTransform(mx.Mixer()), [X, Y], ValueError, ["num_classes", "got None for an int64 tensor"]),
         (TRANSFORM, [X, torch.rand(4, 5)], ValueError, ["y", "float targets [batch, 3]", "[4, 5]"]),
         (TRANSFORM, [X, torch.eye(4, 3).long()], TypeError, ["labels", "floats", "multi-label", "int64", "[4, 3]"]),

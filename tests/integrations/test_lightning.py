@@ -251,12 +251,7 @@ def test_wrong_batches_for_the_callback(fit, Module, MixCallback):
         ({"image": x, "target": y}, mx.Mixer(), Module(), "batch must be .* got {'image': Tensor, 'target': Tensor}$"),
         ((x, y, y.clone()), mx.Mixer(), Module(), "masks of integers must be mixed by pasting"),
         ((x, y, x), mx.Mixer("manifold", layers=["net.act"]), Module(), "batch must hold one input .*'net.act', got"),
-        (
-            (x, y + CLASSES),
-            mx.Mixer(),
-            Module(),
-            "labels must hold class labels from 0 to 9, .* 10 to 13$",
-        ),
+        ((x, y + CLASSES), mx.Mixer(), Module(), "labels must hold class labels from 0 to 9, .* 10 to 13$"),
         ((x, y), mx.Mixer("manifold", layers=["layer1"]), Module(), "layer must be .*; did you mean 'net.layer1'"),
         ((gray, y), mx.Mixer("saliencymix"), Module(), "x must be float images .*, got a uint8 tensor of shape"),
         ((x, y), Clean("mixup"), Silent(), "training_step must return its loss, .*, got None$"),

@@ -66,7 +66,7 @@ def test_a_file_is_in_a_panels_module_once(name: str) -> None:
 
 
 def test_panels_take_their_colors_from_the_palette_of_the_plots() -> None:
-    css = styles("shared/panel.css")
+    css = styles("mx-law")
     for name, color in {"first": "blue", "second": "vermilion", "third": "green"}.items():
         assert f"--mx-{color}: {getattr(style, color.upper())};" in css
         assert f"--mx-{name}: var(--mx-{color});" in css

@@ -35,7 +35,7 @@ class AtlasPanel(Panel):
     """See `atlas_panel`. Its traits follow the controls, at release, and move them."""
 
     _esm = module("atlas_panel/atlas_panel.js")
-    _css = styles("shared/panel.css", "shared/charts.css", "atlas_panel/atlas_panel.css")
+    _css = styles("mx-atlas", "shared/charts.css", "atlas_panel/atlas_panel.css")
     _settings: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     _numbers = traitlets.Bytes().tag(sync=True)  # of all runs, see numbers.packed
     _rows = traitlets.Dict({name: list(row) for name, row in ROWS.items()}).tag(sync=True)

@@ -26,7 +26,7 @@ class BlendPanel(Panel):
     """See `blend_panel`. The traits `lam` and `view` follow the controls, and move them."""
 
     _esm = module("blend_panel/blend_panel.js")
-    _css = styles("shared/panel.css", "blend_panel/blend_panel.css")
+    _css = styles("mx-blend", "blend_panel/blend_panel.css")
     _heat = traitlets.List(traitlets.Unicode(), [to_hex(HEAT(i / 8)) for i in range(9)]).tag(sync=True)
     _views: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     _pictures = traitlets.Bytes().tag(sync=True)  # heat of each view with sounds, uint8 [views, STOPS, bands, frames]

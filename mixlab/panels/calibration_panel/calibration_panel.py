@@ -47,7 +47,7 @@ class CalibrationPanel(AnsweringPanel):
     """See `calibration_panel`. Its traits follow the controls, at release, and move them."""
 
     _esm = module("calibration_panel/calibration_panel.js")
-    _css = styles("shared/panel.css", "shared/charts.css", "calibration_panel/calibration_panel.css")
+    _css = styles("mx-calibration", "shared/charts.css", "calibration_panel/calibration_panel.css")
     _needs_kernel = traitlets.Bool(False).tag(sync=True)  # without one the intervals are those of the first settings
     asks = ("run", "other", "n_bins", "bins", "estimator", "scaling", "temperature", "alpha")
     _runs: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)

@@ -35,7 +35,7 @@ class EyesPanel(Panel):
     """See `eyes_panel`. The trait answers follows the person, and sets the panel."""
 
     _esm = module("eyes_panel/eyes_panel.js")
-    _css = styles("shared/panel.css", "eyes_panel/eyes_panel.css")
+    _css = styles("mx-eyes", "eyes_panel/eyes_panel.css")
     _images = traitlets.Bytes().tag(sync=True)  # [pairs, H, W, 3]
     _size = traitlets.List(traitlets.Int()).tag(sync=True)  # H, W
     _names: traitlets.List[list[str]] = traitlets.List().tag(sync=True)  # for each blend, the classes of x and x′

@@ -254,7 +254,7 @@ function showPanel({ model, el }) {
     commit();
   });
   const say = () => sentence(state, drawn);
-  const root = make("div", { class: "mixlab-panel", role: "group", "aria-label": "The law of λ" });
+  const root = make("div", { class: "mixlab-panel mx-law", role: "group", "aria-label": "The law of λ" });
 
   const look = (theme) => {
     if (drawnSeed !== state.seed) [drawn, drawnSeed] = [drawings(state.seed), state.seed];

@@ -10,7 +10,7 @@ from mixlab import VARIANTS, _check
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.beta import LambdaMoments, lambda_moments, lambda_pdf, lambda_quantile
 from mixlab.mixing.variants.cutmix import clipped_boxes
-from mixlab.panels.shared.bundle import module
+from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import SEED_HIGH, uniforms
 from mixlab.panels.shared.pairs import Pairs, choose_pairs, mix_bytes, paste
 from mixlab.panels.shared.panel import Checked, Panel, alpha_trait, k_trait, seed_trait
@@ -29,6 +29,7 @@ class LambdaPanel(Panel):
     """See `lambda_panel`. The traits alpha, k, variant and seed follow the controls, at release, and move them."""
 
     _esm = module("lambda_panel/lambda_panel.js")
+    _css = styles("mx-law")
     _variants = traitlets.Dict(LAWS).tag(sync=True)
     _images = traitlets.Bytes().tag(sync=True)  # x and x′, [2, 32, 32, 3], or none
     alpha = alpha_trait()

@@ -175,7 +175,7 @@ function showPanel({ model, el }) {
   const length = height * width * CHANNELS;
   const image = (side) => pixels.subarray((2 * state.pair + side) * length, (2 * state.pair + side + 1) * length);
 
-  const root = make("div", { class: "mixlab-panel", role: "group", "aria-label": "Two images, one label" });
+  const root = make("div", { class: "mixlab-panel mx-mixing", role: "group", "aria-label": "Two images, one label" });
   const four = tiles(size);
   const row = strip(size, Object.keys(others));
   const words = make("p", { class: "mx-answer" }, alone ? "The notebook has a third row, for the other variants." : "");

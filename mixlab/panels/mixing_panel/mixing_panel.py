@@ -13,7 +13,7 @@ from mixlab import Mixer, _check
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.beta import lambda_quantile
 from mixlab.mixing.variants import KINDS
-from mixlab.panels.shared.bundle import module
+from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import K_HIGH, SEED_HIGH, cut_box, uniforms
 from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs, label_words, mix_bytes, paste
 from mixlab.panels.shared.panel import AnsweringPanel, Checked, alpha_trait, k_trait, seed_trait
@@ -89,6 +89,7 @@ class MixingPanel(AnsweringPanel):
     """See `mixing_panel`. Its traits follow the controls, and move them."""
 
     _esm = module("mixing_panel/mixing_panel.js")
+    _css = styles("mx-mixing")
     _needs_kernel = traitlets.Bool(False).tag(sync=True)  # without one the third row is left out
     asks = ("pair", "alpha", "k", "seed", "variant")
     _others = traitlets.Dict(OTHERS).tag(sync=True)

@@ -36,7 +36,7 @@ class PathPanel(Panel):
     """See `path_panel`. The traits first, second and lam follow the controls, at release, and move them."""
 
     _esm = module("path_panel/path_panel.js")
-    _css = styles("shared/panel.css", "path_panel/path_panel.css")
+    _css = styles("mx-path", "path_panel/path_panel.css")
     _images = traitlets.Bytes().tag(sync=True)  # [images, H, W, 3]
     _size = traitlets.List(traitlets.Int()).tag(sync=True)  # H, W
     _labels = traitlets.List(traitlets.Unicode()).tag(sync=True)  # the class of each image

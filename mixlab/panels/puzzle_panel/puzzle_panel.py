@@ -44,7 +44,7 @@ class PuzzlePanel(AnsweringPanel):
     """See `puzzle_panel`. Its traits follow the controls, and move them."""
 
     _esm = module("puzzle_panel/puzzle_panel.js")
-    _css = styles("shared/panel.css", "puzzle_panel/puzzle_panel.css")
+    _css = styles("mx-puzzle", "puzzle_panel/puzzle_panel.css")
     asks = ("pair", "lam", "beta", "gamma", "eta", "blocks", "levels", "transport", "cost")
     _images = traitlets.Bytes().tag(sync=True)  # [pairs, 2, H, W, 3]
     _seen = traitlets.Bytes().tag(sync=True)  # [pairs, 2, H, W]: saliency, 255 the largest of each image

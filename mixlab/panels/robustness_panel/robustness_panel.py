@@ -32,7 +32,7 @@ class RobustnessPanel(AnsweringPanel):
     """See `robustness_panel`. Its traits follow the controls, at release, and move them."""
 
     _esm = module("robustness_panel/robustness_panel.js")
-    _css = styles("shared/panel.css", "robustness_panel/robustness_panel.css")
+    _css = styles("mx-robustness", "robustness_panel/robustness_panel.css")
     _needs_kernel = traitlets.Bool(False).tag(sync=True)  # without one it has the kind that was shown last
     asks = ("kind",)
     _kinds = traitlets.Dict().tag(sync=True)  # words of the menu by kind

@@ -6,6 +6,7 @@ from pathlib import Path
 from mixlab.plots.style import BLUE, GREEN, ON_DARK, PALE_BLUE, VERMILION
 
 _PALETTE = {"blue": BLUE, "vermilion": VERMILION, "green": GREEN, "pale-blue": PALE_BLUE}
+_OUTERMOST = re.compile(r"^ *\.[\w-]+", re.MULTILINE)  # the class that a selector begins with, a line for each
 _PANELS = Path(__file__).parents[1]
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
@@ -13,12 +14,17 @@ _DEFAULT = re.compile(r"^export default ", re.MULTILINE)
 _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
-def styles(*names: str) -> str:
-    """Several stylesheets of the panels' folder as one, after the palette of `mixlab.plots` that they draw on."""
+def styles(kind: str, *names: str) -> str:
+    """The stylesheets of one kind of panel as one, after the palette of `mixlab.plots` that they draw on.
+
+    Every panel on a page brings its own copy of the shared ones. So that no copy reaches another panel, and no order
+    of panels counts, each rule is made to ask for `kind`, the class of this panel's outermost element.
+    """
     light = "".join(f"  --mx-{name}: {color};\n" for name, color in _PALETTE.items())
     dark = "".join(f"  --mx-{name}: {ON_DARK[color]};\n" for name, color in _PALETTE.items())
     palette = f'.mixlab-panel {{\n{light}}}\n.mixlab-panel[data-dark="true"] {{\n{dark}}}'
-    return "\n".join([palette, *((_PANELS / name).read_text("utf-8") for name in names)])
+    whole = "\n".join([palette, *((_PANELS / name).read_text("utf-8") for name in ("shared/panel.css", *names))])
+    return _OUTERMOST.sub(rf"\g<0>.{kind}", whole)
 
 
 def module(entry: str) -> str:

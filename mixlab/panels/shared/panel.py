@@ -13,7 +13,6 @@ import traitlets
 from IPython.display import display, update_display
 
 from mixlab import _check
-from mixlab.panels.shared.bundle import styles
 from mixlab.panels.shared.law import ALPHA_HIGH, ALPHA_LOW, K_HIGH, SEED_HIGH
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ class Panel(anywidget.AnyWidget):
     hides the picture; exported HTML, or a notebook whose kernel is gone, shows the picture in its last state.
     """
 
-    _css = styles("shared/panel.css")
     _still = traitlets.Unicode().tag(sync=True)  # the class name of the picture that a living widget hides
     _needs_kernel = traitlets.Bool(False).tag(sync=True)  # whether it can do nothing without Python
 

@@ -63,7 +63,7 @@ class SpiralPanel(RunPanel[SpiralSettings, SpiralRecord]):
     """See `spiral_panel`. The traits named there follow the controls, at release, and move them."""
 
     _esm = module("spiral_panel/spiral_panel.js")
-    _css = styles("shared/panel.css", "shared/charts.css", "spiral_panel/spiral_panel.css")
+    _css = styles("mx-spirals", "shared/charts.css", "spiral_panel/spiral_panel.css")
     _needs_kernel = traitlets.Bool(False).tag(sync=True)  # spiral_training.js trains where there is none
     _layers = traitlets.Dict(LAYERS).tag(sync=True)
     _plane = traitlets.Dict().tag(sync=True)  # how points are drawn, and how many

@@ -67,7 +67,7 @@ class SurfacePanel(RunPanel[SurfaceSettings, Planes]):
     """See `surface_panel`. The traits named there follow the controls, at release, and move them."""
 
     _esm = module("surface_panel/surface_panel.js")
-    _css = styles("shared/panel.css", "shared/charts.css", "surface_panel/surface_panel.css")
+    _css = styles("mx-surfaces", "shared/charts.css", "surface_panel/surface_panel.css")
     _on = traitlets.Dict(ON).tag(sync=True)
     _kinds = traitlets.Dict(HEIGHTS).tag(sync=True)
     _names = traitlets.List(traitlets.Unicode()).tag(sync=True)

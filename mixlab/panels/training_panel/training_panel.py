@@ -40,7 +40,7 @@ class TrainingPanel(RunPanel[Settings, Record]):
     """See `training_panel`. The traits named there follow the controls, at release, and move them."""
 
     _esm = module("training_panel/training_panel.js")
-    _css = styles("shared/panel.css", "shared/charts.css")
+    _css = styles("mx-live", "shared/charts.css")
     _variants = traitlets.Dict(VARIANTS).tag(sync=True)
     _limits = traitlets.Dict().tag(sync=True)
     _recorded = traitlets.List(traitlets.List()).tag(

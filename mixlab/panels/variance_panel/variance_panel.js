@@ -62,7 +62,7 @@ function showPanel({ model, el }) {
   const [floor, measured] = [model.get("_floor"), [model.get("_blends"), model.get("_pairs")]];
   const say = () => sentence(floor, state.k);
   const root = make("div", {
-    class: "mixlab-panel",
+    class: "mixlab-panel mx-variance",
     role: "group",
     "aria-label": "What K blends leave of the variance",
   });

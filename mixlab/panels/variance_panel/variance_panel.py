@@ -8,7 +8,7 @@ import traitlets
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval
-from mixlab.panels.shared.bundle import module
+from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.panel import Checked, Panel
 from mixlab.plots.style import BLUE, GRAY, INK, PALE_BLUE, PAPER, VERMILION
 
@@ -23,6 +23,7 @@ class VariancePanel(Panel):
     """See `variance_panel`. The trait k follows the slider, and moves it."""
 
     _esm = module("variance_panel/variance_panel.js")
+    _css = styles("mx-variance")
     _floor = traitlets.Float().tag(sync=True)
     _blends: traitlets.List[list[float]] = traitlets.List().tag(
         sync=True
