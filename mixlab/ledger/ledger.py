@@ -61,8 +61,11 @@ class Ledger(Mapping[str, Verdict]):
         self._verdicts = {key: judged(claim, effects[key], self.level) for key, claim in claims.items()}
 
     def __getitem__(self, key: str) -> Verdict:
-        """The verdict on a claim; ValueError if there is none of this name."""
-        return self._verdicts[_check.choice("a claim", key, self._verdicts)]
+        """The verdict on a claim; KeyError, which names the nearest, if there is none of this name."""
+        try:
+            return self._verdicts[_check.choice("a claim", key, self._verdicts)]
+        except ValueError as error:
+            raise KeyError(str(error)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._verdicts)

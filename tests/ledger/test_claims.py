@@ -112,7 +112,7 @@ def test_each_claim_has_its_brute_force_and_words_that_tell_it_apart():
         assert re.fullmatch(r"[a-z0-9-]+", claim.key)
         assert all(text.strip() for text in (claim.text, claim.source, claim.quantity, claim.experiment))
         assert claim.text.endswith(".")
-        assert claim.experiment.endswith((".", ".)"))
+        assert claim.experiment.rstrip(")").endswith(".")
         assert claim.lesson in lessons.lesson_names()
 
 
