@@ -54,7 +54,7 @@ def main(wanted: list[str]) -> None:
     lessons(chosen, pages)
     reference.write(SOURCE / "api")
     citation()
-    ledger()
+    ledger(pages)
     for name in PICTURES:
         shutil.copy(ROOT / name, SOURCE / name)
     for name in COPIED:
@@ -76,6 +76,16 @@ def linked(text: str, name: str, pages: Collection[str]) -> str:
         return match[0] if target in pages else f"]({REPOSITORY}/blob/HEAD/{target}{match[2] or ''})"
 
     return re.sub(r"\]\((?!\w+:)([^)#]+)(#[^)]*)?\)", led, text)
+
+
+def relinked(page: str, pages: Collection[str], folder: str = "") -> str:
+    """HTML whose links to notebooks beside it lead to their pages in `folder`, or else to the repository."""
+
+    def led(match: re.Match[str]) -> str:
+        there = f"notebooks/{match[1]}.ipynb"
+        return f'href="{folder}{match[1]}.html"' if there in pages else f'href="{REPOSITORY}/blob/HEAD/{there}"'
+
+    return re.sub(r'href="(\w+)\.ipynb"', led, page)
 
 
 def panels() -> None:
@@ -146,6 +156,9 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = linked(cell.source, f"notebooks/{path.name}", pages)
+            for data in (output.get("data", {}) for output in cell.get("outputs", ())):
+                if "text/html" in data:
+                    data["text/html"] = relinked("".join(data["text/html"]), pages)
         title, _, rest = notebook.cells[0].source.partition("\n")
         links = ", ".join(f"[{host}]({address})" for host, address in hosts(path.stem).items())
         notebook.cells[0].source = f"{title}\n\nRun it yourself, with nothing installed: {links}.\n{rest}"
@@ -186,13 +199,14 @@ def citation() -> None:
     (SOURCE / "citation.md").write_text(page, "utf-8")
 
 
-def ledger() -> None:
+def ledger(pages: Collection[str]) -> None:
     """Write the page of the ledger: every claim with the verdict of the recorded runs."""
     made = Ledger(mx.atlas())
     words = (
         "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment."
     )
-    shown = f"```{{raw}} html\n{mx.picture(made.plot())._repr_html_()}\n{made._repr_html_()}\n```"
+    claims = relinked(made._repr_html_(), pages, "notebooks/")
+    shown = f"```{{raw}} html\n{mx.picture(made.plot())._repr_html_()}\n{claims}\n```"
     (SOURCE / "ledger.md").write_text(f"# The ledger\n\n{words}\n\n{shown}\n", "utf-8")
 
 

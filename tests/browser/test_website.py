@@ -85,6 +85,8 @@ def test_links_out_of_the_site_lead_to_the_repository_with_their_anchor():
     away = f"{REPOSITORY}/blob/HEAD"
     assert made == text.replace("05.ipynb", f"{away}/notebooks/05.ipynb").replace("../tools", f"{away}/tools")
     assert website.linked("[a](README.md#b)", "c.md", ()) == f"[a]({away}/README.md#b)"
+    made = website.relinked('<a href="01.ipynb"> <a href="02.ipynb">', {"notebooks/01.ipynb"}, "notebooks/")
+    assert made == f'<a href="notebooks/01.html"> <a href="{away}/notebooks/02.ipynb">'
 
 
 @pytest.mark.parametrize("name", TRY)
