@@ -57,7 +57,8 @@ def in_order(segments: Any) -> list[Any]:
 
 
 def halves(canvas: Locator) -> list[float]:
-    """A sum over the colors of each half of a canvas, which differs where a picture differs."""
+    """A sum over the colors of each half of a canvas, once it is drawn, which differs where a picture differs."""
+    canvas.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     sums = canvas.evaluate(
         """(it) => [0, it.width / 2].map((left) => it.getContext("2d").getImageData(left, 0, it.width / 2, it.height)
           .data.reduce((sum, value, i) => sum + value * ((i * 31) % 1009), 0))"""

@@ -256,7 +256,7 @@ def picked(stream: Stream, times: int) -> list[int]:
 
 
 def test_choices_for_the_host_follow_the_cuda_generators_state_and_move_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(_: tuple[int, ...], *, device: torch.device, generator: Stream) -> None:
+    def draw(_: tuple[int, ...], *, dtype: torch.dtype, device: torch.device, generator: Stream) -> None:
         generator.place += 4
 
     monkeypatch.setattr(torch, "rand", draw)
