@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import dask
 from distributed import Client
 from joblib._dask import DaskDistributedBackend
 
@@ -49,12 +50,15 @@ def connected(cluster: Any) -> Iterator[Client]:
 class WatchedCluster(DaskDistributedBackend):  # type: ignore[misc]  # joblib has no types
     """joblib's Dask backend, whose tasks end in an error when no cluster is left to end them.
 
-    Each worker gets a copy of `data`, once there is a worker.
+    `data` goes to the workers as what a task gave, not by Dask's scatter: a copy that a worker takes to its grave is
+    then made anew, and scattered data would be lost. (Dask drops all copies but one within seconds.)
     """
 
     def __init__(self, client: Client, data: Any) -> None:
         client.wait_for_workers(1, timeout=PATIENCE)
-        super().__init__(client=client, scatter=[data], wait_for_workers_timeout=0)  # they are waited for below
+        super().__init__(client=client, wait_for_workers_timeout=0)  # they are waited for above
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # the data is to be sent
+            self.data_futures: dict[int, Any] = {id(data): client.submit(list, data, pure=False)}
         self._stopped = threading.Event()
 
     def effective_n_jobs(self, n_jobs: int) -> int:

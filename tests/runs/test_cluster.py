@@ -71,6 +71,16 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_stored(client, dat
         assert torch.equal(tensor, run.weights()[name])
 
 
+def test_the_data_outlives_the_only_worker_that_holds_it(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_there", held(tmp_path / "gate"))
+    with local_cluster(tmp_path, count=1) as lone, Client(lone.scheduler_address, set_as_default=False) as client:
+        runs, end = in_thread(mx.sweep({"seed": [0, 1]}, data, epochs=2, cluster=client, root=tmp_path, **BATCH))
+        os.kill(until(lambda: at_work(tmp_path))[0][1], signal.SIGKILL)
+        (tmp_path / "gate").unlink()
+        end.result(WAIT)
+    assert sorted(len(run.sessions) for run in runs) == [1, 2]
+
+
 def test_a_scheduler_that_is_closed_ends_the_sweep_with_an_error_and_the_same_call_goes_on(data, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_there", held(tmp_path / "gate", first=2))
     root = tmp_path / "runs"
