@@ -32,6 +32,14 @@ MIXING: tuple[dict[str, Any], ...] = (
     {"variant": ["none"]},
     {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
 )
+FURTHER: tuple[dict[str, Any], ...] = (  # claims of Puzzle Mix and of a large α
+    {"variant": ["mixup"], "alpha": [8.0], "k": [1]},
+    {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]},
+)
+FEWER: tuple[dict[str, Any], ...] = (  # for CIFAR-100
+    {"variant": ["none"]},
+    {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1, 5]},
+)
 SEEDS = (0, 1, 2)
 # A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -82,15 +90,22 @@ def parts() -> list[Part]:
         *_mixing(("cifar10",), (500, 1000), (10, 30)),
         *_mixing(("shapes",), (500,), (10, 30)),
         *_networks(),
+        *_mixing(("cifar10", "shapes"), (500,), (10, 30), FURTHER),
+        *_mixing(("cifar100",), (2000,), (30,), FEWER),
         *_mixing(("shapes",), (1000,), (10, 30)),
         *_mixing(("cifar10", "shapes"), (2000,), (10, 30)),
     ]
 
 
-def _mixing(names: Iterable[str], sizes: Iterable[int], epochs: Iterable[int]) -> list[Part]:
+def _mixing(
+    names: Iterable[str],
+    sizes: Iterable[int],
+    epochs: Iterable[int],
+    mixers: Iterable[dict[str, Any]] = MIXING,
+) -> list[Part]:
     return [
         Part(data, images, {**mixing, "epochs": [count], "seed": [seed], "every": [count // 5]})
-        for data, images, seed, count, mixing in itertools.product(names, sizes, SEEDS, epochs, MIXING)
+        for data, images, seed, count, mixing in itertools.product(names, sizes, SEEDS, epochs, mixers)
     ]
 
 
