@@ -1,9 +1,9 @@
 """Train the runs of the atlas that are not stored yet, and write each into its file as it is finished.
 
-    make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER]
+    make atlas, or: python tools/atlas.py [--jobs 2] [--minutes 60] [--store FOLDER] [--take FILE ...]
 
-Stop it at any time: the next call goes on. The file keeps the runs that it has, and none of them is trained again, so
-that parts of the atlas may be made on several machines, and the file passed on.
+Stop it at any time: the next call goes on. The file keeps the runs that it has, and none of them is trained again.
+Parts that were made on several machines become one file by --take (and --minutes 0, to train nothing).
 """
 
 import argparse
@@ -32,13 +32,20 @@ MIXING: tuple[dict[str, Any], ...] = (
     {"variant": ["none"]},
     {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1, 2, 5]},
 )
-FURTHER: tuple[dict[str, Any], ...] = (  # claims of Puzzle Mix and of a large α
-    {"variant": ["mixup"], "alpha": [8.0], "k": [1]},
-    {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]},
+SQUARE = tuple(itertools.product((10, 30), MIXING))  # epochs, and what they are trained with
+# What some claims ask beyond that, by epochs: as many forward passes with K = 1 as with K = 5, a large α, and Puzzle
+# Mix, whose K = 1 takes two passes for each image, and whose K = 5 takes six.
+BEYOND: tuple[tuple[int, dict[str, Any]], ...] = (
+    (50, {"variant": ["none"]}),
+    (50, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1]}),
+    (10, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
+    (30, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
+    (10, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
+    (30, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
 )
-FEWER: tuple[dict[str, Any], ...] = (  # for CIFAR-100
-    {"variant": ["none"]},
-    {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1, 5]},
+HUNDRED: tuple[tuple[int, dict[str, Any]], ...] = (  # CIFAR-100
+    (30, {"variant": ["none"]}),
+    (30, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1, 5]}),
 )
 SEEDS = (0, 1, 2)
 # A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.
@@ -87,25 +94,20 @@ class Part(NamedTuple):
 def parts() -> list[Part]:
     """All of the grid, what costs most last: an early stop leaves whole squares of it."""
     return [
-        *_mixing(("cifar10",), (500, 1000), (10, 30)),
-        *_mixing(("shapes",), (500,), (10, 30)),
+        *_mixing(("cifar10",), (500, 1000), SQUARE),
+        *_mixing(("shapes",), (500,), SQUARE),
         *_networks(),
-        *_mixing(("cifar10", "shapes"), (500,), (10, 30), FURTHER),
-        *_mixing(("cifar100",), (2000,), (30,), FEWER),
-        *_mixing(("shapes",), (1000,), (10, 30)),
-        *_mixing(("cifar10", "shapes"), (2000,), (10, 30)),
+        *_mixing(("cifar10", "shapes"), (500,), BEYOND),
+        *_mixing(("cifar100",), (2000,), HUNDRED),
+        *_mixing(("shapes",), (1000,), SQUARE),
+        *_mixing(("cifar10", "shapes"), (2000,), SQUARE),
     ]
 
 
-def _mixing(
-    names: Iterable[str],
-    sizes: Iterable[int],
-    epochs: Iterable[int],
-    mixers: Iterable[dict[str, Any]] = MIXING,
-) -> list[Part]:
+def _mixing(names: Iterable[str], sizes: Iterable[int], ways: Iterable[tuple[int, dict[str, Any]]]) -> list[Part]:
     return [
         Part(data, images, {**mixing, "epochs": [count], "seed": [seed], "every": [count // 5]})
-        for data, images, seed, count, mixing in itertools.product(names, sizes, SEEDS, epochs, mixers)
+        for data, images, seed, (count, mixing) in itertools.product(names, sizes, SEEDS, ways)
     ]
 
 
@@ -132,7 +134,7 @@ def trained(held: Collection[str], jobs: int, minutes: float, store: Path | None
     for _, alike in itertools.groupby(parts(), lambda part: (part.data, part.images, part.model)):  # no core waits
         part, *others = alike
         grids = [grid for each in (part, *others) for name, grid in each.runs().items() if name not in held]
-        if not grids:
+        if not grids or time.monotonic() >= ends:
             continue
         with closing(part.trained(grids, store, jobs)) as runs:
             for run in runs:
@@ -149,9 +151,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that train at a time")
     parser.add_argument("--minutes", type=float, default=60, help="no run begins after these")
     parser.add_argument("--store", type=Path, default=None, help="the run store (default: that of all runs)")
+    parser.add_argument("--take", type=Path, nargs="+", default=[], help="other files, whose runs are taken up")
     asked = parser.parse_args()
-    held = {key(run.settings): run for run in read(HERE)} if HERE.exists() else {}
+    files = [*asked.take, *([HERE] if HERE.exists() else [])]  # of runs that both have, its own stay
+    held = {key(run.settings): run for file in files for run in read(file)}
     before = len(held)
+    if asked.take:
+        write(HERE, list(held.values()))
     for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
         held[key(run.settings)] = run
         write(HERE, list(held.values()))  # each time: whoever stops this, however, keeps what is finished

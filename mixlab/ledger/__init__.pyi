@@ -5,10 +5,12 @@ from .counting import changes_of_variance as changes_of_variance
 from .counting import counted as counted
 from .effects import differences as differences
 from .effects import points as points
-from .exact_inputs import parity as parity
 from .ledger import Ledger as Ledger
 from .own_runs import comparable as comparable
 from .probing import probed as probed
+from .rows import parity as parity
+from .rows import tables as tables
+from .stress import under_stress as under_stress
 from .verdict import Verdict as Verdict
 from .verdict import mean_of as mean_of
 

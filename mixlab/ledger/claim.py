@@ -9,7 +9,8 @@ from mixlab.calibration.intervals import Interval
 from mixlab.runs.atlas import Atlas
 
 PLACE = ("data", "images", "model", "epochs", "seed")  # what the runs of one unit have in common
-ORIGIN = ("recipe", "digest")  # and, of a user's own runs, the settings of training and the very images
+ORIGIN = ("recipe", "digest")  # and, of a user's own runs, network and settings of training, and the very images
+LEAST = 3  # units of a verdict: two may agree by chance, and say nothing of their spread
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from mixlab.ledger.claim import ORIGIN, Effect
+from mixlab.ledger.claim import LEAST, ORIGIN, Effect
 from mixlab.runs.atlas import Atlas, AtlasRun
 from mixlab.runs.atlas.atlas_run import SETTINGS
 
@@ -53,7 +53,8 @@ def second_step(runs: Atlas, value: Value, ks: tuple[int, int, int]) -> list[Eff
 def at_equal_cost(runs: Atlas, value: Value, variant: str, k: int) -> list[Effect]:
     """K mixes against one mix, trained for longer at no more cost: the costliest such run of the same α and seed.
 
-    A pair whose cheaper side has less than nine tenths of the other's forward passes is marked as unfair.
+    A pair whose cheaper side has less than nine tenths of the other's forward passes is marked as unfair, and left out
+    where enough others are fair.
     """
     shared = [name for name in SETTINGS if name not in ("k", "epochs")]
     single: dict[Any, list[AtlasRun]] = {}
@@ -67,7 +68,8 @@ def at_equal_cost(runs: Atlas, value: Value, variant: str, k: int) -> list[Effec
             dearest = max(within, key=lambda one: one.forwards)
             fair = dearest.forwards >= 0.9 * run.forwards
             effects.append(Effect(value(run) - value(dearest), _at(run), fair))
-    return effects
+    alike = [effect for effect in effects if effect.fair]
+    return alike if len({effect.unit for effect in alike}) >= LEAST else effects
 
 
 def agreement(runs: Atlas, value: Value) -> list[Effect]:

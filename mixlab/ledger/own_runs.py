@@ -21,8 +21,8 @@ def comparable(runs: Iterable[Run]) -> Atlas:
     """Those of your runs that can be evidence: finished, whole, of this format, and of a mixer with the usual settings.
 
     What may differ are variant, α and K. Runs whose files are damaged are passed over. `images` counts those of an
-    epoch, which are whole batches. Two runs become a pair only if images and all settings of training are the same;
-    `made` has the digests of both, as "digest" and "recipe".
+    epoch, which are whole batches. Two runs become a pair only if images, network and all settings of training are the
+    same; `made` has the digests of the images and of the rest, as "digest" and "recipe".
     """
     taken = []
     for run in runs:
@@ -35,10 +35,13 @@ def comparable(runs: Iterable[Run]) -> Atlas:
 def _taken(run: Run) -> AtlasRun | None:
     if run.fault is not None or not run.finished or run.format != FORMAT or not _plain(run.identity["mixer"]):
         return None
-    training = {name: value for name, value in run.identity["training"].items() if name not in _FREE}
+    identity = run.identity
+    training = {name: value for name, value in identity["training"].items() if name not in _FREE}
+    network = {name: value for name, value in identity["model"].items() if name != "weights"}  # which the seed draws
     last = run.history[-1]
     images = last.steps // run.settings["epochs"] * run.settings["batch_size"]
-    made = dict(zip(ORIGIN, (sha256(canonical(training))[:16], run.identity["data"]["digest"][:16]), strict=True))
+    recipe, digest = sha256(canonical([training, network])), identity["data"]["digest"]
+    made = dict(zip(ORIGIN, (recipe[:16], digest[:16]), strict=True))
     return of_run(run, images, made)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.ledger.claim import Claim, Effect
+from mixlab.ledger.claim import LEAST, Claim, Effect
 from mixlab.plots.comparison import numbers_of
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
@@ -19,7 +19,6 @@ WORDS = (SUPPORTED, REFUTED, SPLIT, UNDECIDED, UNMEASURED)
 _GROUPED = ("data", "images", "model", "variant", "alpha", "k", "epochs")
 _LETTERS = {"alpha": "α", "k": "K"}
 _MOST_PAIRS = 10_000
-LEAST = 3  # units of a verdict: two may agree by chance, and say nothing of their spread
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Verdict:
             spans = zip(self.groups, numbers_of(*self.groups.values()), strict=True)
             parts["By setting"] = "; ".join(f"{name}: {span}, n = {self.groups[name].n}" for name, span in spans)
         rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
-        rows += f"<li>Lesson {claim.lesson[:2]} goes into it.</li>"
+        rows += f'<li><a href="{claim.lesson}">Lesson {claim.lesson[:2]}</a> goes into it.</li>'
         title, text, measured = map(html.escape, (self.title, claim.text, self.measured))
         head = f"<b>{title}</b>: {text} <code>{claim.key}</code> <small>{measured}</small>"
         return f"<details{' open' if opened else ''}><summary>{head}</summary><ul>{rows}</ul></details>"
@@ -84,9 +83,11 @@ def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
     interval = mean_of(effects, level)
     if interval is None:
         why = "Fewer than three pairs of runs are here." if claim.effects else "It takes more than recorded runs."
-        return Verdict(claim, UNMEASURED, f"{why} Lesson {claim.lesson[:2]} goes into it.")
-    groups = by_setting(effects, level)
-    sides = {name: claim.decided(part) for name, part in groups.items()}
+        return Verdict(claim, UNMEASURED, why)
+    parts = by_setting(effects)
+    each = 1 - (1 - level) / max(len(parts), 1)  # they share the level
+    groups = {name: span for name, part in parts.items() if (span := mean_of(part, each)) is not None}
+    sides = {name: _side(claim, span, parts[name]) for name, span in groups.items()}
     holds, fails = (tuple(name for name, side in sides.items() if side is wanted) for wanted in (True, False))
     split = {name.split(" = ")[0] for name in holds} & {name.split(" = ")[0] for name in fails}
     if split:
@@ -112,17 +113,15 @@ def mean_of(effects: Sequence[Effect], level: float) -> Interval | None:
     return mean_interval(means, level) if len(means) >= LEAST else None
 
 
-def by_setting(effects: Sequence[Effect], level: float) -> dict[str, Interval]:
-    """The interval of each value of each setting that has several, such that all of them together have this level."""
+def by_setting(effects: Sequence[Effect]) -> dict[str, list[Effect]]:
+    """The effects with each value of each setting that has several, by a name such as "K = 2"."""
     parts: dict[str, list[Effect]] = {}
     for setting in _GROUPED:
         values = {effect.at[setting] for effect in effects if effect.at.get(setting) is not None}
         for value in sorted(values) if len(values) > 1 else ():
             name = f"{_LETTERS.get(setting, setting)} = {value}"
             parts[name] = [effect for effect in effects if effect.at.get(setting) == value]
-    each = 1 - (1 - level) / max(len(parts), 1)
-    intervals = {name: mean_of(part, each) for name, part in parts.items()}
-    return {name: interval for name, interval in intervals.items() if interval is not None}
+    return parts
 
 
 def _side(claim: Claim, interval: Interval, effects: Sequence[Effect]) -> bool | None:

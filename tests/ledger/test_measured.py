@@ -9,7 +9,18 @@ import torch
 from torch import nn
 
 import mixlab as mx
-from mixlab.ledger import CLAIMS, Ledger, changes_of_variance, counted, exact_inputs, parity, probed
+from mixlab.ledger import (
+    CLAIMS,
+    Ledger,
+    changes_of_variance,
+    counted,
+    parity,
+    probed,
+    rows,
+    stress,
+    tables,
+    under_stress,
+)
 from mixlab.ledger.picture import plot_settings
 from mixlab.plots.style import PictureAxes
 from mixlab.probes import occluded
@@ -79,13 +90,59 @@ def test_changes_of_variance_are_those_of_the_traces(data, nets):
     assert sum(changes) / 3 == pytest.approx(100 * (of["two"].trace.value / of["one"].trace.value - 1))
 
 
-def test_parity_is_what_the_bits_say_and_is_learned_without_mixing():
-    x, y = exact_inputs._all_rows()
-    assert len({tuple(row) for row in x.tolist()}) == len(x) == 2**exact_inputs.BITS
-    product = x[:, : exact_inputs.COUNTED].prod(1)  # −1 to the power of the zeros among the bits that count
+def test_parity_is_what_the_bits_say_and_is_learned_without_mixing(monkeypatch):
+    x, y = rows._all_rows()
+    assert len({tuple(row) for row in x.tolist()}) == len(x) == 2**rows.BITS
+    product = x[:, : rows.COUNTED].prod(1)  # −1 to the power of the zeros among the bits that count
     assert torch.equal(y == 1, product > 0)
-    assert exact_inputs._error(mx.Mixer("none"), 0, 300) < 10
     assert parity(2, steps=3) == parity(2, steps=3)
+    errors, real = [], rows._error
+    monkeypatch.setattr(rows, "_error", lambda *given, **more: errors.append(real(*given, **more)) or errors[-1])
+    (change,) = parity(1)
+    mixed, plain = errors
+    assert change == mixed - plain
+    assert plain < 10
+
+
+def test_tables_are_a_mean_over_all_sets(monkeypatch):
+    errors = {}
+
+    def change(table, columns, seed, *, epochs):
+        assert (len(table.train[1]), epochs) == (rows.FEW, 7)
+        errors.setdefault(seed, []).append(len(columns.numbers) + 10 * seed)
+        return float(errors[seed][-1])
+
+    monkeypatch.setattr(rows, "_change", change)
+    assert tables(2, epochs=7) == [sum(errors[seed]) / len(rows.SETS) for seed in range(2)]
+
+
+def test_under_stress(data, monkeypatch):
+    """What is trained: each network twice from the same weights, mixed and not."""
+    trained = []
+
+    def accuracy(net, given, mixer, seed, epochs, **more):
+        weights = torch.cat([weight.flatten() for weight in net.parameters()])
+        trained.append((weights, given.train, mixer and mixer.settings["alpha"], epochs, more))
+        return 10.0 if mixer else 4.0
+
+    real = stress._accuracy
+    monkeypatch.setattr(stress, "_accuracy", accuracy)
+    assert under_stress(data, 3, epochs=6) == dict.fromkeys(("label-noise", "brakes", "small-net"), [6.0] * 3)
+    assert [(alpha, epochs) for _, _, alpha, epochs, _ in trained[::6]] == [(8.0, 6), (8.0, 3), (1.0, 12)]
+    assert [more for *_, more in trained if more] == [{"label_smoothing": stress.SMOOTHING}] * 3
+    for (weights, *_), (same, *_) in zip(trained[::2], trained[1::2], strict=True):
+        assert torch.equal(weights, same)
+    assert len(trained[-1][0]) < 2000
+    (noisy, also), (jittered, clean) = ([part for _, part, *_ in trained[at : at + 2]] for at in (0, 6))
+    assert (noisy.labels != data.train.labels).double().mean() == stress.WRONG
+    assert torch.equal(noisy.labels, also.labels)
+    assert clean is data.train
+    bright = data.train.images.double()
+    assert bool(((jittered.images - bright).abs() <= stress.JITTER * bright + 0.5).all())
+    net = stress._small(data, 0)
+    score = real(net, data, None, 0, 1)
+    right = mx.predict(net, data.test, data.normalization).correct.double().mean().item()
+    assert score == pytest.approx(100 * right, abs=4)
 
 
 def test_the_ledger_shows_itself():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from made_runs import made_runs
 from seeding import seeded
-from tiny_runs import tiny_run
+from tiny_runs import net, tiny_run
 
 import mixlab as mx
 from mixlab.data import Split
@@ -12,6 +12,7 @@ from mixlab.ledger import Ledger, comparable
 from mixlab.runs.atlas import Atlas
 
 WAYS = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup", alpha=1.0)}
+ALONE = (("mixup", 4), ("none", 8))
 
 
 def shades(count: int) -> Split:
@@ -29,8 +30,8 @@ def own(tmp_path_factory):
     runs = [tiny_run(root, data=data, mixer=mixer, seed=seed) for seed in (0, 1, 2) for mixer in WAYS.values()]
     odd = {"probability": mx.Mixer("mixup", probability=0.5), "one of": mx.OneOf(list(WAYS.values()))}
     runs += [tiny_run(root, data=data, mixer=mixer) for mixer in odd.values()]
-    runs += [tiny_run(root, data=data, mixer=WAYS["mixup"], seed=3, learning_rate=0.05)]  # nothing to compare with
-    return runs
+    alone = {"seed": 3, "learning_rate": 0.05}  # these two differ in the width of their network, too
+    return [*runs, *(tiny_run(root, data=data, mixer=WAYS[way], model=net(width=w), **alone) for way, w in ALONE)]
 
 
 def test_runs_of_usual_mixers_are_taken_with_what_they_share(own):
@@ -43,11 +44,12 @@ def test_runs_of_usual_mixers_are_taken_with_what_they_share(own):
         ("none", 2),
         ("mixup", 2),
         ("mixup", 3),
+        ("none", 3),
     ]
     assert {run.images for run in taken} == {56}  # whole batches of 8
     recipes = [run.made["recipe"] for run in taken]
     assert len({*recipes[:6]}) == 1
-    assert recipes[6] != recipes[0]
+    assert len({*recipes}) == 3
     for run, source in zip(taken[:6], own, strict=False):
         assert run.value("accuracy") == pytest.approx(source.history[-1].test_accuracy, abs=1e-6)
 

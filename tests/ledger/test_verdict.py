@@ -10,7 +10,7 @@ from scipy import stats
 
 from mixlab.ledger import CLAIMS, Ledger
 from mixlab.ledger.claim import Effect
-from mixlab.ledger.verdict import by_setting, judged
+from mixlab.ledger.verdict import judged
 from mixlab.runs.atlas import Atlas
 
 TOP1 = next(claim for claim in CLAIMS if claim.key == "top1")  # 0.5 to 2
@@ -31,7 +31,7 @@ def effects(values, **at):
         ([0.5 - 1e-9, 0.5, 0.5 + 1e-9], "undecided", "pairs would decide"),
         ([1.0, 1.0, 1.0], "undecided", "All pairs give the same number"),
         ([1.1, 1.2], "not measured here", "three pairs"),
-        ([], "not measured here", "Lesson 03"),
+        ([], "not measured here", "three pairs"),
     ],
 )
 def test_the_interval_beside_the_range_gives_the_word(values, word, says):
@@ -60,7 +60,7 @@ def test_effects_that_share_a_run_count_once():
     assert verdict.interval.n == 3
     assert (verdict.interval.low, verdict.interval.high) == pytest.approx((low, high))
     low, _ = stats.t.interval(1 - 0.05 / 2, 2, loc=1, scale=stats.sem([0, 1, 2]))  # two groups share the level
-    assert by_setting(shared, 0.95)["α = 1"].low == pytest.approx(low)
+    assert verdict.groups["α = 1"].low == pytest.approx(low)
 
 
 def test_what_would_decide_is_the_least_number_that_does():
@@ -78,8 +78,10 @@ def test_an_exact_claim_and_an_unfair_comparison():
     refuted, supported = (judged(EXACT, effects([number] * 3), 0.95) for number in (400.0, 0.0))
     assert (refuted.word, supported.word) == ("refuted", "supported")
     assert "chance has no part" in refuted.why
-    unfair = [replace(effect, fair=False) for effect in effects([1.0, 1.1, 1.2, 1.1])]
-    assert judged(TOP1, unfair, 0.95).word == "undecided"
+    both = effects([1.0, 1.1, 1.2, 1.1], data="a") + effects([7.0, 7.1, 7.2, 7.1], data="b")
+    for fair, words in ((True, ("supported", "holds only where")), (False, ("undecided", "undecided"))):
+        held = [replace(effect, fair=fair) for effect in both]
+        assert (judged(TOP1, held[:4], 0.95).word, judged(TOP1, held, 0.95).word) == words
 
 
 SIGNS = {"linear": 1, "smooth": 1, "flat": 1, "fgsm": 1, "pgd": 1, "occlusion": 1, "corruption": 1, "variance": 1}

@@ -155,6 +155,16 @@ def test_the_recorded_runs_are_those_of_the_grid():
         assert run.tempered.count == run.raw.count == tool.TEST_IMAGES
 
 
+def test_a_part_that_was_made_elsewhere_is_taken_up(table, tmp_path, monkeypatch):
+    here, there = tmp_path / "here.safetensors", tmp_path / "there.safetensors"
+    write(here, list(table[:6]))
+    write(there, [*table[6:], replace(table[0], seconds=99.0)])
+    monkeypatch.setattr(tool, "HERE", here)
+    monkeypatch.setattr("sys.argv", ["atlas.py", "--take", str(there), "--minutes", "0"])
+    tool.main()
+    assert {run.id: run.seconds for run in read(here)} == {run.id: round(run.seconds, 2) for run in table}
+
+
 def trained_again(run: AtlasRun) -> AtlasRun:
     part, grid = PLACES[tool.key(run.settings)]
     (again,) = part.trained([grid])

@@ -1,0 +1,76 @@
+"""Claims that take trainings of seconds: half of the labels wrong, three brakes at once, and a very small network."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from mixlab import _check
+from mixlab._torch_state import spared, usual_defaults
+from mixlab.data.dataset import Dataset, Split
+from mixlab.data.noise import with_wrong_labels
+from mixlab.mixing.mixer import Mixer
+from mixlab.models import quick
+from mixlab.training.trainer import Trainer
+
+WRONG, SMOOTHING, JITTER = 0.5, 0.3, 0.5  # of the labels; of the labels; how much darker or brighter a color becomes
+STRONG = Mixer("mixup", alpha=8.0)
+
+
+def under_stress(data: Dataset, seeds: int = 3, epochs: int = 10) -> dict[str, list[float]]:
+    """The claims on wrong labels, brakes and small networks: by key, a number for each seed, for `Ledger(measured=)`.
+
+    Nothing is stored: these trainings are no evidence for claims on usual ones.
+
+    Args:
+        data: is learned and tested on.
+        seeds: counts the trainings of each kind, at least 3.
+        epochs: is for how long wrong labels are learned; the brakes get half of it, the small net twice it.
+    """
+    seeds, epochs = _check.integer("seeds", seeds, 3), _check.integer("epochs", epochs, 1)
+    kinds = {"label-noise": _wrong_labels, "brakes": _brakes, "small-net": _small_net}
+    return {key: [change(data, seed, epochs) for seed in range(seeds)] for key, change in kinds.items()}
+
+
+def _wrong_labels(data: Dataset, seed: int, epochs: int) -> float:
+    noisy = with_wrong_labels(data, WRONG, "symmetric", seed=seed).data
+    strong, plain = (_accuracy(_usual(data, seed), noisy, mixer, seed, epochs) for mixer in (STRONG, None))
+    return strong - plain
+
+
+def _brakes(data: Dataset, seed: int, epochs: int) -> float:
+    few = max(epochs // 2, 1)
+    braked = _accuracy(_usual(data, seed), _jittered(data, seed), STRONG, seed, few, label_smoothing=SMOOTHING)
+    return braked - _accuracy(_usual(data, seed), data, None, seed, few)
+
+
+def _small_net(data: Dataset, seed: int, epochs: int) -> float:
+    mixed, plain = (_accuracy(_small(data, seed), data, mixer, seed, 2 * epochs) for mixer in (Mixer("mixup"), None))
+    return mixed - plain
+
+
+def _accuracy(net: nn.Module, data: Dataset, mixer: Mixer | None, seed: int, epochs: int, **more: Any) -> float:
+    """Test accuracy after a training, in points."""
+    settings = {"epochs": epochs, "every": epochs, "batch_size": 64, "augment": False} | more
+    *_, last = Trainer(net, data, mixer, seed=seed, **settings)
+    return 100 * last.test_accuracy
+
+
+def _jittered(data: Dataset, seed: int) -> Dataset:
+    """The training images, each color of each of them darker or brighter by a factor of its own."""
+    images, stream = data.train.images, torch.Generator().manual_seed(seed)
+    gain = 1 - JITTER + 2 * JITTER * torch.rand(*images.shape[:2], 1, 1, generator=stream)
+    changed = (images * gain).clamp(0, 255).round().byte()
+    return Dataset(data.name, Split(changed, data.train.labels), data.test, data.classes)
+
+
+def _usual(data: Dataset, seed: int) -> nn.Module:
+    return quick(len(data.classes), channels=data.channels, seed=seed)
+
+
+def _small(data: Dataset, seed: int) -> nn.Module:
+    """Two convolutions and a read-out: fewer than 2,000 weights for ten classes."""
+    with spared(seed), usual_defaults():
+        first = nn.Conv2d(data.channels, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU()
+        second = nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU()
+        return nn.Sequential(*first, *second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, len(data.classes)))
