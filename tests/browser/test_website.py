@@ -56,7 +56,7 @@ def test_every_link_within_the_site_leads_somewhere(site):
     texts = {path.resolve(): path.read_text("utf-8") for path in site.rglob("*.html")}
     missing = []
     for path, text in texts.items():
-        for link in re.findall(r"<(?:a|link|script|img)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"", text):
+        for link in re.findall(r"<(?:a|link|script|img|source)\b[^>]*?\b(?:href|src|srcset)=\"([^\"]+)\"", text):
             address, fragment = urldefrag(link)
             if urlsplit(address).scheme:
                 continue
