@@ -45,11 +45,8 @@ def main(wanted: list[str]) -> None:
     """Put the pages together, and let Sphinx make the site."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "site", SOURCE)
-    static = SOURCE / "_static"
-    static.mkdir()
     for name in ("docs", "benchmarks", "notebooks"):
         (SOURCE / name).mkdir()
-    (SOURCE / "site.css").rename(static / "site.css")
     panels()
     roads(SOURCE / "index.md")
     chosen = [path for path in LESSONS if not wanted or path.name.startswith(tuple(wanted))]
