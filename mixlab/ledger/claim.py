@@ -8,7 +8,7 @@ from typing import Any
 from mixlab.calibration.intervals import Interval
 from mixlab.runs.atlas import Atlas
 
-PLACE = ("data", "images", "model", "epochs", "seed")  # what the runs of one unit have in common
+PLACE = ("data", "images", "model", "epochs")  # what the runs of one unit have in common, beside the seed
 ORIGIN = ("recipe", "digest")  # and, of a user's own runs, network and settings of training, and the very images
 LEAST = 3  # units of a verdict: two may agree by chance, and say nothing of their spread
 
@@ -30,6 +30,11 @@ class Effect:
     @property
     def unit(self) -> tuple[Any, ...]:
         """Equal for effects that share a run to compare with: they count as one number, their mean."""
+        return (*self.setting, self.at.get("seed"))
+
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """Equal for units that differ in the seed alone."""
         return tuple(self.at.get(name) for name in (*PLACE, *ORIGIN))
 
 

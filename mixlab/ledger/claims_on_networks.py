@@ -154,7 +154,7 @@ COST_AND_REACH = (
         OVERVIEWS,
         "points of error",
         *MORE,
-        "The parity of five of ten bits, learned by a small net from half of all rows: test error with mixup minus "
+        "The parity of six of ten bits, learned by a small net from half of all rows: test error with mixup minus "
         "without; a number for each seed.",
         "Code, formulas, molecules: lesson 11 has graphs.",
         lesson="11_beyond_images.ipynb",

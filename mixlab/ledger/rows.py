@@ -12,14 +12,14 @@ from mixlab.domains.problem import Problem, shuffled
 from mixlab.domains.tabular import SETS, TableNet, TableProblem, load
 from mixlab.mixing.mixer import Mixer
 
-BITS, COUNTED = 10, 5  # as many as the net still learns without mixing
+BITS, COUNTED = 10, 6  # as many as the net still learns without mixing
 FEW = 100  # rows of a table that are learned
 
 
 def parity(seeds: int = 3, steps: int = 300) -> list[float]:
     """Test error with mixup (α = 1) less that without, in points: one number for each seed.
 
-    The inputs are all rows of ten bits, as ±1; the label is the parity of the first five. Half of them, drawn by the
+    The inputs are all rows of ten bits, as ±1; the label is the parity of the first six. Half of them, drawn by the
     seed, are learned, in full batches; the other half tests. A blend of two rows with different bits lies between the
     corners of the cube, where parity says nothing.
     """

@@ -4,7 +4,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from mixlab.plots.comparison import numbers_of
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 SPLIT, UNMEASURED = "holds only where", "not measured here"
 WORDS = (SUPPORTED, REFUTED, SPLIT, UNDECIDED, UNMEASURED)
+_WORD = {True: SUPPORTED, False: REFUTED, None: UNDECIDED}
 _GROUPED = ("data", "images", "model", "variant", "alpha", "k", "epochs")
 _LETTERS = {"alpha": "α", "k": "K"}
 _MOST_PAIRS = 10_000
@@ -32,6 +33,8 @@ class Verdict:
             there are fewer than three.
         groups: has the intervals of the runs with one value of a setting, such as "K = 2", at the level that so many of
             them ask for.
+        over_settings, beyond: are interval and word if each setting counts as one number, as if drawn from many; None
+            and nothing if there are fewer than three.
         holds, fails: name the groups whose interval lies in the claimed range, and outside.
         why: gives the reasons in a sentence or two, with what would decide it.
     """
@@ -41,13 +44,15 @@ class Verdict:
     why: str
     interval: Interval | None = None
     groups: Mapping[str, Interval] = field(default_factory=dict)
+    over_settings: Interval | None = None
+    beyond: str = ""
     holds: tuple[str, ...] = ()
     fails: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """The word with its place: "holds only where epochs = 30"."""
-        return f"{self.word} {' and '.join(self.holds)}" if self.word == SPLIT else self.word
+        return f"{self.word} {' or '.join(self.holds)}" if self.word == SPLIT else self.word
 
     @property
     def measured(self) -> str:
@@ -68,6 +73,9 @@ class Verdict:
         if self.groups:
             spans = zip(self.groups, numbers_of(*self.groups.values()), strict=True)
             parts["By setting"] = "; ".join(f"{name}: {span}, n = {self.groups[name].n}" for name, span in spans)
+        if self.over_settings is not None:
+            wide = f"{numbers_of(self.over_settings)[0]}, n = {self.over_settings.n}"
+            parts["If each setting counts as one number"] = f"{wide}: {self.beyond}"
         rows = "".join(f"<li><b>{name}:</b> {html.escape(text)}</li>" for name, text in parts.items())
         rows += f'<li><a href="{claim.lesson}">Lesson {claim.lesson[:2]}</a> goes into it.</li>'
         title, text, measured = map(html.escape, (self.title, claim.text, self.measured))
@@ -84,6 +92,8 @@ def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
     if interval is None:
         why = "Fewer than three pairs of runs are here." if claim.effects else "It takes more than recorded runs."
         return Verdict(claim, UNMEASURED, why)
+    wide = mean_of(effects, level, "setting")
+    beyond = "" if wide is None else _WORD[_side(claim, wide, effects)]
     parts = by_setting(effects)
     each = 1 - (1 - level) / max(len(parts), 1)  # they share the level
     groups = {name: span for name, part in parts.items() if (span := mean_of(part, each)) is not None}
@@ -92,10 +102,10 @@ def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
     split = {name.split(" = ")[0] for name in holds} & {name.split(" = ")[0] for name in fails}
     if split:
         held, failed = (tuple(n for n in names if n.split(" = ")[0] in split) for names in (holds, fails))
-        why = f"It holds where {' and '.join(held)}, and fails where {' and '.join(failed)}."
-        return Verdict(claim, SPLIT, why, interval, groups, held, failed)
+        why = f"On average it holds where {' or '.join(held)}, and fails where {' or '.join(failed)}."
+        return Verdict(claim, SPLIT, why, interval, groups, wide, beyond, held, failed)
     word, why = _word(claim, interval, effects)
-    return Verdict(claim, word, why, interval, groups, holds, fails)
+    return Verdict(claim, word, why, interval, groups, wide, beyond, holds, fails)
 
 
 def is_decided(claim: Claim, effects: Sequence[Effect], level: float) -> bool:
@@ -104,12 +114,12 @@ def is_decided(claim: Claim, effects: Sequence[Effect], level: float) -> bool:
     return interval is not None and _side(claim, interval, effects) is not None
 
 
-def mean_of(effects: Sequence[Effect], level: float) -> Interval | None:
-    """Student's interval of the mean over the units, each the mean of its effects; None of fewer than three."""
-    units: dict[Any, list[float]] = {}
+def mean_of(effects: Sequence[Effect], level: float, each: Literal["unit", "setting"] = "unit") -> Interval | None:
+    """Student's interval of the mean over units or settings, each the mean of its effects; None of fewer than three."""
+    parts: dict[Any, list[float]] = {}
     for effect in effects:
-        units.setdefault(effect.unit, []).append(effect.value)
-    means = [math.fsum(values) / len(values) for values in units.values()]
+        parts.setdefault(getattr(effect, each), []).append(effect.value)
+    means = [math.fsum(values) / len(values) for values in parts.values()]
     return mean_interval(means, level) if len(means) >= LEAST else None
 
 
@@ -139,7 +149,7 @@ def _word(claim: Claim, interval: Interval, effects: Sequence[Effect]) -> tuple[
     if side is None:
         return UNDECIDED, f"The interval lies partly in the claimed range, partly outside. {_needed(claim, interval)}"
     if claim.exact:
-        return (SUPPORTED if side else REFUTED), "Counted or calculated: chance has no part in it."
+        return _WORD[side], "Counted or calculated: chance has no part in it."
     if side:
         return SUPPORTED, "The whole interval lies in the claimed range."
     return REFUTED, f"The whole interval lies {'below' if interval.high < claim.low else 'above'} the claimed range."

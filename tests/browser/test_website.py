@@ -44,7 +44,10 @@ def test_every_page_is_without_a_fault(site, watched):
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 20
     for path in pages:
-        watched.goto(path.as_uri())
+        for wide in (1280, 390):
+            watched.set_viewport_size({"width": wide, "height": 800})
+            watched.goto(path.as_uri())
+            assert watched.evaluate("document.documentElement.scrollWidth") <= wide, path
         if path.name == "genindex.html" or (path.parent.name == "api" and path.name != "exercises.html"):
             continue  # axe takes long for the long pages of the reference, and all are made like the shortest
         found = Axe().run(watched, options={"preload": False}).response["violations"]
@@ -56,7 +59,7 @@ def test_every_link_within_the_site_leads_somewhere(site):
     texts = {path.resolve(): path.read_text("utf-8") for path in site.rglob("*.html")}
     missing = []
     for path, text in texts.items():
-        for link in re.findall(r"<(?:a|link|script|img)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"", text):
+        for link in re.findall(r"<(?:a|link|script|img|source)\b[^>]*?\b(?:href|src|srcset)=\"([^\"]+)\"", text):
             address, fragment = urldefrag(link)
             if urlsplit(address).scheme:
                 continue

@@ -93,8 +93,8 @@ def test_changes_of_variance_are_those_of_the_traces(data, nets):
 def test_parity_is_what_the_bits_say_and_is_learned_without_mixing(monkeypatch):
     x, y = rows._all_rows()
     assert len({tuple(row) for row in x.tolist()}) == len(x) == 2**rows.BITS
-    product = x[:, : rows.COUNTED].prod(1)  # −1 to the power of the zeros among the bits that count
-    assert torch.equal(y == 1, product > 0)
+    signs = -x[:, : rows.COUNTED]  # −1 for each 1 among the bits that count
+    assert torch.equal(y == 1, signs.prod(1) < 0)
     assert parity(2, steps=3) == parity(2, steps=3)
     errors, real = [], rows._error
     monkeypatch.setattr(rows, "_error", lambda *given, **more: errors.append(real(*given, **more)) or errors[-1])

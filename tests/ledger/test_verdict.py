@@ -59,8 +59,21 @@ def test_effects_that_share_a_run_count_once():
     low, high = stats.t.interval(0.95, 2, loc=fmean(means), scale=stats.sem(means))
     assert verdict.interval.n == 3
     assert (verdict.interval.low, verdict.interval.high) == pytest.approx((low, high))
+    assert (verdict.over_settings, verdict.beyond) == (None, "")
     low, _ = stats.t.interval(1 - 0.05 / 2, 2, loc=1, scale=stats.sem([0, 1, 2]))  # two groups share the level
     assert verdict.groups["α = 1"].low == pytest.approx(low)
+
+
+def test_settings_may_differ_more_than_seeds():
+    """Twelve pairs are decided, and the four settings that they are of are not, taken as drawn from many."""
+    apart = [each for place in range(4) for each in effects([0.9 + place, 1.0 + place, 1.1 + place], epochs=place)]
+    claim = replace(TOP1, low=0.0, high=math.inf)
+    verdict = judged(claim, [replace(each, value=each.value - 0.9) for each in apart], 0.95)
+    low, high = stats.t.interval(0.95, 3, loc=1.6, scale=stats.sem(range(4)))
+    assert (verdict.word, verdict.interval.n) == ("supported", 12)
+    assert (verdict.beyond, verdict.over_settings.n) == ("undecided", 4)
+    assert (verdict.over_settings.low, verdict.over_settings.high) == pytest.approx((low, high))
+    assert "one number:</b> 1.60 [" in verdict.entry()
 
 
 def test_what_would_decide_is_the_least_number_that_does():
