@@ -13,20 +13,8 @@ from results import CLEAR, comparisons, judged, read, verdict
 
 HERE = Path(__file__).resolve().parent
 README, FIGURE = HERE / "README.md", HERE.parent / "docs" / "benchmarks.svg"
-ORDER = (
-    "blend",
-    "lambda",
-    "loss",
-    "calibration",
-    "puzzle",
-    "train",
-    "panels",
-    "start",
-    "lessons",
-    "domains",
-    "domain_ways",
-    "gpu",
-)
+TIMED = ("blend", "lambda", "loss", "calibration", "puzzle", "train", "panels", "start")
+ORDER = (*TIMED, "lessons", "domains", "domain_ways", "gpu")
 LIMITS = (("torch", "copy_"), ("bare loop", "one fixed batch"))  # nothing can be faster: to be slower is no defeat
 WAYS = ("faster", "open", "slower")  # of the peer
 CHANGES = ("mixup − none", "K = 5 − none", "K = 5 − mixup")
