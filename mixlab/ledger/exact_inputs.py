@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer
+from mixlab.training.adamw import AdamW
 
 BITS, COUNTED = 10, 5  # as many as the net still learns without mixing
 
@@ -24,8 +25,9 @@ def _error(mixer: Mixer, seed: int, steps: int) -> float:
     x, y = _all_rows()
     train, test = torch.randperm(len(x), generator=generator).chunk(2)
     net = _network(generator)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(steps):
+    optimizer = AdamW(net.parameters(), momentum=0.9, weight_decay=0.0)
+    optimizer.learning_rate = 0.01
+    for optimizer.step_count in range(steps):
         plan = mixer.plan(x[train], y[train], generator=generator)
         optimizer.zero_grad()
         mixed_loss(net, x[train], y[train], plan).backward()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from mixlab import _check
 from mixlab.calibration.estimators import estimate
 from mixlab.data.dataset import Dataset, Split
-from mixlab.machine import release_memory
+from mixlab.machine import releasing_memory
 from mixlab.mixing.normalize import normalized
 from mixlab.probes import CORRUPTIONS, Attacked, corrupt, fgsm, jacobian_norm, occluded, pgd, prediction_path, sharpness
 from mixlab.training.at_test_time import rescaled
@@ -21,6 +21,7 @@ MIXERS = ("none", "mixup", "cutmix")
 Measure = Callable[[nn.Module], float]
 
 
+@releasing_memory()
 def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50) -> dict[str, list[float]]:
     """The claims about trained networks: by key, a difference for each seed, as `Ledger(measured=)` takes it.
 
@@ -52,7 +53,7 @@ def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50
     slopes = {name: [jacobian_norm(net, halfway).values.mean().item() for net in nets[name]] for name in MIXERS[:2]}
     worst = [corrupt(data.test.images, kind, 5) for kind in _first_of_each_family()]
     spoiled = [change(score("accuracy", images)) for images in worst]
-    changes = {
+    return {
         "linear": change(_bend(*_pairs(data, data.test, 2 * few))),
         "smooth": [100 * (after / before - 1) for before, after in zip(slopes["none"], slopes["mixup"], strict=True)],
         "flat": change(lambda net: sharpness(net, lambda net: cross_entropy(net(x), y), BALL, steps=5)),
@@ -63,8 +64,6 @@ def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50
         "rescaled-accuracy": _gains(nets["mixup"], score("accuracy"), score("accuracy", repair=_repair(data))),
         "rescaled-ece": _gains(nets["mixup"], score("ece"), score("ece", repair=_repair(data))),
     }
-    release_memory()  # that of the slopes and attacks, which a notebook needs for what comes next
-    return changes
 
 
 def _gains(nets: Sequence[nn.Module], before: Measure, after: Measure) -> list[float]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mixlab import _check
 
@@ -35,6 +35,9 @@ class Picture:
         """The image, at twice its displayed size."""
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor=self.figure.get_facecolor())
+        # A text keeps what drew it, with 4 to 12 MB of pixels, for as long as a notebook keeps the figure.
+        for text in self.figure.findobj(Text):
+            text._renderer = None  # type: ignore[attr-defined]
         return buffer.getvalue()
 
     def _repr_html_(self) -> str:
@@ -72,7 +75,6 @@ def axes_and_ink(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]
     """`ax`, or the axes of a new figure that stays readable in a dark theme; and the color to write in."""
     if ax is None:
         figure = Figure(figsize=size, facecolor=PAPER)
-        FigureCanvasAgg(figure)
         made: Axes = figure.add_subplot(axes_class=PictureAxes, facecolor=PAPER)
         paint(made, INK)
         return made, INK
