@@ -51,7 +51,7 @@ def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50
     x, y = normalized(data.train.images[:few], data.normalization), data.train.labels[:few]
     halfway = torch.stack(_pairs(data, data.train, few)).mean(0)
     slopes = {name: [jacobian_norm(net, halfway).values.mean().item() for net in nets[name]] for name in MIXERS[:2]}
-    worst = [corrupt(data.test.images, kind, 5) for kind in _first_of_each_family()]
+    worst = (corrupt(data.test.images, kind, 5) for kind in _first_of_each_family())
     spoiled = [change(score("accuracy", images)) for images in worst]
     return {
         "linear": change(_bend(*_pairs(data, data.test, 2 * few))),
@@ -78,8 +78,8 @@ def _pairs(data: Dataset, split: Split, count: int) -> tuple[Tensor, Tensor]:
     """The first neighbors in a split whose classes differ, as the network takes them: x and x′, [count, C, H, W]."""
     labels = split.labels.tolist()
     places = [i for i, (a, b) in enumerate(pairwise(labels)) if a != b][:count]
-    images = normalized(split.images, data.normalization)
-    return images[places], images[[i + 1 for i in places]]
+    x, x_prime = (normalized(split.images[side], data.normalization) for side in (places, [i + 1 for i in places]))
+    return x, x_prime
 
 
 def _bend(x: Tensor, x_prime: Tensor) -> Measure:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mixlab import _check
+from mixlab.machine import releasing_memory
 
 # Colors of Okabe and Ito, which color-blind readers can tell apart; hatches and dashes say the same in gray.
 BLUE, VERMILION, GREEN, GRAY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
@@ -31,6 +32,7 @@ class Picture:
         self.figure = figure
         self.alt = alt
 
+    @releasing_memory()
     def png(self) -> bytes:
         """The image, at twice its displayed size."""
         buffer = io.BytesIO()

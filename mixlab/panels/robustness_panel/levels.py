@@ -28,7 +28,7 @@ KINDS = {  # of a menu: the family with the name, and a line about it
     **{place: (f"occlusion: {place}", about) for place, about in PLACES.items()},
     **{attack: (f"attack: {attack.upper()}", about) for attack, about in ATTACKS.items()},
 }
-_ROWS = 250  # images that go through a network at once
+_ROWS = 100  # images that go through a network at once
 
 
 @dataclass(frozen=True, eq=False)
