@@ -6,7 +6,7 @@ export MIXLAB_NEWEST := $(NEWEST)
 RUN := .venv/bin/python
 BENCH := .bench-venv/bin/python
 
-.PHONY: lab test lint format student handout hosted binder-image dist atlas site pictures bench bench-gpu
+.PHONY: lab test lint format student handout hosted binder-image dist atlas site pictures bench bench-lessons bench-gpu
 
 lab:
 	@$(PYTHON) tools/set_up.py lab
@@ -76,11 +76,18 @@ pictures:
 	@$(PYTHON) tools/set_up.py test
 	$(RUN) tools/pictures.py
 
+# What mixlab takes beside other libraries, by the clock: leave the machine alone meanwhile.
 bench:
 	@$(PYTHON) tools/set_up.py bench
 	for name in blend lambda loss train calibration puzzle gradient_variance; do \
 		$(BENCH) benchmarks/bench_$$name.py || exit; done
-	for name in panels start lessons domains; do $(RUN) benchmarks/bench_$$name.py || exit; done
+	for name in panels start; do $(RUN) benchmarks/bench_$$name.py || exit; done
+	$(RUN) benchmarks/page.py
+
+# The seconds and memory of every lesson, and what mixing changes on every data set of lesson 11.
+bench-lessons:
+	@$(PYTHON) tools/set_up.py test
+	for name in lessons domains; do $(RUN) benchmarks/bench_$$name.py || exit; done
 	$(RUN) benchmarks/page.py
 
 bench-gpu:

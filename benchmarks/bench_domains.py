@@ -1,6 +1,6 @@
 """What mixup and K = 5 change where the data is no image: the error against no mixing, over seeds.
 
-make bench, or: python benchmarks/bench_domains.py [--quick] [--only NAME ...]
+make bench-lessons, or: python benchmarks/bench_domains.py [--quick] [--only NAME ...]
 """
 
 from collections.abc import Callable

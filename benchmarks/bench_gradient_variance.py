@@ -74,7 +74,7 @@ def measure(
             ends = [round((8 * edge - 1) / 7, 3) for edge in numbers(found[eight].ratio(found[one]))]
             limits.append({"step": step, "plateau_of_K_over": one, "ratio": ends, "n": draws})
             print("  V_pairs / (V_pairs + V_λ) of {}: {:.3f} [{:.3f}, {:.3f}]".format(one, *ends))
-    traces = {name: one.trace.mean for name, one in found.items()}
+    traces = {name: one.trace.value for name, one in found.items()}
     return {"step": step, "batch": batch_size, "n": draws, "over": over}, limits, traces
 
 

@@ -1,6 +1,6 @@
 """How long each lesson takes from its first cell to its last, and how much memory its kernel holds at the most.
 
-make bench, or: python benchmarks/bench_lessons.py [--quick]
+make bench-lessons, or: python benchmarks/bench_lessons.py [--quick]
 """
 
 import os

@@ -137,11 +137,20 @@ def variance(contents: dict[str, Any]) -> str:
 
 def domains(contents: dict[str, Any]) -> str:
     """What mixup and K = 5 change where the data is no image, in bold where the interval misses 0."""
+    rows = contents.get("domains", {}).get("changes", ())
+    signs = [sign(row[name]) for row in rows for name in CHANGES]
     lines = []
-    for row in contents.get("domains", {}).get("changes", ()):
-        changes = [f"**{span(row[name])}**" if row[name][1] * row[name][2] > 0 else span(row[name]) for name in CHANGES]
+    for row in rows:
+        changes = [f"**{span(row[name])}**" if sign(row[name]) else span(row[name]) for name in CHANGES]
         lines.append((row["name"], row["n"], span(row["none"]), *changes))
-    return table(", ".join(("data", "seeds", "none", *CHANGES)), lines)
+    said = f"{signs.count(-1)} of {len(signs)} changes are decided for the better and {signs.count(1)} for the worse"
+    chance = f"{len(signs) / 20:.1f} would be by chance alone"
+    return f"{said}; {chance}.\n\n{table(', '.join(('data', 'seeds', 'none', *CHANGES)), lines)}"
+
+
+def sign(interval: Sequence[float]) -> int:
+    """-1 or 1 if the interval, [mean, low, high], lies on one side of 0; else 0."""
+    return (interval[1] > 0) - (interval[2] < 0)
 
 
 def machine(contents: dict[str, Any]) -> str:

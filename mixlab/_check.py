@@ -106,6 +106,14 @@ def class_labels(
     return labels
 
 
+def below(name: str, value: Tensor, count: int, what: str) -> None:
+    """Raise unless whole numbers lie from 0 to `count` − 1; they are read on CPU only."""
+    if value.device.type == "cpu" and value.numel():
+        low, high = (int(edge) for edge in torch.aminmax(value))
+        if low < 0 or high >= count:
+            raise ValueError(f"{name} must hold {what} from 0 to {count - 1}, got {low} to {high}")
+
+
 def same_device(name: str, value: Tensor, device: torch.device) -> None:
     """Raise unless `value` lies on `device`."""
     if value.device != device:

@@ -39,9 +39,13 @@ BEYOND: tuple[tuple[int, dict[str, Any]], ...] = (
     (50, {"variant": ["none"]}),
     (50, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1]}),
     (10, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
-    (30, {"variant": ["puzzle"], "alpha": [1.0], "k": [1]}),
+    (30, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
     (10, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
     (30, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
+)
+HUNDRED: tuple[tuple[int, dict[str, Any]], ...] = (  # CIFAR-100
+    (30, {"variant": ["none"]}),
+    (30, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1, 5]}),
 )
 SEEDS = (0, 1, 2)
 # A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.
@@ -94,6 +98,7 @@ def parts() -> list[Part]:
         *_mixing(("shapes",), (500,), SQUARE),
         *_networks(),
         *_mixing(("cifar10", "shapes"), (500,), BEYOND),
+        *_mixing(("cifar100",), (2000,), HUNDRED),
         *_mixing(("shapes",), (1000,), SQUARE),
         *_mixing(("cifar10", "shapes"), (2000,), SQUARE),
     ]

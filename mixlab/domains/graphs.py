@@ -107,13 +107,31 @@ def load(
 
 
 def packed(arrays: Arrays) -> Tensor:
-    """All graphs as one tensor, int32 [N, 3, L]: tags of nodes, and the two ends of each edge, −1 after the last."""
+    """All graphs as one tensor, int32 [N, 3, L]: tags of nodes, and the two ends of each edge, −1 after the last.
+
+    Args:
+        arrays: hold for all graphs end to end `tags` [nodes], kinds of nodes from 0, and `edges` [edges, 2], from which
+            node of its graph, counted from 0, a message goes to which; an edge without a direction is there twice.
+            Graph i has nodes `node_offsets[i]` to `node_offsets[i + 1]` − 1, and its edges likewise.
+
+    Raises:
+        ValueError: tags below 0, edges to nodes that their graph has not, offsets of different lengths.
+    """
     nodes, edges = (np.diff(arrays[f"{part}_offsets"]) for part in ("node", "edge"))
+    if len(nodes) != len(edges):
+        raise ValueError(f"edge_offsets must be those of {len(nodes)} graphs, as node_offsets, got {len(edges)}")
+    if arrays["tags"].min() < 0:
+        raise ValueError(f"tags must be of at least 0, got {arrays['tags'].min()}")
+    ends, counts = arrays["edges"].reshape(-1, 2), np.repeat(nodes, edges)[:, None]
+    wrong = ((ends < 0) | (ends >= counts)).any(1)
+    if wrong.any():
+        example = f"{ends[wrong][0].tolist()} in a graph of {counts[wrong][0, 0]} nodes"
+        raise ValueError(f"edges must hold nodes of their own graph, counted from 0, got {example}")
     result = np.full((len(nodes), 3, max(nodes.max(), edges.max())), NONE, np.int32)
     for i, (node, edge) in enumerate(zip(arrays["node_offsets"], arrays["edge_offsets"], strict=True)):
         if i < len(nodes):
             result[i, 0, : nodes[i]] = arrays["tags"][node : node + nodes[i]]
-            result[i, 1:, : edges[i]] = arrays["edges"][edge : edge + edges[i]].T
+            result[i, 1:, : edges[i]] = ends[edge : edge + edges[i]].T
     return torch.from_numpy(result)
 
 
@@ -161,6 +179,7 @@ class GraphVector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3 * width] of packed graphs [B, 3, L]."""
         tags, graph, start, end = flattened(x)
+        _check.below("x", tags, self.embedding.num_embeddings, "tags")
         states, sums = self.embedding(tags), []
         for layer in self.layers:
             states = layer(states, start, end)

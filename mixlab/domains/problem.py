@@ -22,7 +22,7 @@ class Problem:
         classes: are the names of the classes; None where y is numbers.
 
     Raises:
-        TypeError, ValueError: labels that do not fit the examples, or the classes.
+        TypeError, ValueError: labels that do not fit the examples, or the classes; no examples.
     """
 
     name: str
@@ -35,6 +35,8 @@ class Problem:
         for part in ("train", "test"):
             x, y = getattr(self, part)
             name = f"labels of {part}"
+            if len(x) == 0:
+                raise ValueError(f"{part} must hold at least one example, got none")
             if self.classes is not None:
                 _check.class_labels(name, y, batch=len(x), classes=len(self.classes))
             elif not isinstance(y, Tensor) or not y.is_floating_point() or y.shape != (len(x),):

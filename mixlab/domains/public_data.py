@@ -1,6 +1,7 @@
 """Public data, fetched once: downloaded, unpacked to arrays, proven by digest, and kept in one npz file."""
 
 import hashlib
+import http.client
 import io
 import os
 import urllib.request
@@ -122,5 +123,5 @@ def _downloaded(url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310
             content: bytes = answer.read()
             return content
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:  # the latter also of a download that was cut short
         raise DataError(f"{url} cannot be downloaded ({first_line(error)})") from None

@@ -101,11 +101,24 @@ class Forecasts:
     Attributes:
         mean, deviation: are μ and σ, float64 [N], in units of the labels.
         y: is the labels, float64 [N].
+
+    Raises:
+        TypeError, ValueError: other shapes, NaN or infinity, such as of rows with missing values; σ not above 0.
     """
 
     mean: Tensor
     deviation: Tensor
     y: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "deviation", "y"):
+            part = _check.tensor(name, getattr(self, name), "a tensor of shape [N]")
+            if part.ndim != 1 or part.shape != self.mean.shape:
+                raise ValueError(f"{name} must have the shape [N] of mean, got {_check.shown(part)}")
+            if not bool(part.isfinite().all()):
+                raise ValueError(f"{name} must be finite, got {int((~part.isfinite()).sum())} with NaN or infinity")
+        if not bool((self.deviation > 0).all()):
+            raise ValueError(f"deviation must be above 0, got {float(self.deviation.min()):g}")
 
     @property
     def rmse(self) -> float:

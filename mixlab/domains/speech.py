@@ -32,6 +32,7 @@ FORMS = {
     "bands": "[63, 32], the same lying on its side; CutMix cuts a range of frequency",
     "picture": "[1, 32, 63], the same as an image; CutMix cuts a box",
 }
+_SHAPES = {"waves": (1, "T"), "frames": (BANDS, "T"), "bands": ("T", BANDS), "picture": (1, BANDS, "T")}
 _MEAN, _SPREAD = -9.0, 6.0  # about those of log-mel values of speech and silence
 
 
@@ -107,7 +108,8 @@ def load(
 class Waves:
     """Recordings, which become float32 waves when they are asked for: as int16 they take a fifth of the memory.
 
-    A wave is the first second of its recording, silence after a shorter one, with a mean square of 1.
+    A wave is the first second of its recording, silence after a shorter one, with a mean square of 1, or 0 if the whole
+    recording is silent.
 
     Args:
         arrays: are those of SPOKEN_DIGITS.
@@ -128,7 +130,7 @@ class Waves:
         for wave, recording in zip(result[:, 0], chosen, strict=True):
             end = min(offsets[recording + 1], offsets[recording] + SAMPLES)
             part = torch.from_numpy(self.arrays["audio"][offsets[recording] : end].astype(np.float32))
-            wave[: len(part)] = part / part.square().mean().sqrt()
+            wave[: len(part)] = part / part.square().mean().sqrt().clamp(min=1e-9)
         return result
 
     def as_form(self, form: str) -> Tensor:
@@ -181,7 +183,11 @@ class Spectrogram(nn.Module):
         self.form = _check.choice("form", form, FORMS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, 1, 32, frames] of x [B, ...]."""
+        """[B, 1, 32, frames] of x [B, ...]. Raises ValueError for x of another form, or with other bands than 32."""
+        wanted = _SHAPES[self.form]
+        if x.ndim != 1 + len(wanted) or any(n not in ("T", side) for n, side in zip(wanted, x.shape[1:], strict=True)):
+            shape = ", ".join(map(str, ["batch", *wanted]))
+            raise ValueError(f"x must be [{shape}] in form {self.form!r}, got {_check.shown(x)}")
         if self.form == "waves":
             return as_form(x[:, 0], "picture")
         return {"frames": x[:, None], "bands": x.transpose(1, 2)[:, None], "picture": x}[self.form]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import spared, usual_defaults
 from mixlab.calibration.predictions import Predictions
-from mixlab.domains.columns import Columns
+from mixlab.domains.columns import FORMS, Columns
 from mixlab.domains.people import people
 from mixlab.domains.problem import Problem, shuffled
 
@@ -24,7 +24,6 @@ SETS = {
     "cancer": "569 tumors, 30 numbers (Wisconsin, in scikit-learn)",
     "digits": "1,797 digits of 64 gray values (UCI, in scikit-learn)",
 }
-FORMS = ("one_hot", "codes")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +35,12 @@ class TableProblem(Problem):
 
     columns: Columns
     form: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.choice("form", self.form, FORMS)
+        for part in ("train", "test"):
+            self.columns.check(f"x of {part}", getattr(self, part)[0], self.form)
 
 
 def load(name: str = "people", *, form: str = "one_hot", test_share: float = 0.3, seed: int = 0) -> TableProblem:
@@ -123,20 +128,12 @@ class Embedding(nn.Module):
         """[B, width] of rows [B, ...].
 
         Raises:
-            ValueError: rows of the other form, or codes that are no whole numbers, such as those of mixed rows.
+            ValueError: rows of the other form, or codes that `Columns.check` refuses, such as those of mixed rows.
         """
-        values = len(self.vectors) if self.form == "codes" else sum(map(len, self.vectors))
-        if x.ndim != 2 or x.shape[1] != len(self.columns.numbers) + values:
-            wanted = f"rows [batch, {len(self.columns.numbers) + values}] in form {self.form!r}"
-            raise ValueError(f"x must be {wanted}, got {_check.shown(x)}")
         if self.form == "codes":
-            codes = x[:, len(self.columns.numbers) :]
-            if not torch.equal(codes, codes.round()):
-                raise ValueError(
-                    "x must hold whole codes of categories, which cannot be mixed: mix what the embedding makes of "
-                    "them, as by Mixer('manifold', layers=['embedding']), or rows in form 'one_hot'"
-                )
             x = self.columns.one_hot(x)
+        else:
+            self.columns.check("x", x, self.form)
         parts, first = [x[:, : len(self.columns.numbers)]], len(self.columns.numbers)
         for vectors in self.vectors:
             parts.append(x[:, first : first + len(vectors)] @ vectors)
@@ -152,12 +149,15 @@ def boosted_trees(problem: TableProblem, seed: int = 0) -> Predictions:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    if not isinstance(problem, TableProblem):
-        raise TypeError(f"problem must be a TableProblem, as load gives it, got {_check.shown(problem)}")
+    if not isinstance(problem, TableProblem) or problem.classes is None:
+        raise TypeError(f"problem must be a TableProblem with classes, as load gives it, got {_check.shown(problem)}")
     (x, y), (test_x, test_y) = problem.train, problem.test
+    if bool((y == y[0]).all()):
+        raise ValueError(f"problem must have two classes among its training rows, got {problem.classes[y[0]]!r} alone")
     first = len(problem.columns.numbers) if problem.form == "codes" else x.shape[1]
     categorical: Any = list(range(first, x.shape[1]))
     trees = HistGradientBoostingClassifier(categorical_features=categorical, random_state=seed)
-    return Predictions.from_probs(
-        trees.fit(x.numpy(), y.numpy()).predict_proba(test_x.numpy()), test_y, problem.classes
-    )
+    trees.fit(x.numpy(), y.numpy())
+    probs = torch.zeros(len(test_y), len(problem.classes), dtype=torch.float64, device="cpu")
+    probs[:, trees.classes_] = torch.from_numpy(trees.predict_proba(test_x.numpy()))  # 0 for classes not in training
+    return Predictions.from_probs(probs, test_y, problem.classes)

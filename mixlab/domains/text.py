@@ -171,9 +171,11 @@ class Words(nn.Embedding):
         super().__init__(words, width, padding_idx=PADDING)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, L, width + 1] of word numbers [B, T], L the length of the longest sentence."""
+        """[B, L, width + 1] of word numbers [B, T], L the place of the last word of any sentence."""
+        _check.below("x", x, self.num_embeddings, "word numbers")
         present = x != PADDING
-        length = max(1, int(present.sum(1).max()))
+        places = present.any(0).nonzero()
+        length = 1 + int(places.max()) if len(places) else 1
         return torch.cat([super().forward(x[:, :length]), present[:, :length, None].float()], dim=2)
 
 
@@ -204,7 +206,7 @@ class MeanOfWords(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, after] of vectors [B, T, before]."""
         total = x.sum(1)
-        states: Tensor = self.layer(total[:, :-1] / total[:, -1:].clamp(min=1))
+        states: Tensor = self.layer(total[:, :-1] / total[:, -1:].clamp(min=1e-9))
         return states.relu()
 
 

@@ -60,8 +60,8 @@ def train(
         augment: changes each batch before it is mixed.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind or out of range, or x that this mixer cannot mix; the
-            message names it.
+        TypeError, ValueError: an argument of the wrong kind or out of range, x that this mixer cannot mix, or that has
+            missing values (NaN); the message names it.
         FloatingPointError: the loss is no longer finite.
     """
     x, y = _problem(problem).train
@@ -92,6 +92,8 @@ def train(
         plan = mixer.plan(batch, labels, model=model if mixer.kind.needs_model else None, generator=mixing)
         value = mixed_loss(model, batch, labels, plan, loss=loss)
         if not math.isfinite(value.item()):
+            if not bool(batch.isfinite().all()):
+                raise ValueError("x of train must hold finite numbers, got NaN or infinity")
             raise FloatingPointError(f"the loss is no longer finite; lower learning_rate, now {peak:g}")
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.learning_rate = peak * at_step(TRIANGLE, step, epochs * steps_per_epoch)

@@ -22,6 +22,8 @@ def plot_intervals(
 ) -> Axes:
     """One row for each name: a dot for the mean, a bar for its interval, and both as numbers at the right.
 
+    The axis says the level, and how many values an interval rests on.
+
     Args:
         intervals: what `mean_interval` or `GradientVariance.ratio` gave, by name; drawn from the top.
         ax: where to draw; by default a figure of its own.
@@ -52,8 +54,9 @@ def plot_intervals(
         ax.axvline(reference, color=GRAY, linestyle="--", linewidth=1)
     ax.set_yticks(range(len(intervals)), [plain(str(name)) for name in intervals])
     ax.set_ylim(len(intervals) - 0.5, -0.5)
-    first = next(iter(intervals.values()))
-    ax.set_xlabel(plain(f"{quantity}; {100 * first.level:.4g}% intervals"))
+    level, counts = next(iter(intervals.values())).level, [part.n for part in intervals.values()]
+    n = f"{min(counts):,}" + f" to {max(counts):,}" * (min(counts) < max(counts))
+    ax.set_xlabel(plain(f"{quantity}; {100 * level:.4g}% intervals, n = {n}"))
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     rows = "; ".join(f"{name} {words}" for name, words in zip(intervals, numbers, strict=True))

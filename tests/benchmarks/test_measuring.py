@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import bench_blend
+import bench_gradient_variance
 import bench_lambda
 import bench_train
 import calibration_errors
@@ -17,6 +18,8 @@ import torch
 from peers import Peer
 from scipy.stats import binom
 from torch import Tensor
+
+import mixlab as mx
 
 
 def test_no_task_has_one_neighbor_for_ever() -> None:
@@ -129,3 +132,14 @@ def test_an_error_is_a_distance_or_said_in_words() -> None:
     said = [calibration_errors.error(lambda value=value: value, truth) for value, truth in pairs]
     assert said == [0.25, 0.0, "gives 9.88", "gives NaN", "gives 0.2"]
     assert calibration_errors.error(lambda: 1 / 0, 0.5) == "raises ZeroDivisionError"
+
+
+def test_ratios_of_gradient_variances_are_those_of_their_traces(capsys: pytest.CaptureFixture[str]) -> None:
+    data, schemes = mx.load("shapes", train_size=60, test_size=10), bench_gradient_variance.SCHEMES
+    chosen = {name: schemes[name] for name in ("mixup", "K = 8", "batch x 5")}
+    model = mx.models.quick(len(data.classes))
+    row, (limit,), traces = bench_gradient_variance.measure(model, data, chosen, step=0, batch_size=8, draws=3)
+    ratio = row["over"]["K = 8"]["mixup"][0]
+    assert ratio == pytest.approx(traces["K = 8"] / traces["mixup"], rel=1e-3)
+    assert limit["ratio"][0] == pytest.approx((8 * ratio - 1) / 7, abs=1e-3), "what no K takes away"
+    assert f"{traces['mixup']:.4f}" in capsys.readouterr().out

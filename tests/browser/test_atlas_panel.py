@@ -14,20 +14,27 @@ from recorded_runs import recorded_runs
 
 import mixlab as mx
 from mixlab.calibration.intervals import Interval
-from mixlab.panels.atlas_panel.numbers import ROWS, difference, front
+from mixlab.panels.atlas_panel.numbers import ROWS, STEPS, difference, front
 from mixlab.panels.shared.alone import alone
 
 pytestmark = pytest.mark.browser
 ATLAS = recorded_runs()
-COMPUTE = """([counts]) => {
-  const { buffer, byteOffset, byteLength } = model.get("_numbers");
-  const settings = panel.readSettings(model.get("_settings"), buffer.slice(byteOffset, byteOffset + byteLength));
+COMPUTE = """async ([counts]) => {
+  const settings = await panel.readSettings(model.get("_settings"), model.get("_numbers"));
   const rows = Object.values(model.get("_rows"));
   const differences = counts.flatMap((n) => settings.flatMap((one) => settings.flatMap((other) => rows.map(
     (row) => panel.difference(one, other, row, n, model.get("_student"))))));
   const values = settings.map((one) => [one.cost, one.accuracy]);
   const diagrams = settings.map((one) => panel.scoresOf(one, true, 20));
   return [differences, values, panel.frontOf(settings).map(({ axes }) => axes), diagrams];
+}"""
+
+VALUES = """async () => {
+  const settings = await panel.readSettings(model.get("_settings"), model.get("_numbers"));
+  const values = ([metric, tempered]) =>
+    settings.flatMap((one) => [...panel.valuesOf(one, metric, tempered, 15).values()]);
+  const curves = settings.flatMap(({ runs }) => [...runs.values()].flatMap(({ curve }) => curve));
+  return [Object.values(model.get("_rows")).map(values), curves.map((row) => [...row])];
 }"""
 
 
@@ -60,6 +67,17 @@ def test_all_numbers_are_pythons(page: Page) -> None:
         columns = [bins.edges[:-1], bins.edges[1:], bins.count, bins.confidence, bins.accuracy]
         np.testing.assert_allclose(shown, torch.stack(columns, 1)[bins.count > 0], rtol=1e-9)
         assert sum(diagram["counts"]) == held.count
+
+
+def test_what_is_rounded_on_its_way_to_the_browser_stays_near(page: Page) -> None:
+    panel = mx.panels.atlas_panel()  # the runs that come with mixlab
+    mount(page, panel)
+    here, curves = page.evaluate(VALUES)
+    runs = [run for one in panel.settings for run in one.runs.values()]
+    theirs = [[run.value(metric, tempered=when) for run in runs] for metric, when, *_ in ROWS.values()]
+    least = min(run.raw.count for run in runs)
+    np.testing.assert_allclose(here, theirs, rtol=0, atol=60 / STEPS / least)
+    np.testing.assert_allclose(curves, torch.cat([run.curve[:, [0, 2, 4]] for run in runs]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,16 @@ def test_nodes_are_not_blended() -> None:
 test_refused = each_refused(
     (lambda: graphs.load("generated", name="mutga"), "name must be one of 'mutag', .* did you mean 'mutag'"),
     (lambda: graphs.load("generated", test_share=2), "test_share must be a number from 0.01 to 0.99"),
+    (lambda: graphs.GraphNet(3, 2)(graphs.packed(arrays_of(*GRAPHS))), "x must hold tags from 0 to 2, got 0 to 3"),
+    (lambda: graphs.packed(arrays_of(([0, -1], []))), "tags must be of at least 0, got -1"),
+    (
+        lambda: graphs.packed(arrays_of(([0], []), ([1, 0], [(1, 2)]))),
+        r"edges must hold nodes of their own graph, .* got \[1, 2\] in a graph of 2 nodes",
+    ),
+    (
+        lambda: graphs.packed(arrays_of(*GRAPHS) | {"edge_offsets": np.zeros(3, int)}),
+        "edge_offsets must be those of 4 graphs, as node_offsets, got 2",
+    ),
     (lambda: graphs.GraphNet(0, 2), "tags must be an integer of at least 1"),
     (lambda: graphs.GraphNet(3, 1), "num_classes must be an integer of at least 2"),
 )

@@ -1,5 +1,7 @@
 """Forecasts of numbers against scipy in float64; mixing of near and far labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,9 @@ test_refused = each_refused(
         lambda: gaussian_loss(torch.zeros(4, 2), torch.zeros(4, 1)),
         r"forecasts must be .* y \[N\], got .* y of \[4, 1\]",
     ),
+    (lambda: replace(some(), y=some().y[:, None]), r"y must have the shape \[N\] of mean, got .* \[200, 1\]"),
+    (lambda: replace(some(), mean=some().mean / 0), "mean must be finite, got 200 with NaN or infinity"),
+    (lambda: replace(some(), deviation=-some().deviation), "deviation must be above 0, got -"),
     (lambda: some().coverage(0), "level must be a number from 0.001"),
     (lambda: forecast(Problem("p", "s", PAIR, PAIR, ("a", "b")), ForecastNet(3)), "problem must be a Problem with num"),
 )

@@ -1,10 +1,12 @@
 """Spectrograms against scipy and their formulas in float64; speech and its mixing; SpecAugment."""
 
 import io
+import threading
 import wave
 import zipfile
 from dataclasses import replace
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -131,6 +133,12 @@ def test_recordings_are_equally_loud() -> None:
     assert torch.equal(waves[torch.arange(len(waves)) == 1], waves[1:2])
 
 
+def test_silence_stays_silent() -> None:
+    arrays = {"audio": np.r_[np.zeros(300), np.ones(300)].astype(np.int16), "offsets": np.array([0, 300, 600])}
+    waves = speech.Waves(arrays, torch.arange(2))[:]
+    assert waves.sum(2).flatten().tolist() == [0, 300]
+
+
 def test_spec_augment_hides_one_range_of_each_axis() -> None:
     x = torch.randn(200, 1, 32, 63, generator=seeded())
     hidden = (speech.spec_augment(x, seeded(1)) != x)[:, 0]
@@ -189,7 +197,33 @@ def test_public_data_is_fetched_once_proven_and_kept(tmp_path, capsys) -> None:
             PublicData("Page", "page", (url,), unpack, "0" * 64).load("public", tmp_path)
 
 
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 200 OK\r\nContent-Length: 900\r\n\r\nhalf", b"junk\r\n\r\n", b""])
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path, capsys, answer) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(answer)
+
+        def log_message(self, *_) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/file"
+        with pytest.raises(DataError, match=f"{url} cannot be downloaded"):
+            PublicData("T", "t", (url,), lambda _: {}, digest({})).load("public", tmp_path)
+    assert list((tmp_path / "beyond").iterdir()) == []
+    capsys.readouterr()
+
+
 test_refused = each_refused(
+    (
+        lambda: speech.SpeechNet(3)(torch.zeros(2, 1, 80, 99)),
+        r"x must be \[batch, 1, 32, T\] in form 'picture', got .* \[2, 1, 80, 99\]",
+    ),
+    (
+        lambda: speech.SpeechNet(3, form="waves")(torch.zeros(2, 8000)),
+        r"x must be \[batch, 1, T\] in form 'waves', got",
+    ),
     (lambda: speech.load("fsdd"), "which must be one of 'auto'"),
     (lambda: speech.load("generated", form="frame"), "form must be one of .* did you mean 'frames'"),
     (lambda: speech.load("generated", held_out="theo"), "held_out must be one of 'voice 0'"),

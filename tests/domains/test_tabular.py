@@ -66,6 +66,16 @@ def test_trees_take_codes_as_categories() -> None:
     assert tabular.boosted_trees(CODES).correct.double().mean() > 0.7
 
 
+def test_trees_know_classes_that_their_rows_lack() -> None:
+    digits = tabular.load("digits")
+    odd = digits.train[1] % 2 == 1
+    some = replace(digits, train=tuple(part[odd] for part in digits.train))
+    seen = tabular.boosted_trees(some)
+    assert seen.num_classes == 10
+    assert not seen.probs[:, ::2].any()
+    assert seen[digits.test[1] % 2 == 1].correct.double().mean() > 0.9
+
+
 def test_a_blended_row_in_words() -> None:
     columns = tabular.Columns(("age",), (("home", ("single", "married")), ("work", ("farm", "none"))))
     rows = columns.one_hot(torch.tensor([[1.0, 1, 0], [0.0, 0, 0]]))
@@ -73,7 +83,25 @@ def test_a_blended_row_in_words() -> None:
     assert words == {"age": "+0.60", "home": "0.4 single, 0.6 married", "work": "farm"}
 
 
+HOME = tabular.Columns(("age",), (("home", ("single", "married")),))
+TWO = torch.tensor([0, 1])
+
+
+def table(*rows: list[float], form: str = "codes", y: torch.Tensor = TWO) -> tabular.TableProblem:
+    """Of its training rows; the test rows are good ones."""
+    return tabular.TableProblem(
+        "t", "s", (torch.tensor(rows), y), (torch.zeros(2, 2), TWO), ("a", "b"), columns=HOME, form=form
+    )
+
+
 test_refused = each_refused(
+    (lambda: table([0.5, 1.0], [0.0, 2.0]), "x of train must hold codes of 'home' from 0 to 1, got 1 to 2"),
+    (lambda: table([0.5, 1.0], [0.0, -1.0]), "x of train must hold codes of 'home' from 0 to 1, got -1 to 1"),
+    (lambda: table([0.5, 1.0], [0.0, float("nan")]), "x of train must hold whole codes of categories, got nan"),
+    (lambda: table([0.5, 1.0], [0.0, 0.0], form="one_hot"), r"x of train must be rows \[batch, 3\] in form 'one_hot'"),
+    (lambda: table([0.5, 1.0], [0.0, 0.0], form="code"), "form must be one of 'one_hot', 'codes'"),
+    (lambda: tabular.boosted_trees(table([0.5, 1.0], [0.0, 0.0], y=0 * TWO)), "problem must have two classes among"),
+    (lambda: HOME.describe(torch.tensor([0.5, 1.0])), r"row must be rows \[batch, 3\] in form 'one_hot'"),
     (lambda: tabular.load("adult"), "name must be one of 'people', 'wine'"),
     (lambda: tabular.load(form="embedded"), "form must be one of 'one_hot', 'codes'"),
     (lambda: tabular.load(test_share=1), "test_share must be"),

@@ -67,10 +67,18 @@ def test_padding_changes_nothing(sentence) -> None:
     x = torch.tensor([[2, 3, 4, 5, 6, 7], [8, 9, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
     alone = torch.cat([model(row[row > 0][None]) for row in x[:2]])
     torch.testing.assert_close(model(x)[:2], alone)
-    torch.testing.assert_close(model(torch.cat([x, torch.zeros_like(x)], 1)), model(x))
+    for more in ((x, torch.zeros_like(x)), (torch.zeros_like(x), x)):
+        torch.testing.assert_close(model(torch.cat(more, 1)), model(x))
     assert model(x).isfinite().all()
     model(x).sum().backward()
     assert not model.embedding.weight.grad[text.PADDING].any()
+
+
+def test_a_blend_with_no_words_is_the_mean_of_the_others() -> None:
+    model, lam = net("mean"), torch.tensor([[0.3, 0.2]])
+    plan = mx.MixPlan("manifold", torch.tensor([1, 0]), lam, lam, layer="embedding")
+    blends = mx.mixed_logits(model, torch.tensor([[7], [0]]), plan)
+    torch.testing.assert_close(blends, model(torch.tensor([[7], [7]])))
 
 
 @pytest.mark.parametrize("mixer", MIXERS, ids=str)
@@ -129,6 +137,7 @@ VOCABULARY = replace(text.load("generated").smaller(2), words=("", "", "a", "b")
 test_refused = each_refused(
     (lambda: text.load("generated", name="trecs"), "name must be one of 'trec', 'sst2'.* did you mean 'trec'"),
     (lambda: text.load("trec"), "which must be one of 'auto'"),
+    (lambda: net()(torch.tensor([[3, 20]])), "x must hold word numbers from 0 to 19, got 3 to 20"),
     (lambda: text.TextNet(2, 6), "words must be an integer of at least 3"),
     (lambda: text.TextNet(9, 6, sentence="rnn"), "sentence must be one of 'cnn', 'mean'"),
     (lambda: text.nearest_words(VOCABULARY, net(), torch.zeros(7), 1), r"vectors must be a float .* \[T, 7\]"),

@@ -1,5 +1,6 @@
 """The loop and its optimizer against torch's own, and what a Problem refuses."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -74,18 +75,26 @@ def test_smaller_parts_are_nested_and_leave_the_test_examples() -> None:
 
 
 ROW, LABEL = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
+PLANE = Problem("p", "s", (ROW, LABEL.float()), (ROW, LABEL.float()), None)
 test_refused = each_refused(
     (lambda: Problem("p", "s", (ROW, LABEL), (ROW, LABEL[:1]), ("a", "b")), "labels of test must hold one label"),
     (lambda: Problem("p", "s", (ROW, LABEL), (ROW, LABEL), None), "labels of train must be a float tensor"),
     (lambda: divided("p", "s", ROW, torch.tensor([0.0, float("nan")]), None), "labels of t.* must be finite, got NaN"),
+    (lambda: divided("p", "s", ROW, LABEL, ("a", "b"), test_share=0.01), "test must hold at least one example"),
+    (
+        lambda: train(
+            replace(PLANE, train=(ROW / 0, LABEL.float())), net(), epochs=1, loss=lambda z, y: (z[:, 0] - y).square()
+        ),
+        "x of train must hold finite numbers, got NaN",
+    ),
     (lambda: blobs().smaller(46), "size must be an integer from 2 to 45"),
     (lambda: train(ROW, net(), epochs=1), "problem must be a Problem"),
     (lambda: train(blobs(), net(), "mixup", epochs=1), "mixer must be a Mixer"),
     (lambda: train(blobs(), "net", epochs=1), "model must be a torch.nn.Module, got 'net'"),
     (lambda: predict(blobs(), "net"), "model must be a torch.nn.Module, got 'net'"),
     (lambda: train(blobs(), net(), epochs=1, augment=4), "augment must be None or a function of .*, got 4"),
-    (lambda: train(divided("p", "s", ROW, torch.zeros(2), None), net(), epochs=1), "loss must be given"),
-    (lambda: predict(divided("p", "s", ROW, torch.zeros(2), None), net()), "problem must have classes"),
+    (lambda: train(PLANE, net(), epochs=1), "loss must be given"),
+    (lambda: predict(PLANE, net()), "problem must have classes"),
 )
 
 

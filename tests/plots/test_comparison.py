@@ -17,7 +17,7 @@ def test_intervals_are_drawn_where_they_are_and_say_so() -> None:
     dots = [(x, line.get_markerfacecolor() == line.get_color()) for x, line in lines if line.get_marker() == "o"]
     assert dots == [([0.8], True), ([1.1], False)]  # hollow where the interval contains the reference
     assert [label.get_text() for label in ax.get_yticklabels()] == ["five", "one"]
-    assert ax.get_xlabel() == "variance over mixup's; 95% intervals"
+    assert ax.get_xlabel() == "variance over mixup's; 95% intervals, n = 9"
     assert ax.get_label() == "variance over mixup's: five 0.80 [0.70, 0.95]; one 1.10 [0.90, 1.30]."
     assert [text.get_text() for text in ax.texts] == ["0.80 [0.70, 0.95]", "1.10 [0.90, 1.30]"]
 

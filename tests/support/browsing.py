@@ -28,7 +28,7 @@ LOAD = """async (source) => {
   window.panel = { ...every, default: shown };
 }"""
 # A model as a widget's view sees it, without a kernel: what is saved is kept in `saved`, one entry for each release.
-MOUNT = """([state, bytes, css]) => {
+MOUNT = """async ([state, bytes, css]) => {
   document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
   const unpack = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
   const values = { ...state };
@@ -49,7 +49,7 @@ MOUNT = """([state, bytes, css]) => {
     count: () => Object.values(listeners).flat().length,
   };
   const el = document.body.appendChild(document.createElement("div"));
-  window.takeDown = window.panel.default.render({ model: window.model, el });
+  window.takeDown = await window.panel.default.render({ model: window.model, el });
 }"""
 
 

@@ -4,6 +4,7 @@ import torch
 from drawn_predictions import sample
 
 import mixlab as mx
+from mixlab.panels.atlas_panel.numbers import STEPS
 from mixlab.runs.atlas import Atlas, AtlasRun
 from mixlab.runs.atlas.atlas_run import BINS
 
@@ -27,7 +28,7 @@ def recorded_runs() -> Atlas:
     for (data, images), variant, alpha, k, epochs, seeds in RECORDED:
         for seed in seeds:
             drawn = [sample(300, 4, sharpness, seed=len(runs)) for sharpness in (1.7 - 0.9 * (alpha or 0), 1.1)]
-            raw, tempered = (_as_in_a_file(mx.Reliability(BINS).update(p.probs, _labels(p, k))) for p in drawn)
+            raw, tempered = (_rounded(mx.Reliability(BINS).update(p.probs, _labels(p, k))) for p in drawn)
             share = torch.arange(1, 6) / 5
             curve = torch.stack([epochs * share, 2 - share, raw.accuracy() * share, 2 - share, raw.ece() * share], 1)
             cost = images * epochs * k
@@ -44,5 +45,6 @@ def _labels(p: mx.Predictions, k: int) -> torch.Tensor:
     return torch.where(made_right, p.probs.argmax(1), p.labels)
 
 
-def _as_in_a_file(held: mx.Reliability) -> mx.Reliability:
-    return mx.Reliability.from_state(held.state.float().double())
+def _rounded(held: mx.Reliability) -> mx.Reliability:
+    """With sums that a float32 and the panel can hold to the bit."""
+    return mx.Reliability.from_state((held.state * STEPS).round() / STEPS)

@@ -40,10 +40,9 @@ function chosenOf(settings, state) {
   return { move, adopt, pair, wanted };
 }
 
-function showPanel({ model, el }) {
+async function showPanel({ model, el }) {
+  const settings = await readSettings(model.get("_settings"), model.get("_numbers"));
   const state = Object.fromEntries(CONTROLS.map((name) => [name, model.get(name)]));
-  const { buffer, byteOffset, byteLength } = model.get("_numbers");
-  const settings = readSettings(model.get("_settings"), buffer.slice(byteOffset, byteOffset + byteLength));
   const [rows, student] = [model.get("_rows"), model.get("_student")];
   const chosen = chosenOf(settings, state);
 

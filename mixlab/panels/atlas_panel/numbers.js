@@ -1,19 +1,41 @@
 // The runs of an atlas in the browser: bins joined, metrics, paired differences, the Pareto front. numbers.py is the oracle.
 
 export const BINS = 60;
-const HELD = 4 * BINS + 1; // numbers of one calibration: wrong and right, count and confidence of each bin, then the NLL
+const STEPS = 4096; // in 1: sums come as whole numbers of these
+const CELLS = 2 * BINS; // of each bin, wrong and right
+const HELD = 2 * CELLS + 1; // numbers of one calibration: counts, sums of confidence, and the sum of the NLL
+
+/** The whole numbers that packed() in numbers.py deflates, the low bytes of all before the next. */
+async function unpack(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const size = planes.length / 4;
+  const whole = new Int32Array(size);
+  planes.forEach((byte, i) => {
+    whole[i % size] |= byte << (8 * Math.floor(i / size));
+  });
+  return whole;
+}
+
+/** A calibration: counts and sums of confidence of its cells, and its NLL. Sums of confidence came less those at a bin's lower edge. */
+function calibrationOf(whole) {
+  const counts = whole.subarray(0, CELLS);
+  const edge = (cell) => Math.floor((counts[cell] * Math.floor(cell / 2) * STEPS) / BINS);
+  const sums = Float64Array.from(counts, (_, cell) => (edge(cell) + whole[CELLS + cell]) / STEPS);
+  return { counts, sums, nll: whole[HELD - 1] / STEPS };
+}
 
 /** The settings, each with its runs by seed, from rows and the bytes of all runs, as packed() in numbers.py lays them out. */
-export function readSettings(rows, bytes) {
-  const all = new Float32Array(bytes);
+export async function readSettings(rows, bytes) {
+  const all = await unpack(bytes);
   let at = 0;
   const take = (size) => all.subarray(at, (at += size));
   return rows.map(({ seeds, records, cost, ...axes }) => {
     const runs = new Map();
     seeds.forEach((seed, i) => {
-      const flat = take(5 * records[i]);
-      const curve = Array.from({ length: records[i] }, (_, row) => flat.subarray(5 * row, 5 * row + 5));
-      runs.set(seed, { curve, raw: take(HELD), tempered: take(HELD) });
+      const flat = Float64Array.from(take(3 * records[i]), (value) => value / 1e5);
+      const curve = Array.from({ length: records[i] }, (_, row) => flat.subarray(3 * row, 3 * row + 3));
+      runs.set(seed, { curve, raw: calibrationOf(take(HELD)), tempered: calibrationOf(take(HELD)) });
     });
     const setting = { axes, cost, runs, known: new Map() };
     setting.accuracy = mean([...valuesOf(setting, "accuracy", false, BINS).values()]);
@@ -26,14 +48,13 @@ export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / 
 /** Count, right answers and summed confidence of n bins, over one calibration or several. */
 function joined(held, n) {
   const bins = Array.from({ length: n }, () => ({ count: 0, right: 0, confidence: 0 }));
-  for (const cells of held)
-    for (let fine = 0; fine < BINS; fine += 1) {
-      const bin = bins[Math.floor((fine * n) / BINS)];
-      const [wrong, ofWrong, right, ofRight] = cells.subarray(4 * fine, 4 * fine + 4);
-      bin.count += wrong + right;
-      bin.right += right;
-      bin.confidence += ofWrong + ofRight;
-    }
+  for (const { counts, sums } of held)
+    counts.forEach((count, cell) => {
+      const bin = bins[Math.floor((Math.floor(cell / 2) * n) / BINS)];
+      bin.count += count;
+      bin.right += cell % 2 ? count : 0;
+      bin.confidence += sums[cell];
+    });
   return bins;
 }
 
@@ -43,7 +64,7 @@ export const ACCURACY = ["accuracy", false, 100];
 const METRICS = {
   accuracy: (bins) => bins.reduce((sum, { right }) => sum + right, 0),
   ece: (bins) => bins.reduce((sum, { right, confidence }) => sum + Math.abs(confidence - right), 0),
-  nll: (_, held) => held[HELD - 1],
+  nll: (_, held) => held.nll,
 };
 
 /** A metric of each seed of a setting; what was computed is kept. */

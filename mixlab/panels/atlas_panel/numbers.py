@@ -1,5 +1,6 @@
 """What the atlas panel says of two settings, and the oracle of numbers.js, which computes it in the browser."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ import numpy as np
 
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.calibration.reliability import Reliability
-from mixlab.runs.atlas.atlas_run import BINS, SETTINGS, AtlasRun
+from mixlab.runs.atlas.atlas_run import BINS, COLUMNS, SETTINGS, AtlasRun
 from mixlab.runs.atlas.table import Atlas
 
 AXES = tuple(name for name in SETTINGS if name != "seed")  # what a setting consists of; its runs differ in the seed
@@ -20,6 +21,8 @@ ROWS = {  # of the comparison: metric, tempered, and the unit as a factor, digit
     "ECE": ("ece", False, 100, 1, "points"),
     "ECE after temperature": ("ece", True, 100, 1, "points"),
 }
+CURVES = ("epoch", "accuracy", "ece")  # the columns of a curve that are drawn
+STEPS = 4096  # in 1: how finely sums reach the browser, much as a float32 holds a sum of thousands
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,12 @@ def settings_of(atlas: Atlas) -> list[Setting]:
 
 
 def packed(settings: Sequence[Setting]) -> tuple[list[dict[str, Any]], bytes]:
-    """All that the browser needs: a row for each setting and one array of float32.
+    """All that the browser needs: a row for each setting, and whole numbers, deflated.
 
-    Of each run, in the order of the rows and their seeds: the curve [records, 5]; then raw and tempered, each with
-    [60 bins, wrong and right, count and sum of confidence] and the sum of the negative log likelihood.
+    Of each run, in the order of the rows and their seeds: epoch, accuracy and ECE of each record, in 1e-5; then, raw
+    and tempered, counts [60 bins, wrong and right], as many sums of confidence less count times the bin's lower edge,
+    and the sum of the negative log likelihood, both in 1/4096. Counts are exact, and so is accuracy; the ECE of N
+    answers is off by at most 120 / (2 · 4096 · N), which is 0.00015 points for 10,000. Half a kilobyte a run.
     """
     rows = [
         {
@@ -71,18 +76,23 @@ def packed(settings: Sequence[Setting]) -> tuple[list[dict[str, Any]], bytes]:
         }
         for one in settings
     ]
+    columns = [COLUMNS.index(name) for name in CURVES]
     parts = [
         part
         for one in settings
         for run in one.runs.values()
-        for part in (run.curve.flatten(), _state(run.raw), _state(run.tempered))
+        for part in (1e5 * run.curve[:, columns].double().flatten(), _state(run.raw), _state(run.tempered))
     ]
-    return rows, np.concatenate(parts).astype("<f4").tobytes()
+    whole = np.rint(np.concatenate(parts)).astype("<i4")
+    return rows, zlib.compress(whole.view(np.uint8).reshape(-1, 4).T.tobytes(), 9)  # all low bytes first
 
 
 def _state(held: Reliability) -> np.ndarray:
-    state = held.state
-    return np.append(state[: 6 * BINS].view(BINS, 2, 3)[..., :2].flatten(), state[6 * BINS])
+    state = held.state.numpy()
+    count, confidence, _ = np.moveaxis(state[: 6 * BINS].reshape(BINS, 2, 3), -1, 0)
+    edges = count * np.arange(BINS)[:, None] * STEPS // BINS
+    beyond = np.rint(STEPS * confidence) - edges
+    return np.concatenate([count.ravel(), beyond.ravel(), STEPS * state[6 * BINS : 6 * BINS + 1]])
 
 
 def difference(one: Setting, other: Setting, row: str, n_bins: int) -> Interval | float | None:

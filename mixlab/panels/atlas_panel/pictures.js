@@ -9,8 +9,8 @@ import { mean, scoresOf, valuesOf } from "./numbers.js";
 export const TALL = 318; // pixels
 const HALF = 148; // of two curves above each other
 const COLUMNS = [
-  [2, "Test accuracy in %"],
-  [4, "Test ECE in points, raw, 15 bins"],
+  [1, "Test accuracy in %"],
+  [2, "Test ECE in points, raw, 15 bins"],
 ];
 
 export const KINDS = ["one", "two"]; // this and that, in classes of charts.css
