@@ -90,7 +90,7 @@ def judged(claim: Claim, effects: Sequence[Effect], level: float) -> Verdict:
     """The verdict on a claim by its effects, whose interval has this level."""
     interval = mean_of(effects, level)
     if interval is None:
-        why = "Fewer than three pairs of runs are here." if claim.effects else "It takes more than recorded runs."
+        why = "Fewer than three pairs of runs are here." if claim.effects else "Lesson 13 measures it; no run tells."
         return Verdict(claim, UNMEASURED, why)
     wide = mean_of(effects, level, "setting")
     beyond = "" if wide is None else _WORD[_side(claim, wide, effects)]
