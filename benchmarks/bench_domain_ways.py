@@ -64,7 +64,7 @@ def _speech(name: str) -> dict[tuple[str, str], Way]:
     }
 
 
-WAYS = _speech("speech") | _speech(LONG) | {(LONG, "mixup"): Way(mx.Mixer("mixup"))}
+WAYS = _speech("speech") | {(LONG, "mixup"): Way(mx.Mixer("mixup"))} | _speech(LONG)
 WAYS |= {
     ("series, cbf", "CutMix in time"): Way(CUTMIX),
     ("table, people", "manifold mixup"): Way(MANIFOLD),
