@@ -43,7 +43,8 @@ LAW = {"alpha": (ALPHA_LOW, ALPHA_HIGH), "k": (1, K_HIGH), "seed": (0, SEED_HIGH
 
 def main(wanted: list[str]) -> None:
     """Put the pages together, and let Sphinx make the site."""
-    shutil.rmtree(SOURCE, ignore_errors=True)
+    for folder in (SOURCE, HTML):
+        shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "site", SOURCE)
     for name in ("docs", "benchmarks", "notebooks"):
         (SOURCE / name).mkdir()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.data.dataset import Dataset
+from mixlab.machine import release_memory
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.normalize import normalized
@@ -41,12 +42,14 @@ def counted(model: nn.Module, data: Dataset, tries: int = 10) -> dict[str, list[
 
     extra = [_through(model, Mixer(name, k=K), x, y) / _through(model, Mixer(name), x, y) for name in SHOWN]
     exact = copy.deepcopy(model).double()
-    return {
+    numbers = {
         "overhead": [milliseconds(Mixer("mixup"), seed) for seed in range(tries + 1)][1:],  # the first one warms up
         "overhead-puzzle": [milliseconds(Mixer("puzzle"), seed) for seed in range(tries + 1)][1:],
         "free-steps": [100 * (ratio - 1) for ratio in extra],
         "ordered": [_moved_by_sorting(exact, x.double(), y, seed) for seed in range(3)],
     }
+    release_memory()  # that of masks and transport
+    return numbers
 
 
 def changes_of_variance(of: Mapping[str, GradientVariance], base: str, first: str, second: str) -> list[float]:

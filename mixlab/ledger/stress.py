@@ -9,6 +9,7 @@ from mixlab import _check
 from mixlab._torch_state import spared, usual_defaults
 from mixlab.data.dataset import Dataset, Split
 from mixlab.data.noise import with_wrong_labels
+from mixlab.machine import release_memory
 from mixlab.mixing.mixer import Mixer
 from mixlab.models import quick
 from mixlab.training.trainer import Trainer
@@ -29,7 +30,9 @@ def under_stress(data: Dataset, seeds: int = 3, epochs: int = 10) -> dict[str, l
     """
     seeds, epochs = _check.integer("seeds", seeds, 3), _check.integer("epochs", epochs, 1)
     kinds = {"label-noise": _wrong_labels, "brakes": _brakes, "small-net": _small_net}
-    return {key: [change(data, seed, epochs) for seed in range(seeds)] for key, change in kinds.items()}
+    changes = {key: [change(data, seed, epochs) for seed in range(seeds)] for key, change in kinds.items()}
+    release_memory()  # a notebook needs it for what comes next
+    return changes
 
 
 def _wrong_labels(data: Dataset, seed: int, epochs: int) -> float:
