@@ -29,6 +29,11 @@ mixlab.mixed_cross_entropy(torch.rand(8, 4), m.y_a, m.y_b, m.lam), mixlab.lambda
 FIT = """import mixlab as mx
 list(mx.fit(mx.models.quick(10), mx.load("shapes", 40, test_size=10), epochs=1, dtype=torch.float32))
 """
+PROBE = """from mixlab import ledger, models, probes
+net, x = models.quick(10), torch.rand(2, 3, 8, 8)
+probes.jacobian_norm(net, x), probes.jacobian_norm(net, x, kind="spectral", steps=1), ledger.parity(1, steps=1)
+probes.expansion(net, x, torch.arange(2), 1.0, draws=1)
+"""
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,7 @@ list(mx.fit(mx.models.quick(10), mx.load("shapes", 40, test_size=10), epochs=1, 
         ("import mixlab.doctor", {"torchvision", "matplotlib", "scipy", "ipywidgets"}),
         (TRANSFORM, {"torchvision", "lightning", "transformers"}),
         (FIT, {"torch._dynamo"}),  # it would cost 150 MB of a small machine's memory
+        (PROBE, {"torch._dynamo", "sympy"}),
     ],
 )
 def test_what_is_not_needed_is_not_loaded(code, without):

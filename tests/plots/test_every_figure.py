@@ -1,6 +1,7 @@
 """Every figure: it shows itself with its words, keeps what is given, touches nothing global, refuses what is wrong."""
 
 import base64
+import gc
 import html
 import io
 import re
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from figures import COOLED, OVER, RUN, same
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
@@ -117,6 +119,14 @@ def test_pyplot_is_never_loaded():
         "mixlab.plot_lambda(1.0)._repr_html_(); sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_figure_that_was_shown_keeps_no_pixels():
+    before = {id(each) for each in gc.get_objects() if type(each) is RendererAgg}
+    ax = plots.plot_intervals(SPANS, quantity="points")
+    ax._repr_html_()
+    gc.collect()
+    assert {id(each) for each in gc.get_objects() if type(each) is RendererAgg} <= before
 
 
 @pytest.mark.parametrize(("confidence", "right"), [(0.5, 0), (0.8, 3), (1.0, 7)])
