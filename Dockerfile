@@ -2,7 +2,7 @@
 #   docker build -t mixlab . && docker run -p 8888:8888 -v "$HOME/.cache/mixlab:/data" mixlab
 FROM python:3.12-slim
 RUN useradd --create-home --uid 1000 reader && mkdir /data && chown reader /data
-USER reader
+USER 1000
 WORKDIR /home/reader/mixlab
 COPY --chown=reader . .
 RUN python tools/set_up.py lab && rm -rf /home/reader/.cache/pip

@@ -87,7 +87,7 @@ bench:
 # The seconds and memory of every lesson, and what mixing changes on every data set of lesson 11.
 bench-lessons:
 	@$(PYTHON) tools/set_up.py test
-	for name in lessons domains; do $(RUN) benchmarks/bench_$$name.py || exit; done
+	for name in lessons domains domain_ways; do $(RUN) benchmarks/bench_$$name.py || exit; done
 	$(RUN) benchmarks/page.py
 
 bench-gpu:

@@ -13,6 +13,7 @@ from torch import nn
 import mixlab as mx
 from mixlab.domains import graphs, predict, regression, series, speech, tabular, text, train
 from mixlab.domains.problem import Problem
+from mixlab.domains.training import Augment
 
 SEEDS = 6
 WAYS = {"none": 0, "mixup": 1, "K = 5": 5}  # K of each; 0 does not mix
@@ -50,15 +51,25 @@ class Case(NamedTuple):
             return mx.Mixer("mixup" if k else "none", k=max(k, 1))
         return mx.Mixer("manifold", k=k, layers=[self.place]) if k else mx.Mixer("none")
 
-    def error(self, k: int, seed: int, *, quick: bool = False) -> float:
-        """Wrong answers of 100, or the root mean square error in hundredths of a deviation."""
+    def problem(self, seed: int, *, quick: bool = False) -> Any:
+        """With as many training examples as this case takes."""
         problem = self.load(seed)
-        problem = problem.smaller(min(len(problem.train[1]), 40 if quick else self.size), seed)
+        return problem.smaller(min(len(problem.train[1]), 40 if quick else self.size), seed)
+
+    def error(self, mixer: mx.Mixer, seed: int, *, quick: bool = False, augment: Augment | None = None) -> float:
+        """Wrong answers of 100, or the root mean square error in hundredths of a deviation."""
+        problem = self.problem(seed, quick=quick)
         model = self.net(problem, seed)
-        train(problem, model, self.mixer(k), seed=seed, **self.settings | ({"epochs": 1} if quick else {}))
+        settings = self.settings | ({"epochs": 1} if quick else {})
+        train(problem, model, mixer, seed=seed, augment=augment, **settings)
         if problem.classes is None:
             return 100 * regression.forecast(problem, model).rmse
-        return 100 * (1 - predict(problem, model).correct.double().mean().item())
+        return wrong(predict(problem, model))
+
+
+def wrong(predictions: mx.Predictions) -> float:
+    """Wrong answers of 100."""
+    return 100 * (1 - predictions.correct.double().mean().item())
 
 
 def _speech(problem: Problem, seed: int) -> nn.Module:
@@ -120,16 +131,17 @@ CASES = _cases()
 def measured(name: str, *, quick: bool) -> dict[str, Any]:
     """The row of a data set: [mean, low, high] of the error without mixing, and of three changes."""
     case, seeds = CASES[name], range(2 if quick else SEEDS)
-    errors = {way: [case.error(k, seed, quick=quick) for seed in seeds] for way, k in WAYS.items()}
-    row: dict[str, Any] = {"name": name, "n": len(seeds), "none": _interval(errors["none"])}
+    errors = {way: [case.error(case.mixer(k), seed, quick=quick) for seed in seeds] for way, k in WAYS.items()}
+    row: dict[str, Any] = {"name": name, "n": len(seeds), "none": interval(errors["none"])}
     for before, after in (("none", "mixup"), ("none", "K = 5"), ("mixup", "K = 5")):
         gaps = [b - a for a, b in zip(errors[before], errors[after], strict=True)]
-        row[f"{after} − {before}"] = _interval(gaps)
+        row[f"{after} − {before}"] = interval(gaps)
     print(row, flush=True)
     return row
 
 
-def _interval(values: list[float]) -> list[float]:
+def interval(values: list[float]) -> list[float]:
+    """The mean over the seeds, and Student's 95% interval, as they are kept."""
     part = mx.mean_interval(values)
     return [results.short(value, 3) for value in (part.value, part.low, part.high)]
 

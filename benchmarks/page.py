@@ -13,7 +13,8 @@ from results import CLEAR, comparisons, judged, read, verdict
 
 HERE = Path(__file__).resolve().parent
 README, FIGURE = HERE / "README.md", HERE.parent / "docs" / "benchmarks.svg"
-ORDER = ("blend", "lambda", "loss", "calibration", "puzzle", "train", "panels", "start", "lessons", "domains", "gpu")
+TIMED = ("blend", "lambda", "loss", "calibration", "puzzle", "train", "panels", "start")
+ORDER = (*TIMED, "lessons", "domains", "domain_ways", "gpu")
 LIMITS = (("torch", "copy_"), ("bare loop", "one fixed batch"))  # nothing can be faster: to be slower is no defeat
 WAYS = ("faster", "open", "slower")  # of the peer
 CHANGES = ("mixup − none", "K = 5 − none", "K = 5 − mixup")
@@ -63,7 +64,7 @@ def page(contents: dict[str, Any]) -> str:
     parts |= {"won": "; ".join(f"{line.peer} ({line.group}, {len(line.pairs)})" for line in won)}
     parts |= {"slow": "; ".join(f"{row['peer']} on {row['name']} ({row['note']})" for row in slow)}
     parts |= {part.__name__: part(compared) for part in (total, leads)}
-    parts |= {part.__name__: part(contents) for part in (targets, laws, variance, domains, machine)}
+    parts |= {part.__name__: part(contents) for part in (targets, laws, variance, domains, domain_ways, machine)}
     return (HERE / "page.md").read_text(encoding="utf-8").format(summary=summary(compared, contents), **parts)
 
 
@@ -139,13 +140,22 @@ def domains(contents: dict[str, Any]) -> str:
     """What mixup and K = 5 change where the data is no image, in bold where the interval misses 0."""
     rows = contents.get("domains", {}).get("changes", ())
     signs = [sign(row[name]) for row in rows for name in CHANGES]
-    lines = []
-    for row in rows:
-        changes = [f"**{span(row[name])}**" if sign(row[name]) else span(row[name]) for name in CHANGES]
-        lines.append((row["name"], row["n"], span(row["none"]), *changes))
+    lines = [(row["name"], row["n"], span(row["none"]), *(bold(row[name]) for name in CHANGES)) for row in rows]
     said = f"{signs.count(-1)} of {len(signs)} changes are decided for the better and {signs.count(1)} for the worse"
     chance = f"{len(signs) / 20:.1f} would be by chance alone"
     return f"{said}; {chance}.\n\n{table(', '.join(('data', 'seeds', 'none', *CHANGES)), lines)}"
+
+
+def domain_ways(contents: dict[str, Any]) -> str:
+    """What other ways change there."""
+    rows = contents.get("domain_ways", {}).get("changes", ())
+    lines = [(row["name"], row["way"], row["n"], span(row["none"]), bold(row["change"])) for row in rows]
+    return table("data, way, seeds, none, way − none", lines)
+
+
+def bold(interval: Sequence[float]) -> str:
+    """[mean, low, high], in bold where it misses 0."""
+    return f"**{span(interval)}**" if sign(interval) else span(interval)
 
 
 def sign(interval: Sequence[float]) -> int:

@@ -72,6 +72,15 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+@contextmanager
+def releasing_memory() -> Iterator[None]:
+    """`release_memory` at the end; of a function decorated with it, when all that the function held is freed."""
+    try:
+        yield
+    finally:
+        release_memory()
+
+
 def precision(device: torch.device | str) -> tuple[torch.dtype, str]:
     """The dtype for autocast on `device`, torch.bfloat16 or torch.float32, and why.
 

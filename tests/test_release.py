@@ -75,7 +75,7 @@ def test_the_image_for_hubs_has_a_python_that_is_allowed_and_no_root():
     (base,) = (line for line in lines if line.startswith("FROM"))
     version = re.search(r"python:(\d+\.\d+)", base)[1]
     assert version in SpecifierSet(re.search(r'requires-python = "(.*)"', PROJECT)[1])
-    user = lines.index("USER reader")
+    user = lines.index("USER 1000")
     assert user < next(place for place, line in enumerate(lines) if line.startswith("COPY"))
     assert "ENV MIXLAB_DATA=/data" in "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """Make the README's pictures: `make pictures`, in about two minutes.
 
-docs/alpha.png: what α does to blends of one pair, by the law of λ. docs/kit.png: the λ panel and the mixing panel, and
-the training panel after two runs with the settings of lesson 00, without mixup and with it, in a real Chromium. Images
-are those of `mx.load("auto")`.
+docs/alpha.webp: the λ panel while α moves, with two pictures of Shapes; docs/alpha.png: one moment of it, for readers
+who want no motion. docs/kit.png: the λ panel and the mixing panel, and the training panel after two runs with the
+settings of lesson 00, without mixup and with it, with images of `mx.load("auto")`. All in a real Chromium.
 """
 
 import io
@@ -10,15 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from matplotlib.figure import Figure
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
-from scipy.stats import beta
+from playwright.sync_api import Locator, Page, sync_playwright
 
 import mixlab as mx
 from mixlab.panels.shared.panel import Panel
-from mixlab.plots.style import BLUE, INK, PALE_BLUE
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests")]  # the tests open panels in a browser, too
@@ -27,17 +23,23 @@ from browsing import mount  # noqa: E402
 from conftest import CHROMIUM_ARGS, NO_CHROMIUM, find_chromium  # noqa: E402
 
 TARGET = ROOT / "docs" / "kit.png"
-STRIP = ROOT / "docs" / "alpha.png"
-ALPHAS, BLENDS = (0.1, 0.4, 1, 8), 9
+MOVING, STILL = ROOT / "docs" / "alpha.webp", ROOT / "docs" / "alpha.png"
+ALPHAS = [float(f"{10 ** (place / 10):.2g}") for place in range(-10, 11)]  # 0.1 to 10, even on the slider
+MOVE, REST = 200, 2000  # milliseconds at an α, and at 0.1, 1 and 10
+COLORS = 128  # of all frames together: a third of the size of full color
 WIDTH = 860  # of one panel, in CSS pixels
 GAP = 40
 
 
 def photograph(page: Page, panel: Panel) -> Image.Image:
-    """The panel as a reader of a lesson sees it, at twice the density."""
+    """The panel as a reader of a lesson sees it."""
     page.set_content("<body style='margin: 16px; background: white; font-family: sans-serif'></body>")
-    shot = mount(page, panel).screenshot()
-    return Image.open(io.BytesIO(shot)).convert("RGB")
+    return picture(mount(page, panel))
+
+
+def picture(place: Locator) -> Image.Image:
+    """What is on the page there."""
+    return Image.open(io.BytesIO(place.screenshot())).convert("RGB")
 
 
 def trained() -> Panel:
@@ -51,30 +53,27 @@ def trained() -> Panel:
     return panel
 
 
-def strip() -> None:
-    """Write docs/alpha.png: a row for each α, with its density and one pair at λs of even ranks."""
-    data = mx.load("auto", train_size=500)
-    x, partner = (data.train.images[(data.train.labels == label).nonzero()[0, 0]].double() for label in (1, 7))
-    figure = Figure(figsize=(10, 5.2), facecolor="white", layout="constrained")
-    axes = figure.subplots(len(ALPHAS), BLENDS + 1, width_ratios=[1.9, *[1] * BLENDS])
-    grid = torch.linspace(0.002, 0.998, 500).numpy()
-    for (density, *tiles), alpha in zip(axes, ALPHAS, strict=True):
-        density.fill_between(grid, beta.pdf(grid, alpha, alpha), color=PALE_BLUE)
-        density.plot(grid, beta.pdf(grid, alpha, alpha), color=BLUE)
-        density.set(ylim=(0, 3.4), xlim=(0, 1), yticks=[], xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"])
-        density.set_title(f"α = {alpha:g}", fontsize=13, color=INK, loc="left")
-        density.spines[["left", "right", "top"]].set_visible(False)
-        for rank, tile in enumerate(tiles):
-            lam = beta.ppf((rank + 0.5) / BLENDS, alpha, alpha)
-            tile.imshow((lam * x + (1 - lam) * partner).permute(1, 2, 0) / 255)
-            tile.set_title(f"λ = {lam:.2f}", fontsize=10, color=INK)
-            tile.axis("off")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.03, wspace=0, hspace=0)
-    axes[-1, 0].set_xlabel("λ, the share of one image", color=INK)
-    figure.savefig(STRIP, dpi=120)
-    with Image.open(STRIP) as picture:  # to a palette: a third of the size
-        picture.convert("RGB").quantize(256).save(STRIP, optimize=True)
-    print(f"wrote {STRIP}, {STRIP.stat().st_size / 1e3:.0f} kB")
+def moving(page: Page) -> None:
+    """Write docs/alpha.webp and docs/alpha.png: the λ panel while α goes from 0.1 to 10 and back."""
+    shapes = mx.load("shapes", train_size=100, difficulty=0)
+    photograph(page, mx.panels.lambda_panel(k=8, data=shapes))
+    there = []
+    for alpha in ALPHAS:
+        page.evaluate("(alpha) => model.set('alpha', alpha)", alpha)
+        page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        there.append(picture(page.locator(".mixlab-panel")))
+    sheet = Image.new("RGB", (there[0].width, len(there) * there[0].height))
+    for place, frame in enumerate(there):
+        sheet.paste(frame, (0, place * frame.height))
+    palette = sheet.quantize(COLORS)
+    there = [frame.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB") for frame in there]
+    there[ALPHAS.index(0.4)].quantize(COLORS).save(STILL, optimize=True)
+    rests = [REST if alpha in (0.1, 1, 10) else MOVE for alpha in ALPHAS]
+    first, *rest = [*there, *there[-2:0:-1]]
+    times = [*rests, *rests[-2:0:-1]]
+    first.save(MOVING, save_all=True, append_images=rest, duration=times, loop=0, lossless=True, method=3)
+    for path in (MOVING, STILL):
+        print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")
 
 
 def beside(left: list[Image.Image], right: Image.Image) -> Image.Image:
@@ -92,14 +91,14 @@ def beside(left: list[Image.Image], right: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """Draw the strip; take the photographs, put them side by side, write docs/kit.png."""
-    strip()
+    """Take the photographs; let α move; put the panels side by side and write docs/kit.png."""
     panels = [mx.panels.lambda_panel(alpha=0.4), mx.panels.mixing_panel(mx.load("auto", train_size=500)), trained()]
     with sync_playwright() as driver:
         path = find_chromium(driver.chromium.executable_path)
         if path is None:
             sys.exit(NO_CHROMIUM)
         browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
+        moving(browser.new_page(viewport={"width": WIDTH, "height": 1200}))
         context = browser.new_context(viewport={"width": WIDTH, "height": 1200}, device_scale_factor=2)
         law, mixing, training = (photograph(context.new_page(), panel) for panel in panels)
         browser.close()

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import handout
@@ -33,7 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE, HTML, SITE = ROOT / "build" / "site", ROOT / "build" / "html" / "pages", ROOT / "docs" / "_site"
 RAN = ROOT / "build" / "lessons"
 COPIED = ("README.md", "docs/teaching.md", "docs/figures.md", "benchmarks/README.md")
-PICTURES = ("docs/alpha.png", "docs/kit.png", "docs/benchmarks.svg")
+PICTURES = ("docs/kit.png", "docs/benchmarks.svg")
+MOVING = ("docs/alpha.webp", "docs/alpha.png")  # which the README names in HTML, where Sphinx does not look
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https:[^)]*\)\]")  # a picture that a browser would fetch, within a link
 LAW = {"alpha": (ALPHA_LOW, ALPHA_HIGH), "k": (1, K_HIGH), "seed": (0, SEED_HIGH)}
@@ -43,12 +45,10 @@ def main(wanted: list[str]) -> None:
     """Put the pages together, and let Sphinx make the site."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "site", SOURCE)
-    static = SOURCE / "_static"
-    static.mkdir()
     for name in ("docs", "benchmarks", "notebooks"):
         (SOURCE / name).mkdir()
-    (SOURCE / "site.css").rename(static / "site.css")
     panels()
+    roads(SOURCE / "index.md")
     chosen = [path for path in LESSONS if not wanted or path.name.startswith(tuple(wanted))]
     pages = {*PICTURES, *COPIED, *(f"notebooks/{path.name}" for path in chosen)}
     lessons(chosen, pages)
@@ -64,8 +64,21 @@ def main(wanted: list[str]) -> None:
         sys.exit("the site has faults, see above")
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.copytree(HTML, SITE, ignore=shutil.ignore_patterns(".*", "_sources"))
+    for name in MOVING:
+        shutil.copy(ROOT / name, SITE / "docs")
     size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
     print(f"{SITE / 'index.html'}: {size / 1e6:.0f} MB in all")
+
+
+def roads(first: Path) -> None:
+    """Complete the first page by where the first lesson and the repository are."""
+    text = Template(first.read_text("utf-8"))
+    first.write_text(text.substitute(hosts=opened("00_start_here"), repository=REPOSITORY), "utf-8")
+
+
+def opened(lesson: str) -> str:
+    """Links to where a lesson, such as "01_lambda", opens with nothing installed."""
+    return ", ".join(f"[{host}]({address})" for host, address in hosts(lesson).items())
 
 
 def linked(text: str, name: str, pages: Collection[str]) -> str:
@@ -90,10 +103,10 @@ def relinked(page: str, pages: Collection[str], folder: str = "") -> str:
 
 def panels() -> None:
     """Write a page for each panel that is alive by itself, and the list of them."""
-    shapes = mx.load("shapes", train_size=600, test_size=400)  # drawn by mixlab, so that a page may hold them
+    shapes = mx.load("shapes", train_size=600, test_size=400, difficulty=0)  # ours, so that a page may hold them
     data = shapes if os.environ.get("MIXLAB_FAST") else mx.load("auto", train_size=2000, test_size=1000)
     runs = {name: answers(data, name) for name in ("none", "mixup")}
-    law = mx.panels.lambda_panel(data=shapes)
+    law = mx.panels.lambda_panel(k=8, data=shapes)
     address = LAW | {"variant": tuple(LAWS)}
     alive(law, "lambda", "The law of λ", "How often, and how strongly, are two images blended?", address)
     (SOURCE / "first.html").write_text(alone(state_of(law), address), "utf-8")
@@ -160,8 +173,7 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
                 if "text/html" in data:
                     data["text/html"] = relinked("".join(data["text/html"]), pages)
         title, _, rest = notebook.cells[0].source.partition("\n")
-        links = ", ".join(f"[{host}]({address})" for host, address in hosts(path.stem).items())
-        notebook.cells[0].source = f"{title}\n\nRun it yourself, with nothing installed: {links}.\n{rest}"
+        notebook.cells[0].source = f"{title}\n\nRun it yourself, with nothing installed: {opened(path.stem)}.\n{rest}"
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
     toc = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"notebooks/{path.stem}" for path in chosen), "```"])
     (SOURCE / "lessons.md").write_text(

@@ -7,6 +7,7 @@ from . import speech as speech
 from . import tabular as tabular
 from . import text as text
 from .problem import Problem as Problem
+from .problem import divided as divided
 from .training import outputs as outputs
 from .training import predict as predict
 from .training import train as train

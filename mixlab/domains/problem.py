@@ -11,7 +11,12 @@ from mixlab import _check
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Examples to learn from and to be tested on.
+    """Examples to learn from and to be tested on; yours, too.
+
+        Problem("birds", "our own recordings", (x, y), (test_x, test_y), ("crow", "owl"))
+
+    `divided` makes one of examples without a test set, `text.from_sentences` of sentences. `graphs.packed` makes x of
+    graphs, and `tabular.TableProblem` holds tables that have categories.
 
     Attributes:
         name: is short, for pictures and tables.

@@ -32,6 +32,7 @@ FORMS = {
     "bands": "[63, 32], the same lying on its side; CutMix cuts a range of frequency",
     "picture": "[1, 32, 63], the same as an image; CutMix cuts a box",
 }
+_REPOSITORY = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 _SHAPES = {"waves": (1, "T"), "frames": (BANDS, "T"), "bands": ("T", BANDS), "picture": (1, BANDS, "T")}
 _MEAN, _SPREAD = -9.0, 6.0  # about those of log-mel values of speech and silence
 
@@ -61,7 +62,7 @@ def _unpack(files: list[bytes]) -> Arrays:
 SPOKEN_DIGITS = PublicData(
     title="Free Spoken Digit Dataset (Jackson et al., CC BY-SA 4.0)",
     file="spoken_digits",
-    urls=("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/26eb9aa.zip",),
+    urls=(f"{_REPOSITORY}/archive/26eb9aaf76e81b692f806f9140c2d2777410d7a1.zip",),
     unpack=_unpack,
     sha256="af08da55527503718dbcc667f399ea0743c679b38c62ae5a142da9b61cf43a1c",
 )

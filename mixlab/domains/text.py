@@ -8,6 +8,7 @@ Guo, Mao and Zhang, "Augmenting Data with Mixup for Sentence Classification: An 
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,10 +89,7 @@ SETS = {
 
 
 def load(which: str = "auto", *, name: str = "trec", root: str | os.PathLike[str] | None = None) -> TextProblem:
-    """Sentences with their classes, in the official split.
-
-    The vocabulary is the words that the training sentences hold at least twice, in lower case; the others share one
-    number, so that its vector is trained, too.
+    """Sentences with their classes, in the official split, as `from_sentences` makes a problem of them.
 
     Args:
         which: is "public", "generated" (invented words, some of which betray the class), or "auto"; see
@@ -111,22 +109,56 @@ def load(which: str = "auto", *, name: str = "trec", root: str | os.PathLike[str
         arrays = {}
         for part, count, seed in (("train", 2000, 0), ("test", 500, 1)):
             arrays |= packed(part, *invented_sentences(len(classes), count, seed))
-    sentences = {part: bytes(arrays[f"{part}_text"]).decode().lower().split("\n") for part in ("train", "test")}
-    counts = Counter(word for sentence in sentences["train"] for word in sentence.split())
-    words = ("(end)", "(rare)", *sorted(word for word, count in counts.items() if count > 1))
     train, test = (
-        (_numbers(sentences[part], words), torch.from_numpy(arrays[f"{part}_labels"].astype(np.int64)))
+        (bytes(arrays[f"{part}_text"]).decode().split("\n"), torch.from_numpy(arrays[f"{part}_labels"]).long())
         for part in ("train", "test")
     )
-    return TextProblem(f"text ({name})", source, train, test, classes, words)
+    return from_sentences(train, test, classes, name=f"text ({name})", source=source)
+
+
+def from_sentences(
+    train: tuple[Sequence[str], Tensor],
+    test: tuple[Sequence[str], Tensor],
+    classes: tuple[str, ...],
+    *,
+    name: str = "text",
+    source: str = "your own",
+) -> TextProblem:
+    """A problem of any sentences, whose words are set apart by spaces.
+
+    The vocabulary is the words that the training sentences hold at least twice, in lower case; the others, and unknown
+    words of test sentences, share one number, so that its vector is trained, too. A sentence may be empty.
+
+    Args:
+        train: is the training sentences and their class labels, int64 [N].
+        test: is the test sentences and theirs.
+        classes: are the names of the classes.
+        name: is short, for pictures and tables.
+        source: says who collected the sentences.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; the message names it.
+    """
+    lower = {"train": _lower("train", train[0]), "test": _lower("test", test[0])}
+    counts = Counter(word for sentence in lower["train"] for word in sentence.split())
+    words = ("(end)", "(rare)", *sorted(word for word, count in counts.items() if count > 1))
+    numbers = {part: _numbers(sentences, words) for part, sentences in lower.items()}
+    return TextProblem(name, source, (numbers["train"], train[1]), (numbers["test"], test[1]), classes, words)
+
+
+def _lower(part: str, sentences: Sequence[str]) -> list[str]:
+    if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
+        raise TypeError(f"sentences of {part} must be a list of texts, got {_check.shown(sentences)}")
+    return [sentence.lower() for sentence in sentences]
 
 
 def _numbers(sentences: list[str], words: tuple[str, ...]) -> Tensor:
     places = {word: place for place, word in enumerate(words)}
-    rows = [
-        torch.tensor([places.get(word, UNKNOWN) for word in sentence.split()], device="cpu") for sentence in sentences
-    ]
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
+    rows = [[places.get(word, UNKNOWN) for word in sentence.split()] for sentence in sentences]
+    result = torch.full((len(rows), max([1, *map(len, rows)])), PADDING, dtype=torch.int64, device="cpu")
+    for numbers, row in zip(result, rows, strict=True):
+        numbers[: len(row)] = torch.tensor(row, dtype=torch.int64, device="cpu")
+    return result
 
 
 class TextNet(nn.Module):

@@ -11,7 +11,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.predictions import Predictions
 from mixlab.domains.problem import Problem
-from mixlab.machine import release_memory, using_threads
+from mixlab.machine import releasing_memory, using_threads
 from mixlab.mixing.losses import Loss, mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
 from mixlab.training.adamw import AdamW
@@ -24,6 +24,7 @@ Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 _ROWS = 64  # examples that go through the model at once where nothing is trained
 
 
+@releasing_memory()  # a notebook trains many networks, one after the other
 @using_threads(1)
 def train(
     problem: Problem,
@@ -99,9 +100,9 @@ def train(
         optimizer.learning_rate = peak * at_step(TRIANGLE, step, epochs * steps_per_epoch)
         optimizer.step_count = step
         optimizer.step()
-    release_memory()  # a notebook trains many networks, one after the other
 
 
+@releasing_memory()
 @using_threads(1)
 @torch.no_grad()
 def outputs(model: nn.Module, x: Any) -> Tensor:
@@ -109,9 +110,7 @@ def outputs(model: nn.Module, x: Any) -> Tensor:
     check_module(model)
     with evaluating(model):
         rows = torch.arange(len(x), device="cpu").split(_ROWS)  # type: ignore[no-untyped-call]
-        result = torch.cat([model(x[chosen]) for chosen in rows])
-    release_memory()
-    return result
+        return torch.cat([model(x[chosen]) for chosen in rows])
 
 
 def predict(problem: Problem, model: nn.Module) -> Predictions:

@@ -18,7 +18,7 @@ from mixlab.mixing.plan import MixPlan
 from mixlab.training.gradient_variance import GradientVariance
 
 K = 5
-BATCH, FEW = 32, 8  # images of a batch that is timed, and of one that is counted
+BATCH, FEW = 32, 4  # images of a batch that is timed, and of one that is counted
 SHOWN = ("mixup", "cutmix", "resizemix")  # whose images are counted
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from mixlab import _check
 from mixlab.calibration.estimators import estimate
 from mixlab.data.dataset import Dataset, Split
-from mixlab.machine import release_memory
+from mixlab.machine import releasing_memory
 from mixlab.mixing.normalize import normalized
 from mixlab.probes import CORRUPTIONS, Attacked, corrupt, fgsm, jacobian_norm, occluded, pgd, prediction_path, sharpness
 from mixlab.training.at_test_time import rescaled
@@ -21,6 +21,7 @@ MIXERS = ("none", "mixup", "cutmix")
 Measure = Callable[[nn.Module], float]
 
 
+@releasing_memory()
 def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50) -> dict[str, list[float]]:
     """The claims about trained networks: by key, a difference for each seed, as `Ledger(measured=)` takes it.
 
@@ -50,9 +51,9 @@ def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50
     x, y = normalized(data.train.images[:few], data.normalization), data.train.labels[:few]
     halfway = torch.stack(_pairs(data, data.train, few)).mean(0)
     slopes = {name: [jacobian_norm(net, halfway).values.mean().item() for net in nets[name]] for name in MIXERS[:2]}
-    worst = [corrupt(data.test.images, kind, 5) for kind in _first_of_each_family()]
+    worst = (corrupt(data.test.images, kind, 5) for kind in _first_of_each_family())
     spoiled = [change(score("accuracy", images)) for images in worst]
-    changes = {
+    return {
         "linear": change(_bend(*_pairs(data, data.test, 2 * few))),
         "smooth": [100 * (after / before - 1) for before, after in zip(slopes["none"], slopes["mixup"], strict=True)],
         "flat": change(lambda net: sharpness(net, lambda net: cross_entropy(net(x), y), BALL, steps=5)),
@@ -63,8 +64,6 @@ def probed(nets: Mapping[str, Sequence[nn.Module]], data: Dataset, few: int = 50
         "rescaled-accuracy": _gains(nets["mixup"], score("accuracy"), score("accuracy", repair=_repair(data))),
         "rescaled-ece": _gains(nets["mixup"], score("ece"), score("ece", repair=_repair(data))),
     }
-    release_memory()  # that of the slopes and attacks, which a notebook needs for what comes next
-    return changes
 
 
 def _gains(nets: Sequence[nn.Module], before: Measure, after: Measure) -> list[float]:
@@ -79,8 +78,8 @@ def _pairs(data: Dataset, split: Split, count: int) -> tuple[Tensor, Tensor]:
     """The first neighbors in a split whose classes differ, as the network takes them: x and x′, [count, C, H, W]."""
     labels = split.labels.tolist()
     places = [i for i, (a, b) in enumerate(pairwise(labels)) if a != b][:count]
-    images = normalized(split.images, data.normalization)
-    return images[places], images[[i + 1 for i in places]]
+    x, x_prime = (normalized(split.images[side], data.normalization) for side in (places, [i + 1 for i in places]))
+    return x, x_prime
 
 
 def _bend(x: Tensor, x_prime: Tensor) -> Measure:

@@ -8,10 +8,11 @@ from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mixlab import _check
+from mixlab.machine import releasing_memory
 
 # Colors of Okabe and Ito, which color-blind readers can tell apart; hatches and dashes say the same in gray.
 BLUE, VERMILION, GREEN, GRAY, INK, PAPER = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#1A1A1A", "white"
@@ -31,10 +32,14 @@ class Picture:
         self.figure = figure
         self.alt = alt
 
+    @releasing_memory()
     def png(self) -> bytes:
         """The image, at twice its displayed size."""
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor=self.figure.get_facecolor())
+        # A text keeps what drew it, with 4 to 12 MB of pixels, for as long as a notebook keeps the figure.
+        for text in self.figure.findobj(Text):
+            text._renderer = None  # type: ignore[attr-defined]
         return buffer.getvalue()
 
     def _repr_html_(self) -> str:
@@ -72,7 +77,6 @@ def axes_and_ink(ax: Axes | None, size: tuple[float, float]) -> tuple[Axes, Any]
     """`ax`, or the axes of a new figure that stays readable in a dark theme; and the color to write in."""
     if ax is None:
         figure = Figure(figsize=size, facecolor=PAPER)
-        FigureCanvasAgg(figure)
         made: Axes = figure.add_subplot(axes_class=PictureAxes, facecolor=PAPER)
         paint(made, INK)
         return made, INK

@@ -11,6 +11,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating, usual_defaults
 from mixlab.calibration.intervals import Interval, wilson
 from mixlab.data.dataset import Split
+from mixlab.machine import releasing_memory
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.probes.per_image import ROWS, check_logits
 
@@ -105,6 +106,7 @@ def fgsm(model: nn.Module, split: Split, normalize: Statistics, radius: float, *
     return _attack(model, split, normalize, radius, ball, [radius], 1, 0)
 
 
+@releasing_memory()
 def _attack(
     model: nn.Module,
     split: Split,

@@ -58,9 +58,9 @@ def corrupt(images: Tensor, kind: str, severity: int, *, seed: int = 0) -> Tenso
     chosen = CORRUPTIONS[_check.choice("kind", kind, CORRUPTIONS)]
     severity = _check.integer("severity", severity, 1, 5)
     generator = torch.Generator().manual_seed(_check.integer("seed", seed, 0, _check.SEED_MAX))
-    x = images.cpu().float() / 255
+    x = images.cpu().float().div_(255)
     changed = chosen.change(x, *chosen.levels[severity - 1], generator=generator)
-    return (255 * changed).clamp(0, 255).round().to(torch.uint8).to(images.device)
+    return (255 * changed).clamp_(0, 255).round_().to(torch.uint8).to(images.device)
 
 
 def load_cifar10c(kind: str, severity: int, *, root: str | os.PathLike[str]) -> Split:

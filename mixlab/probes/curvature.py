@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
+from mixlab.machine import releasing_memory
 
 Loss = Callable[[nn.Module], Tensor]
 
@@ -28,6 +29,7 @@ class Curvature:
     parameters: int
 
 
+@releasing_memory()
 def curvature(
     model: nn.Module,
     loss: Loss,
@@ -69,7 +71,7 @@ def curvature(
         slopes = _flat(torch.autograd.grad(scalar(loss(model)), weights, create_graph=True, allow_unused=True), weights)
 
         def product(vector: Tensor) -> Tensor:
-            parts = torch.autograd.grad(slopes, weights, vector, retain_graph=True, allow_unused=True)
+            parts = torch.autograd.grad(slopes @ vector, weights, retain_graph=True, allow_unused=True)
             return _flat(parts, weights).detach()
 
         def times(vector: "object") -> "object":

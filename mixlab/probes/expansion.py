@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
+from mixlab.machine import releasing_memory
 from mixlab.mixing.beta import check_alpha, lambda_moments, sample_lambda
 from mixlab.probes.per_image import PerImage, check_images, check_logits
 
@@ -40,6 +41,7 @@ class Expansion:
         return PerImage(torch.stack([term.values for term in terms]).sum(0))
 
 
+@releasing_memory()
 def expansion(
     model: nn.Module,
     x: Tensor,
@@ -86,7 +88,7 @@ def expansion(
         probs = logits.softmax(1)
         # vᵀJ as a function of v has the derivative J; for v = p − ỹ its derivative in x is the weighted Hessian.
         residual = (probs - targets).requires_grad_()
-        (pulled,) = torch.autograd.grad(live, inputs, residual, create_graph=True)
+        (pulled,) = torch.autograd.grad((live * residual).sum(), inputs, create_graph=True)
         sums = x.new_zeros(4, len(x), dtype=torch.float64)
         for _ in range(draws):
             lam = sample_lambda(alpha, (len(x),), device=x.device, generator=generator).to(x.dtype)
@@ -95,7 +97,7 @@ def expansion(
             mixed, mixed_labels = _mix(x, partner, theta), _mix(labels, partner, theta)
             delta, epsilon = mixed - inputs.detach(), mixed_labels - targets
             slope, bent = torch.autograd.grad(
-                pulled, (residual, inputs), delta, retain_graph=True, materialize_grads=True
+                (pulled * delta).sum(), (residual, inputs), retain_graph=True, materialize_grads=True
             )
             spread = (probs * slope.square()).sum(1) - (probs * slope).sum(1).square()
             terms = (

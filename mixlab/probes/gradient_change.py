@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from mixlab._torch_state import evaluating
+from mixlab.machine import releasing_memory
 from mixlab.probes.curvature import Loss, scalar, weights_of
 
 
+@releasing_memory()
 def gradient_change(model: nn.Module, loss: Loss, path: Sequence[Mapping[str, Tensor]]) -> Tensor:
     """‖∇L(w′) − ∇L(w)‖ / ‖w′ − w‖ for each step of a training path: large where gradients turn.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
+from mixlab.machine import releasing_memory
 from mixlab.probes.curvature import Loss, scalar, weights_of
 from mixlab.probes.sharpness import moved
 
@@ -41,6 +42,7 @@ def filter_normalized(model: nn.Module, *, generator: torch.Generator | None = N
     return directions
 
 
+@releasing_memory()
 def loss_on_grid(
     model: nn.Module, loss: Loss, directions: Sequence[Sequence[Tensor]], *axes: Sequence[float]
 ) -> Tensor:

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
+from mixlab.machine import releasing_memory
 from mixlab.probes.per_image import OF, ROWS, PerImage, check_images, check_logits, outputs
 
 
+@releasing_memory()
 def prediction_path(model: nn.Module, x: Tensor, x_prime: Tensor, lam: Sequence[float], *, of: str = "probs") -> Tensor:
     """What the network says on the way from one example to another, at λx + (1 − λ)x′.
 

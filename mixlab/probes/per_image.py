@@ -9,6 +9,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.data.dataset import Split
+from mixlab.machine import releasing_memory
 from mixlab.mixing.normalize import Statistics, normalized
 
 
@@ -65,9 +66,10 @@ def outputs(logits: Tensor, of: str) -> Tensor:
 
 
 OF = ("probs", "logits")
-ROWS = 250  # inputs that go through the model at once: more would only raise the peak of memory
+ROWS = 100  # inputs that go through the model at once: more would only raise the peak of memory
 
 
+@releasing_memory()
 def answers(model: nn.Module, split: Split, normalize: Statistics) -> Tensor:
     """The class that the model gives each image of a split, int64 [N]."""
     with evaluating(model), torch.no_grad():

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab._torch_state import evaluating
+from mixlab.machine import releasing_memory
 from mixlab.probes.curvature import Loss, scalar, weights_of
 
 
+@releasing_memory()
 def sharpness(model: nn.Module, loss: Loss, radius: float, *, adaptive: bool = True, steps: int = 20) -> float:
     """The largest rise of a loss in a ball around the weights, as far as gradient ascent climbs: a lower bound.
 

@@ -18,6 +18,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.data.dataset import Dataset, check_dataset
+from mixlab.machine import releasing_memory
 from mixlab.mixing.hidden import find_layer
 from mixlab.mixing.losses import mixed_loss
 from mixlab.mixing.mixer import Mixer, check_mixer
@@ -89,6 +90,7 @@ class GradientVariance:
         return Interval(ratio, ratio * math.exp(reach.low), ratio * math.exp(reach.high), reach.n, reach.level)
 
 
+@releasing_memory()
 def gradient_variance(
     model: nn.Module,
     data: Dataset,

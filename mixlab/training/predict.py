@@ -9,6 +9,7 @@ from mixlab import _check
 from mixlab._torch_state import evaluating
 from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Split
+from mixlab.machine import releasing_memory
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.training.augment import check_views, views_of
 from mixlab.training.checks import check_dtype, check_module, check_output
@@ -16,6 +17,7 @@ from mixlab.training.checks import check_dtype, check_module, check_output
 _TEST_BATCH = 100  # images: more would only raise the peak of memory
 
 
+@releasing_memory()
 def predict(
     model: nn.Module,
     split: Split,

@@ -26,10 +26,10 @@ def test_the_page_and_the_figure_are_what_the_results_say() -> None:
 
 
 def test_page_results_and_script_are_small() -> None:
-    assert len(page.README.read_text(encoding="utf-8").splitlines()) <= 170
+    assert len(page.README.read_text(encoding="utf-8").splitlines()) <= 180
     assert sum(path.stat().st_size for path in BENCHMARKS.rglob("*.json")) <= 70_000
     assert page.FIGURE.stat().st_size < 60_000
-    assert len((BENCHMARKS / "page.py").read_text(encoding="utf-8").splitlines()) <= 220
+    assert len((BENCHMARKS / "page.py").read_text(encoding="utf-8").splitlines()) <= 230
 
 
 @pytest.mark.parametrize("name", CONTENTS)

@@ -31,8 +31,9 @@ def test_the_app_shows_panels_and_asks_no_other_machine(page: Page, tmp_path: Pa
                     time.sleep(0.1)
             page.goto(f"http://localhost:{port}/", timeout=SECONDS)
             page.locator(".mixlab-panel.mx-law[data-draws]").wait_for(timeout=SECONDS)
-            page.get_by_role("tab", name="Spirals").click()
-            expect(page.locator(".mixlab-panel.mx-spirals[data-draws]")).to_be_visible(timeout=SECONDS)
+            for name, kind in (("Spirals", "mx-spirals"), ("Atlas", "mx-atlas")):
+                page.get_by_role("tab", name=name).click()
+                expect(page.locator(f".mixlab-panel.{kind}[data-draws]")).to_be_visible(timeout=SECONDS)
         finally:
             os.killpg(served.pid, signal.SIGINT)
             served.wait(60)

@@ -9,12 +9,21 @@ import reference
 import website
 from addresses import REPOSITORY
 from axe_playwright_python.sync_playwright import Axe
+from browsing import drag_to
 from paths import ROOT
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
+from mixlab.panels.shared.pairs import label_words
 
 TRY = ("lambda", "mixing", "calibration", "spirals", "atlas", "eyes")
+PANELS = {}  # those of the pages to try, in Python
+DRAGS = {  # a slider, its trait, and what Python says of where it stands
+    "lambda": ("α, on a log scale", "alpha", lambda panel: ", ".join(f"{lam:.2f}" for lam in panel.pair)),
+    "mixing": ("λ, share of x", "lam", lambda panel: label_words(panel.lam, panel.names)),
+    "calibration": ("Number of bins", "n_bins", lambda panel: panel.describe().rpartition(" In ")[0]),
+    "atlas": ("Bins of ECE", "n_bins", lambda panel: panel.describe()),
+}
 NOT_OURS = {"landmark-unique", "page-has-heading-one"}  # the theme's: two navigations, and its page of search
 
 
@@ -25,6 +34,13 @@ def site(tmp_path_factory, chromium_path) -> Path:  # without a browser it is no
         monkeypatch.setenv("MIXLAB_FAST", "1")
         for name in ("SOURCE", "SITE", "RAN", "HTML"):
             monkeypatch.setattr(website, name, build / name.lower() / "pages")
+        alive = website.alive
+
+        def kept(panel, name, *rest):
+            PANELS[name] = panel
+            alive(panel, name, *rest)
+
+        monkeypatch.setattr(website, "alive", kept)
         website.main(["01"])
     return build / "site" / "pages"
 
@@ -44,7 +60,10 @@ def test_every_page_is_without_a_fault(site, watched):
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 20
     for path in pages:
-        watched.goto(path.as_uri())
+        for wide in (1280, 390):
+            watched.set_viewport_size({"width": wide, "height": 800})
+            watched.goto(path.as_uri())
+            assert watched.evaluate("document.documentElement.scrollWidth") <= wide, path
         if path.name == "genindex.html" or (path.parent.name == "api" and path.name != "exercises.html"):
             continue  # axe takes long for the long pages of the reference, and all are made like the shortest
         found = Axe().run(watched, options={"preload": False}).response["violations"]
@@ -56,7 +75,7 @@ def test_every_link_within_the_site_leads_somewhere(site):
     texts = {path.resolve(): path.read_text("utf-8") for path in site.rglob("*.html")}
     missing = []
     for path, text in texts.items():
-        for link in re.findall(r"<(?:a|link|script|img)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"", text):
+        for link in re.findall(r"<(?:a|link|script|img|source)\b[^>]*?\b(?:href|src|srcset)=\"([^\"]+)\"", text):
             address, fragment = urldefrag(link)
             if urlsplit(address).scheme:
                 continue
@@ -107,6 +126,20 @@ def test_a_page_to_try_is_light_fits_a_phone_and_obeys_the_keyboard(site, watche
     for place in range(1, controls.count()):
         watched.keyboard.press("Tab")
         expect(controls.nth(place)).to_be_focused()
+
+
+@pytest.mark.parametrize("name", DRAGS)
+def test_a_drag_on_a_page_to_try_shows_pythons_numbers(site, watched, name):
+    label, trait, words = DRAGS[name]
+    watched.goto((site / "try" / f"{name}.html").as_uri())
+    root = watched.locator(".mixlab-panel[data-draws]")
+    handle = root.get_by_label(label, exact=True)
+    before = handle.input_value()
+    drag_to(watched, handle, 0.2)
+    assert handle.input_value() != before
+    said = handle.get_attribute("aria-valuetext")
+    setattr(PANELS[name], trait, type(getattr(PANELS[name], trait))(said))
+    expect(root).to_contain_text(words(PANELS[name]))
 
 
 def test_a_dark_page_has_dark_panels(site, watched):

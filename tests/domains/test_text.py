@@ -115,6 +115,17 @@ def test_public_files_are_unpacked_whatever_their_encoding(tmp_path, capsys, mon
     capsys.readouterr()
 
 
+def test_own_sentences_may_be_empty_and_hold_unknown_words() -> None:
+    train_part = (["A cat sat", "", "a Dog sat"], torch.tensor([0, 1, 0]))
+    own = text.from_sentences(train_part, (["", "the cat sat a while"], torch.tensor([1, 0])), ("pet", "nothing"))
+    assert own.words[2:] == ("a", "sat")
+    assert own.train[0].tolist() == [[2, 1, 3], [0, 0, 0], [2, 1, 3]]
+    assert own.test[0].tolist() == [[0, 0, 0, 0, 0], [1, 1, 3, 2, 1]]
+    train(own, text.TextNet(4, 2, sentence="mean"), MIXERS[0], epochs=1)
+    empty = text.from_sentences(train_part, ([""], torch.tensor([1])), ("pet", "nothing"))
+    assert predict(empty, text.TextNet(4, 2)).probs.isfinite().all()
+
+
 def test_nearest_words_of_a_blend_are_its_parents(problem) -> None:
     model = text.TextNet(len(problem.words), 6, width=200)
     vectors = model.embedding(torch.tensor([[5, 17], [40, 8]])).detach()
@@ -133,9 +144,15 @@ def test_word_numbers_are_not_blended(problem) -> None:
         train(problem, net(words=len(problem.words)), mx.Mixer("mixup"), epochs=1)
 
 
+TWO = torch.tensor([0, 1])
 VOCABULARY = replace(text.load("generated").smaller(2), words=("", "", "a", "b"))
 test_refused = each_refused(
     (lambda: text.load("generated", name="trecs"), "name must be one of 'trec', 'sst2'.* did you mean 'trec'"),
+    (
+        lambda: text.from_sentences(("a b", torch.zeros(3)), ([], TWO), ("a", "b")),
+        "sentences of train must be a list of",
+    ),
+    (lambda: text.from_sentences((["a b"], TWO), (["a"], TWO), ("a", "b")), "labels of train must hold one label for"),
     (lambda: text.load("trec"), "which must be one of 'auto'"),
     (lambda: net()(torch.tensor([[3, 20]])), "x must hold word numbers from 0 to 19, got 3 to 20"),
     (lambda: text.TextNet(2, 6), "words must be an integer of at least 3"),

@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 import mixlab as mx
-from mixlab.domains import Problem, outputs, predict, train
-from mixlab.domains.problem import divided
+from mixlab.domains import Problem, divided, outputs, predict, train
 
 
 def blobs(classes: int = 3, n: int = 60) -> Problem:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 BIN_COUNTS = (5, 10, 15, 20, 30)
 PICTURES = ("all", "curves", "reliability", "cost")
-_FIRST = {"data": "cifar10", "variant": "mixup", "alpha": 1.0, "k": 1}  # what the panel begins at, if it is there
+# What the panel begins at, if it is there.
+_FIRST = {"data": "cifar10", "model": "quick", "variant": "mixup", "alpha": 1.0, "k": 1}
 _SHARED = ("data", "model", "images")
 
 
@@ -134,7 +135,7 @@ def atlas_panel(
     Args:
         atlas: the runs (default: those that come with mixlab, `mixlab.atlas()`); one for each setting and seed.
         this: the setting to begin with: some of data, model, images, variant, alpha, k and epochs, as
-            `Atlas.where` takes them; what is left open is as near as can be to mixup with α = 1.
+            `Atlas.where` takes them; what is left open is as near as can be to mixup with α = 1 of the quick net.
         that: likewise, as near as can be to `this`; by default a setting that does not mix.
         n_bins: of equal width, for ECE and the diagram: 5, 10, 15, 20 or 30.
         tempered: whether the diagram is that after a temperature.

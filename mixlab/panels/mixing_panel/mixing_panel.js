@@ -109,6 +109,8 @@ function strip([height, width], others) {
     const gap = 6;
     const side = Math.min(Math.floor((canvas.clientWidth - margin) / (MOST + 2)) - gap, 80);
     const step = side + 32;
+    const tight = context.measureText("0.50").width > side;
+    const share = (lam) => (tight ? lam.toFixed(2).replace(/\.00$/, "").replace("0.", ".") : lam.toFixed(2));
     const { context: ink } = fitCanvas(canvas, (third ? 3 : 2) * step - 8);
     const [mixes, boxes] = stripOf(state, height, width);
     ink.imageSmoothingEnabled = false;
@@ -121,7 +123,7 @@ function strip([height, width], others) {
       ink.fillText(name, 0, top + side / 2);
       ink.fillText(word, 0, top - 11);
       ink.textAlign = "center";
-      const cells = [["x", a], ...shares.map((share, i) => [share.lam.toFixed(2), mix(share, i)]), ["x′", b]];
+      const cells = [["x", a], ...shares.map((one, i) => [share(one.lam), mix(one, i)]), ["x′", b]];
       cells.forEach(([words, bytes], column) => {
         const left = margin + column * (side + gap);
         ink.fillText(words, left + side / 2, top - 11);

@@ -11,6 +11,7 @@ from mixlab.calibration.estimators import estimate
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.predictions import Predictions
 from mixlab.data.dataset import Split
+from mixlab.machine import releasing_memory
 from mixlab.mixing.normalize import Statistics, normalized
 from mixlab.panels.shared.pairs import bytes_of
 from mixlab.probes.attack import fgsm, pgd
@@ -27,7 +28,7 @@ KINDS = {  # of a menu: the family with the name, and a line about it
     **{place: (f"occlusion: {place}", about) for place, about in PLACES.items()},
     **{attack: (f"attack: {attack.upper()}", about) for attack, about in ATTACKS.items()},
 }
-_ROWS = 250  # images that go through a network at once
+_ROWS = 100  # images that go through a network at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ def words_of(kind: str, level: int) -> str:
     return f"{100 * SHARES[level]:.0f}% hidden" if kind in PLACES else f"radius {RADII[level]:g}/255"
 
 
+@releasing_memory()
 def levels_of(net: nn.Module, split: Split, normalize: Statistics, kind: str, shown: int) -> Levels:
     """Measure a network on a split at each level of a kind; `shown` counts the first images whose pictures are kept."""
     looks = [_changed(net, split, normalize, kind, level) for level in LEVELS]

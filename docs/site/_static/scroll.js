@@ -1,0 +1,3 @@
+// A table wider than the page scrolls, so that the keyboard has to reach it.
+for (const table of document.querySelectorAll(".table-wrapper"))
+  if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
