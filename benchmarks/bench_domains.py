@@ -110,6 +110,8 @@ def _cases() -> dict[str, Case]:
         "series, cbf in time": Case(lambda _: series.load("cbf", noise=2.5, warp=0), _series, 120, timed),
         "series, gestures": Case(lambda _: series.load("gestures", noise=2.5), _series, 120, timed),
     }
+    for name in series.RECORDED:
+        cases[f"series, {name}"] = Case(lambda _, name=name: series.recorded(name), _series, 12, timed)
     for name in tabular.SETS:
         cases[f"table, {name}"] = Case(lambda s, name=name: tabular.load(name, seed=s), _table, 300, rows)
     for name, size, epochs in (("trec", 300, 20), ("sst2", 2000, 6)):

@@ -68,7 +68,9 @@ def conda(path):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_direct_requirement_has_a_tested_version_in_its_range(python):
     pins = constraints(python)
-    for name, requirement in requirements("lab", "hub", "lightning", "huggingface", "cluster", "test").items():
+    for name, requirement in requirements(
+        "lab", "hub", "lightning", "huggingface", "series", "cluster", "test"
+    ).items():
         if requirement.marker and not requirement.marker.evaluate({"python_version": python}):
             continue
         assert name in pins, f"{name} is not in constraints.txt for Python {python}"
@@ -115,7 +117,7 @@ def test_what_docstrings_name_is_there():
 
 
 def test_every_import_of_the_package_is_a_declared_requirement():
-    names = (item.name for item in requirements("lab", "hub", "lightning", "huggingface", "cluster").values())
+    names = (item.name for item in requirements("lab", "hub", "lightning", "huggingface", "series", "cluster").values())
     names = (*names, "mixlab", "_typeshed")  # the last is there for mypy alone
     declared = set().union(*(IMPORTED_AS.get(name, {name}) for name in names))
     for path in (ROOT / "mixlab").rglob("*.py"):

@@ -1,10 +1,14 @@
 """Generated series against their definition, warped and not, and the network."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
 import torch
-from refusals import each_refused
+from refusals import each_refused, refuses
 from seeding import seeded
 
 import mixlab as mx
@@ -67,3 +71,31 @@ test_refused = each_refused(
     (lambda: series.load(train_size=1), "train_size must be"),
     (lambda: series.SeriesNet(0, 2), "channels must be"),
 )
+
+
+@pytest.mark.parametrize(("name", "folder"), [("gunpoint", "GunPoint"), ("motions", "BasicMotions")])
+def test_recorded_series_are_those_of_the_files(name: str, folder: str) -> None:
+    files = Path(importlib.util.find_spec("sktime").origin).parent / "datasets" / "data" / folder
+    problem = series.recorded(name)
+    for part, (x, y) in (("TRAIN", problem.train), ("TEST", problem.test)):
+        lines = (files / f"{folder}_{part}.ts").read_text().lower().split("@data\n")[1].split()
+        rows = [line.split(":") for line in lines]
+        values = [[[float(value) for value in channel.split(",")] for channel in row[:-1]] for row in rows]
+        torch.testing.assert_close(x, torch.tensor(values))
+        names = sorted({row[-1] for row in rows})
+        assert [names[label] for label in y.tolist()] == [row[-1] for row in rows]
+        assert len(problem.classes) == len(names)
+
+
+def test_recorded_series_can_be_learned_and_mixed() -> None:
+    problem = series.recorded("motions")
+    net = series.SeriesNet(6, 4)
+    train(problem, net, mx.Mixer("mixup"), epochs=40, learning_rate=0.01)
+    assert predict(problem, net).correct.double().mean() > 0.8
+
+
+def test_what_recorded_series_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuses(lambda: series.recorded("coffee"), ValueError, "name", "gunpoint", "'coffee'")
+    monkeypatch.setitem(sys.modules, "sktime", None)
+    with pytest.raises(ImportError, match=r"pip install .mixlab\[series\]"):
+        series.recorded()
