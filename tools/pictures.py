@@ -2,7 +2,7 @@
 
 docs/alpha.webp: the λ panel while α moves, with two pictures of Shapes; docs/alpha.png: one moment of it, for readers
 who want no motion. docs/kit.png: the λ panel and the mixing panel, and the training panel after two runs with the
-settings of lesson 00, without mixup and with it, with images of `mx.load("auto")`. All in a real Chromium.
+settings of lesson 00, without mixup and with it, on `mx.load("auto")`. All in a real Chromium.
 """
 
 import io
@@ -53,10 +53,14 @@ def trained() -> Panel:
     return panel
 
 
+def shapes() -> mx.Dataset:
+    """Images that mixlab draws, so that a picture may hold them."""
+    return mx.load("shapes", train_size=100, difficulty=0)
+
+
 def moving(page: Page) -> None:
     """Write docs/alpha.webp and docs/alpha.png: the λ panel while α goes from 0.1 to 10 and back."""
-    shapes = mx.load("shapes", train_size=100, difficulty=0)
-    photograph(page, mx.panels.lambda_panel(k=8, data=shapes))
+    photograph(page, mx.panels.lambda_panel(k=8, data=shapes()))
     there = []
     for alpha in ALPHAS:
         page.evaluate("(alpha) => model.set('alpha', alpha)", alpha)
@@ -92,7 +96,7 @@ def beside(left: list[Image.Image], right: Image.Image) -> Image.Image:
 
 def main() -> None:
     """Take the photographs; let α move; put the panels side by side and write docs/kit.png."""
-    panels = [mx.panels.lambda_panel(alpha=0.4), mx.panels.mixing_panel(mx.load("auto", train_size=500)), trained()]
+    panels = [mx.panels.lambda_panel(alpha=0.4), mx.panels.mixing_panel(shapes()), trained()]
     with sync_playwright() as driver:
         path = find_chromium(driver.chromium.executable_path)
         if path is None:
