@@ -1,6 +1,6 @@
 """How long each lesson takes from its first cell to its last, and how much memory its kernel holds at the most.
 
-make bench-lessons, or: python benchmarks/bench_lessons.py [--quick]
+make bench-lessons, or: python benchmarks/bench_lessons.py [--quick] [--only 12 13]
 """
 
 import os
@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import harness
 import nbformat
@@ -21,8 +20,9 @@ METHOD = """Each lesson is run once from its first cell to its last, as "Run All
 own and with an empty run store, so that it trains all that it shows; the data sets are in their cache. The seconds are
 those of the cells, without the start of the kernel. The memory is the most that the kernel's process has held at once,
 VmHWM in /proc: it is Linux alone that tells. What is started beside the kernel, such as lesson 07's other program, is
-not in it. One run each: there is no interval."""
-SECONDS, MEGABYTES = 120, 900
+not in it. One run each: there is no interval. --only measures these lessons, and keeps what results/lessons.json has of
+the others."""
+GROUPS, LIMITS = ("lessons, time", "lessons, memory of the kernel"), (120, 900)
 WAIT = 900  # seconds for a cell
 PEAK = "VmHWM:"
 
@@ -51,16 +51,20 @@ def one(value: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run them all, print, save."""
-    quick = harness.parser(__doc__, METHOD, quick="two lessons on less data, nothing saved").parse_args().quick
-    environment = os.environ | ({"MIXLAB_FAST": "1"} if quick else {})
-    rows: list[dict[str, Any]] = []
-    for path in sorted(FOLDER.glob("[0-9]*.ipynb"))[: 2 if quick else None]:
-        seconds, most = lesson(path, environment)
+    """Run them, print, save."""
+    parser = harness.parser(__doc__, METHOD, quick="two lessons on less data, nothing saved")
+    lessons = sorted(FOLDER.glob("[0-9]*.ipynb"))
+    numbers = [path.stem[:2] for path in lessons]
+    parser.add_argument("--only", nargs="+", choices=numbers, default=numbers, metavar="NN", help="these lessons")
+    options = parser.parse_args()
+    environment = os.environ | ({"MIXLAB_FAST": "1"} if options.quick else {})
+    held = {row["name"] + row["unit"]: row for row in results.read().get("lessons", {}).get("readings", ())}
+    for path in [path for path in lessons if path.stem[:2] in options.only][: 2 if options.quick else None]:
         name = f"lesson {path.stem.replace('_', ' ')}"
-        rows.append(reading("lessons, time", name, "s", one(seconds), n=1, most=SECONDS))
-        rows.append(reading("lessons, memory of the kernel", name, "MB", one(most), n=1, most=MEGABYTES))
-    if not quick:
+        for group, unit, value, most in zip(GROUPS, ("s", "MB"), lesson(path, environment), LIMITS, strict=True):
+            held[name + unit] = reading(group, name, unit, one(value), n=1, most=most)
+    if not options.quick:
+        rows = [held[key] for key in sorted(held)]
         results.save("lessons", ("mixlab", "torch", "ipykernel", "nbclient"), readings=rows)
 
 

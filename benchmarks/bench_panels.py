@@ -91,7 +91,7 @@ def cases(store: str) -> list[tuple[str, Panel, str]]:
         ("spiral panel", trained(mx.panels.spiral_panel(epochs=5)), ALPHA),
         ("surface panel", surfaces(data), "surfaces"),
         ("training panel", trained(training(data, store)), ALPHA),
-        ("atlas panel, 300 runs of 100 α", recorded(), "α"),
+        ("atlas panel, 1,000 runs of 100 α", recorded(), "α"),
     ]
 
 
@@ -121,9 +121,9 @@ def training(data: Dataset, store: str) -> Any:
 
 
 def recorded() -> Panel:
-    """The atlas panel with one recorded run again and again: a setting for each of 100 α, each of 3 seeds."""
+    """The atlas panel with one recorded run again and again: a setting for each of 100 α, each of 10 seeds."""
     one = next(run for run in mx.atlas() if run.variant == "mixup")
-    grid = [(alpha / 50, seed) for alpha in range(1, 101) for seed in range(3)]
+    grid = [(alpha / 50, seed) for alpha in range(1, 101) for seed in range(10)]
     runs = [replace(one, id=f"{i:016x}", alpha=alpha, seed=seed) for i, (alpha, seed) in enumerate(grid)]
     return mx.panels.atlas_panel(Atlas(runs))
 

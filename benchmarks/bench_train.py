@@ -1,6 +1,6 @@
 """Images a second and accuracy of the live loop, beside a bare loop and the peers' mixing in it, on real CIFAR-10.
 
-    make bench, or: python benchmarks/bench_train.py [--quick] [--minutes 4]
+    make bench, or: python benchmarks/bench_train.py [--quick] [--minutes 3]
 
 --help says what takes turns with what, and what each does.
 """
@@ -277,7 +277,7 @@ def picks(rounds: int) -> list[dict[str, object]]:
 def main() -> None:
     """Measure, print, save."""
     parser = harness.parser(__doc__, METHOD, quick="few rounds, no whole runs, nothing saved")
-    parser.add_argument("--minutes", type=float, default=4, help="for the whole runs; all twelve take about 13")
+    parser.add_argument("--minutes", type=float, default=3, help="for the whole runs; all twelve take about 13")
     parser.add_argument("--picks", type=int, help=argparse.SUPPRESS)  # what `picks` starts, with so many rounds
     arguments = parser.parse_args()
     if arguments.picks:
