@@ -86,7 +86,10 @@ def recorded(name: str = "gunpoint") -> Problem:
     parts = [getattr(datasets, loader)(split=part, return_type="numpy3D") for part in ("train", "test")]
     labels = sorted(set(parts[0][1]))
     train, test = (
-        (torch.tensor(x, dtype=torch.float32, device="cpu"), torch.tensor([labels.index(label) for label in y]))
+        (
+            torch.tensor(x, dtype=torch.float32, device="cpu"),
+            torch.tensor([labels.index(label) for label in y], device="cpu"),
+        )
         for x, y in parts
     )
     classes = tuple(_NAMES[name].get(str(label), str(label)) for label in labels)

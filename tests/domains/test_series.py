@@ -94,6 +94,12 @@ def test_recorded_series_can_be_learned_and_mixed() -> None:
     assert predict(problem, net).correct.double().mean() > 0.8
 
 
+def test_recorded_series_lie_on_the_cpu_whatever_the_default() -> None:
+    with torch.device("meta"):
+        problem = series.recorded("motions")
+    assert {part.device.type for pair in (problem.train, problem.test) for part in pair} == {"cpu"}
+
+
 def test_what_recorded_series_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     refuses(lambda: series.recorded("coffee"), ValueError, "name", "gunpoint", "'coffee'")
     monkeypatch.setitem(sys.modules, "sktime", None)
