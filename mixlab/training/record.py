@@ -1,5 +1,6 @@
 """The record that a training yields after each epoch."""
 
+import math
 from dataclasses import dataclass
 
 from mixlab.calibration.reliability import Reliability
@@ -19,6 +20,8 @@ class Record:
         seconds: have passed since the training began, evaluations and pauses included.
         seconds_left: are what the remaining steps take at the present rate, evaluations included.
         reliability: holds what the test numbers come from, for intervals and the diagram.
+        tempered_nll, tempered_ece: are test_nll and test_ece after a temperature, each half of the test images by that
+            of the other half; unchanged where none can be fitted, and NaN in runs that an older mixlab has stored.
     """
 
     epoch: float
@@ -33,3 +36,5 @@ class Record:
     seconds: float
     seconds_left: float
     reliability: Reliability
+    tempered_nll: float = math.nan
+    tempered_ece: float = math.nan

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mixlab import _check
 from mixlab.calibration.predictions import Predictions
+from mixlab.calibration.recalibration.crossfit import tempered
 from mixlab.calibration.reliability import Reliability
 from mixlab.data.dataset import Dataset
 from mixlab.machine import precision, torch_threads
@@ -237,10 +238,10 @@ class Trainer(Loop[Record]):
             self.tested = self.predictions()
         except FloatingPointError:
             raise self._divergence("what the model says of the test images") from None
-        reliability = Reliability().update(self.tested.probs, self.tested.labels)
-        return self._record(reliability, began, time.perf_counter())
+        raw, after = (Reliability().update(p.probs, p.labels) for p in (self.tested, tempered(self.tested)))
+        return self._record(raw, after, began, time.perf_counter())
 
-    def _record(self, reliability: Reliability, began: float, now: float) -> Record:
+    def _record(self, raw: Reliability, after: Reliability, began: float, now: float) -> Record:
         """The record of an evaluation that lasted from `began` to `now`."""
         done, left = self.step_count, self.steps - self.step_count
         rate = done / self._training_seconds if done else math.nan
@@ -249,14 +250,16 @@ class Trainer(Loop[Record]):
             step=done,
             steps=self.steps,
             train_loss=self._mean_loss(),
-            test_accuracy=reliability.accuracy(),
-            test_nll=reliability.nll(),
-            test_ece=reliability.ece(),
+            test_accuracy=raw.accuracy(),
+            test_nll=raw.nll(),
+            test_ece=raw.ece(),
             images_per_second=rate * self.batch_size,
             training_seconds=self._training_seconds,
             seconds=now - (now if self._began is None else self._began),
             seconds_left=left / rate + (now - began) * left / (self.every * self.steps_per_epoch),
-            reliability=reliability,
+            reliability=raw,
+            tempered_nll=after.nll(),
+            tempered_ece=after.ece(),
         )
 
     def predictions(self) -> Predictions:

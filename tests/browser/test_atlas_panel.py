@@ -1,6 +1,7 @@
 """The atlas panel in a real Chromium: Python's numbers, what sliders skip, clicks, the address."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import mixlab as mx
 from mixlab.calibration.intervals import Interval
 from mixlab.panels.atlas_panel.numbers import ROWS, STEPS, difference, front
 from mixlab.panels.shared.alone import alone
+from mixlab.runs.atlas.atlas_run import COLUMNS
 
 pytestmark = pytest.mark.browser
 ATLAS = recorded_runs()
@@ -77,7 +79,26 @@ def test_what_is_rounded_on_its_way_to_the_browser_stays_near(page: Page) -> Non
     theirs = [[run.value(metric, tempered=when) for run in runs] for metric, when, *_ in ROWS.values()]
     least = min(run.raw.count for run in runs)
     np.testing.assert_allclose(here, theirs, rtol=0, atol=60 / STEPS / least)
-    np.testing.assert_allclose(curves, torch.cat([run.curve[:, [0, 2, 4]] for run in runs]), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(curves, torch.cat([run.curve[:, [0, 2, 4, 6]] for run in runs]), rtol=0, atol=1e-5)
+
+
+def test_the_curve_of_ece_is_raw_or_after_a_temperature(page: Page) -> None:
+    panel = mx.panels.atlas_panel(ATLAS)
+    root = mount(page, panel)
+    chart = root.locator(".mx-curves .mx-chart").nth(1)
+    name, picture = chart.locator(".mx-chart-name"), chart.get_by_role("img")
+
+    def ends(column: str) -> str:
+        runs = ATLAS.where(**panel.this)
+        return ", ".join(f"{100 * run.curve[-1, COLUMNS.index(column)]:.1f}" for run in runs)
+
+    expect(name).to_have_text("Test ECE in points, raw, 15 bins")
+    expect(picture).to_have_accessible_name(re.compile(re.escape(f": {ends('ece')};")))
+    root.get_by_label("Calibration").select_option("true")
+    expect(name).to_have_text("Test ECE in points, after T, 15 bins")
+    expect(picture).to_have_accessible_name(re.compile(re.escape(f": {ends('tempered_ece')};")))
+    side(root, "This").get_by_label("Variant").select_option("cutmix")
+    expect(name).to_have_text("Test ECE in points, after T, 15 bins; curves not recorded for all runs")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def made_run(right: int, ece: float, tempered_ece: float, **settings: Any) -> At
     raw, tempered = (_held(right, off) for off in (ece, tempered_ece))
     cost = table["images"] * table["epochs"] * table["k"]
     rest = {"raw": raw, "tempered": tempered, "temperature": 1.0, "seconds": 1.0, "forwards": cost}
-    return AtlasRun(id=repr(sorted(table.items(), key=str)), curve=torch.zeros(1, 5), **table, **rest)
+    return AtlasRun(id=repr(sorted(table.items(), key=str)), curve=torch.zeros(1, 7), **table, **rest)
 
 
 def made_runs(seed: int = 0, shift: dict[tuple[str, float | None, int], int] | None = None, **grid: Any) -> Atlas:

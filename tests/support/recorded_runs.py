@@ -30,7 +30,10 @@ def recorded_runs() -> Atlas:
             drawn = [sample(300, 4, sharpness, seed=len(runs)) for sharpness in (1.7 - 0.9 * (alpha or 0), 1.1)]
             raw, tempered = (_rounded(mx.Reliability(BINS).update(p.probs, _labels(p, k))) for p in drawn)
             share = torch.arange(1, 6) / 5
-            curve = torch.stack([epochs * share, 2 - share, raw.accuracy() * share, 2 - share, raw.ece() * share], 1)
+            columns = [raw.accuracy(), raw.nll(), raw.ece(), tempered.nll(), tempered.ece()]
+            curve = torch.stack([epochs * share, 2 - share, *(value * share for value in columns)], 1)
+            if variant == "cutmix":  # as of an older mixlab
+                curve[:-1, 5:] = torch.nan
             cost = images * epochs * k
             made = {"id": f"{len(runs):016x}", "data": data, "images": images, "model": "quick", "variant": variant}
             made |= {"alpha": alpha, "k": k, "epochs": epochs, "seed": seed, "curve": curve.float(), "raw": raw}

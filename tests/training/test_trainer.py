@@ -81,6 +81,20 @@ def test_records_say_where_the_training_stands(data: Dataset) -> None:
     assert last.reliability.count == len(data.test)
 
 
+def test_records_say_what_is_left_after_a_temperature(data: Dataset) -> None:
+    trainer = fit(data, epochs=4)
+    for record in trainer:
+        assert trainer.tested is not None
+        after = mx.crossfit(trainer.tested, mx.fit_temperature)
+        assert record.tempered_nll == pytest.approx(
+            functional.cross_entropy(after.logits, after.labels).item(), rel=1e-6
+        )
+        assert record.tempered_ece == mx.Reliability().update(after.probs, after.labels).ece()
+        assert record.tempered_nll != record.test_nll
+    (untrained,) = fit(data, linear(), epochs=1, learning_rate=1e-30)  # no temperature mends what knows nothing
+    assert (untrained.tempered_nll, untrained.tempered_ece) == (untrained.test_nll, untrained.test_ece)
+
+
 def test_time_is_counted_as_training_or_as_evaluation(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by a second at each look: a step takes 1 s, an evaluation 1 s and 1 s of waiting."""
     seconds = itertools.count()

@@ -90,7 +90,7 @@ async function showPanel({ model, el }) {
   const root = make(
     "div",
     { class: "mixlab-panel mx-training mx-atlas", role: "group", "aria-label": "Atlas of runs" },
-    make("div", { class: "mx-controls" }, ...shared, field("Diagram", when), field("Pictures", which)),
+    make("div", { class: "mx-controls" }, ...shared, field("Calibration", when), field("Pictures", which)),
     ...sides.map(({ node }) => node),
     table.node,
     make("div", { class: "mx-key-row" }, legend, swap),

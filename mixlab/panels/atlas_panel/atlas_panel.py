@@ -138,7 +138,7 @@ def atlas_panel(
             `Atlas.where` takes them; what is left open is as near as can be to mixup with α = 1 of the quick net.
         that: likewise, as near as can be to `this`; by default a setting that does not mix.
         n_bins: of equal width, for ECE and the diagram: 5, 10, 15, 20 or 30.
-        tempered: whether the diagram is that after a temperature.
+        tempered: whether the diagram and the curves of ECE are those after a temperature.
         picture: "all", or only the "curves", "reliability" or "cost".
 
     Returns:

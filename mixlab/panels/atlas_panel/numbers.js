@@ -3,6 +3,7 @@
 export const BINS = 60;
 const STEPS = 4096; // in 1: sums come as whole numbers of these
 const CELLS = 2 * BINS; // of each bin, wrong and right
+const CURVE = 4; // numbers of a record: epoch, accuracy, ECE raw and tempered
 const HELD = 2 * CELLS + 1; // numbers of one calibration: counts, sums of confidence, and the sum of the NLL
 
 /** The whole numbers that packed() in numbers.py deflates, the low bytes of all before the next. */
@@ -33,8 +34,8 @@ export async function readSettings(rows, bytes) {
   return rows.map(({ seeds, records, cost, ...axes }) => {
     const runs = new Map();
     seeds.forEach((seed, i) => {
-      const flat = Float64Array.from(take(3 * records[i]), (value) => value / 1e5);
-      const curve = Array.from({ length: records[i] }, (_, row) => flat.subarray(3 * row, 3 * row + 3));
+      const flat = Float64Array.from(take(CURVE * records[i]), (value) => (value < 0 ? NaN : value / 1e5));
+      const curve = Array.from({ length: records[i] }, (_, row) => flat.subarray(CURVE * row, CURVE * (row + 1)));
       runs.set(seed, { curve, raw: calibrationOf(take(HELD)), tempered: calibrationOf(take(HELD)) });
     });
     const setting = { axes, cost, runs, known: new Map() };

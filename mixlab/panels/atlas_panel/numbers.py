@@ -21,7 +21,7 @@ ROWS = {  # of the comparison: metric, tempered, and the unit as a factor, digit
     "ECE": ("ece", False, 100, 1, "points"),
     "ECE after temperature": ("ece", True, 100, 1, "points"),
 }
-CURVES = ("epoch", "accuracy", "ece")  # the columns of a curve that are drawn
+CURVES = ("epoch", "accuracy", "ece", "tempered_ece")  # the columns of a curve that are drawn
 STEPS = 4096  # in 1: how finely sums reach the browser, much as a float32 holds a sum of thousands
 
 
@@ -62,10 +62,11 @@ def settings_of(atlas: Atlas) -> list[Setting]:
 def packed(settings: Sequence[Setting]) -> tuple[list[dict[str, Any]], bytes]:
     """All that the browser needs: a row for each setting, and whole numbers, deflated.
 
-    Of each run, in the order of the rows and their seeds: epoch, accuracy and ECE of each record, in 1e-5; then, raw
-    and tempered, counts [60 bins, wrong and right], as many sums of confidence less count times the bin's lower edge,
-    and the sum of the negative log likelihood, both in 1/4096. Counts are exact, and so is accuracy; the ECE of N
-    answers is off by at most 120 / (2 · 4096 · N), which is 0.00015 points for 10,000. Half a kilobyte a run.
+    Of each run, in the order of the rows and their seeds: epoch, accuracy, and ECE raw and tempered of each record, in
+    1e-5, with −1 for what was not recorded; then, raw and tempered, counts [60 bins, wrong and right], as many sums of
+    confidence less count times the bin's lower edge, and the sum of the negative log likelihood, both in 1/4096.
+    Counts are exact, and so is accuracy; the ECE of N answers is off by at most 120 / (2 · 4096 · N), which is 0.00015
+    points for 10,000. Half a kilobyte a run.
     """
     rows = [
         {
@@ -76,15 +77,14 @@ def packed(settings: Sequence[Setting]) -> tuple[list[dict[str, Any]], bytes]:
         }
         for one in settings
     ]
-    columns = [COLUMNS.index(name) for name in CURVES]
-    parts = [
-        part
-        for one in settings
-        for run in one.runs.values()
-        for part in (1e5 * run.curve[:, columns].double().flatten(), _state(run.raw), _state(run.tempered))
-    ]
+    parts = [_numbers(run) for one in settings for run in one.runs.values()]
     whole = np.rint(np.concatenate(parts)).astype("<i4")
     return rows, zlib.compress(whole.view(np.uint8).reshape(-1, 4).T.tobytes(), 9)  # all low bytes first
+
+
+def _numbers(run: AtlasRun) -> np.ndarray:
+    curve = run.curve[:, [COLUMNS.index(name) for name in CURVES]].double().nan_to_num(-1e-5)
+    return np.concatenate([1e5 * curve.flatten(), _state(run.raw), _state(run.tempered)])
 
 
 def _state(held: Reliability) -> np.ndarray:

@@ -8,10 +8,9 @@ import { mean, scoresOf, valuesOf } from "./numbers.js";
 
 export const TALL = 318; // pixels
 const HALF = 148; // of two curves above each other
-const COLUMNS = [
-  [1, "Test accuracy in %"],
-  [2, "Test ECE in points, raw, 15 bins"],
-];
+const ACCURACY = [1, "Test accuracy in %"]; // column of a curve, and what it is
+const ECE = [2, "Test ECE in points, raw, 15 bins"];
+const TEMPERED = [3, "Test ECE in points, after T, 15 bins"];
 
 export const KINDS = ["one", "two"]; // this and that, in classes of charts.css
 
@@ -19,20 +18,36 @@ export const count = (images) =>
   images < 1e4 ? images.toLocaleString("en") : `${Number((images / 1000).toPrecision(3))}k`;
 
 /** An SVG under its name. */
-export function chart(name, svg = ink("svg", { role: "img", class: "mx-figure" })) {
+export function chart(name = "", svg = ink("svg", { role: "img", class: "mx-figure" })) {
   const title = make("div", { class: "mx-chart-name" }, name);
   return { svg, title, node: make("div", { class: "mx-chart" }, title, svg) };
 }
 
-function drawCurves(svg, pair, { column, name, top, wide }) {
+function drawCurves({ svg, title }, [column, what], pair, top, wide) {
   const bottom = HALF - EDGE.bottom;
   const epochs = Math.max(...pair.map(({ axes }) => axes.epochs));
   const atX = between(0, epochs, EDGE.left, wide - EDGE.right);
   const atY = between(0, top, bottom, EDGE.top);
   const curvesOf = ({ runs }) => [...runs.values()].map(({ curve }) => curve.map((row) => [row[0], 100 * row[column]]));
-  const lines = pair.flatMap((side, i) =>
-    curvesOf(side).map((points) => ink("path", { class: `mx-seed mx-run-${KINDS[i]}`, d: path(points, atX, atY) })),
+  const isWhole = pair.every((side) =>
+    curvesOf(side)
+      .flat()
+      .every(([, value]) => !Number.isNaN(value)),
   );
+  const name = isWhole ? what : `${what}; curves not recorded for all runs`;
+  const lines = pair.flatMap((side, i) =>
+    curvesOf(side).map((points) =>
+      ink("path", {
+        class: `mx-seed mx-run-${KINDS[i]}`,
+        d: path(
+          points.filter(([, value]) => !Number.isNaN(value)),
+          atX,
+          atY,
+        ),
+      }),
+    ),
+  );
+  write(title, name);
   svg.setAttribute("viewBox", `0 0 ${wide} ${HALF}`);
   svg.replaceChildren(
     ...frame(ticks(epochs, wide / 70), ticks(top, 4), atX, atY, { wide, bottom, name: "epoch" }),
@@ -45,20 +60,20 @@ function drawCurves(svg, pair, { column, name, top, wide }) {
   svg.setAttribute("aria-label", `${name} over epochs, a line for each seed. At the end ${ends.join("; ")}.`);
 }
 
-/** Accuracy and ECE over epochs: `node`, its width(), and draw(pair, wide, scope), where the scope fixes the axes. */
+/** Accuracy and ECE over epochs: `node`, its width(), and draw(pair, wide, scope, state); the scope fixes the axes. */
 export function curveCharts() {
-  const charts = COLUMNS.map(([column, name]) => ({ column, name, ...chart(name) }));
+  const charts = [chart(), chart()];
   const tops = new Map(); // of the axes, by the first setting of a scope
   const topsOf = (scope) => {
     if (!tops.has(scope[0])) {
       const rows = scope.flatMap(({ runs }) => [...runs.values()].flatMap(({ curve }) => curve));
-      const most = COLUMNS.map(([column]) => 105 * Math.max(...rows.map((row) => row[column])));
+      const most = [ACCURACY, ECE].map(([column]) => 105 * Math.max(...rows.map((row) => row[column])));
       tops.set(scope[0], most);
     }
     return tops.get(scope[0]);
   };
-  const draw = (pair, wide, scope) =>
-    charts.forEach(({ svg, column, name }, i) => drawCurves(svg, pair, { column, name, top: topsOf(scope)[i], wide }));
+  const draw = (pair, wide, scope, { tempered }) =>
+    [ACCURACY, tempered ? TEMPERED : ECE].forEach((of, i) => drawCurves(charts[i], of, pair, topsOf(scope)[i], wide));
   return {
     node: make("div", { class: "mx-curves" }, ...charts.map(({ node }) => node)),
     width: () => widthOf(charts[0].svg),
@@ -66,10 +81,10 @@ export function curveCharts() {
   };
 }
 
-/** The reliability of both sides, all seeds together: likewise, draw(pair, wide, scope, state). */
+/** The reliability of both sides, all seeds together: likewise. */
 export function reliabilityChart() {
   const diagram = reliabilityDiagram();
-  const { svg, title, node } = chart("", diagram.node);
+  const { svg, title, node } = chart(undefined, diagram.node);
   const draw = (pair, wide, _, { tempered, n_bins: n }) => {
     const eces = pair.map((side) => 100 * mean([...valuesOf(side, "ece", tempered, n).values()]));
     const say = (_, i) => `ECE ${eces[i].toFixed(1)}`;

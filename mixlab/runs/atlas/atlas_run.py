@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlab import _check
-from mixlab.calibration.predictions import Predictions
-from mixlab.calibration.recalibration.crossfit import crossfit
+from mixlab.calibration.recalibration.crossfit import tempered
 from mixlab.calibration.recalibration.temperature import fit_temperature
 from mixlab.calibration.reliability import METRICS, Reliability
 from mixlab.mixing.variants import KINDS
@@ -17,7 +16,7 @@ from mixlab.runs.stored_run import Run
 
 BINS = 60  # divided by 5, 10, 15, 20 and 30, the numbers of bins that a diagram may have
 SETTINGS = ("data", "images", "model", "variant", "alpha", "k", "epochs", "seed")
-COLUMNS = ("epoch", "train_loss", "accuracy", "nll", "ece")
+COLUMNS = ("epoch", "train_loss", "accuracy", "nll", "ece", "tempered_nll", "tempered_ece")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,8 +28,9 @@ class AtlasRun:
         data, images, model, variant, alpha, k, epochs, seed: are what it was trained with; `images` counts the training
             images. alpha is None and k is 1 where nothing is mixed. Of a `OneOf` the variant is such as "mixup or
             cutmix".
-        curve: is float32 [records, 5], a row for each evaluation: epoch, mean training loss in nats, and accuracy, NLL
-            in nats and ECE (15 bins) on the test images.
+        curve: is float32 [records, 7], a row for each evaluation: epoch, mean training loss in nats, and accuracy, NLL
+            in nats and ECE (15 bins) on the test images, NLL and ECE once more after a temperature. The last two are
+            NaN before the end of a run that an older mixlab has trained.
         raw: holds the calibration at the end, in 60 bins; `Reliability.rebinned` makes them 5, 10, 15, 20 or 30.
         tempered: is the same after a temperature, each half of the test images by that of the other half.
         temperature: is that of all test images; 1 if none can be fitted, as answers are no better than chance or all
@@ -90,8 +90,11 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
     ((alpha, k),) = alike
     last = history[-1]
     seen = last.steps * settings["batch_size"] * max(kind.forwards(k) for kind in kinds)
-    curve = [[r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece] for r in history]
-    tempered, temperature = _with_temperature(predictions)
+    curve = [
+        [r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece, r.tempered_nll, r.tempered_ece]
+        for r in history
+    ]
+    after = tempered(predictions)
     return AtlasRun(
         id=run.id,
         data=settings["data"],
@@ -104,16 +107,9 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
         seed=settings["seed"],
         curve=torch.tensor(curve, dtype=torch.float32, device="cpu"),
         raw=Reliability(BINS).update(predictions.probs, predictions.labels),
-        tempered=Reliability(BINS).update(tempered.probs, tempered.labels),
-        temperature=temperature,
+        tempered=Reliability(BINS).update(after.probs, after.labels),
+        temperature=1.0 if after is predictions else fit_temperature(predictions).value,
         seconds=last.training_seconds,
         forwards=seen,
         made=dict(made),
     )
-
-
-def _with_temperature(predictions: Predictions) -> tuple[Predictions, float]:
-    try:
-        return crossfit(predictions, fit_temperature), fit_temperature(predictions).value
-    except ValueError:
-        return predictions, 1.0

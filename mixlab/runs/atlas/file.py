@@ -16,7 +16,7 @@ from mixlab.calibration.reliability import Reliability
 from mixlab.runs.atlas.atlas_run import AtlasRun
 
 HERE = Path(__file__).parent / "atlas.safetensors"
-_FORMAT = 2
+_FORMAT = 3
 _FAULTS = 4  # the last numbers of a Reliability's state, which count rows that cannot be read: here there are none
 
 
