@@ -21,7 +21,7 @@ from paths import ROOT
 import mixlab
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-CONDA_NAMES = {"matplotlib-base": "matplotlib"}
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "dask-core": "dask"}
 FROM_PIP = {"torch", "torchvision", "relplot"}  # the first two from PyTorch's CPU index
 IMPORTED_AS = {
     "lazy-loader": {"lazy_loader"},
@@ -82,7 +82,7 @@ def test_conda_environments_name_what_the_lessons_need(path):
     ranges, pip = conda(path)
     assert ranges.pop("python") == "=3.12"
     assert ranges.pop("pip") == ""
-    lessons = requirements("lab", "hub")
+    lessons = requirements("lab", "hub", "cluster")
     assert ranges == {name: str(item.specifier) for name, item in lessons.items() if name not in FROM_PIP}
     pins = constraints("3.12")
     local = "+cpu" if path.startswith("binder") else ""

@@ -102,4 +102,4 @@ def test_a_hosted_lesson_installs_mixlab_only_where_it_is_missing(there, calls, 
     shell = SimpleNamespace(run_line_magic=lambda name, words: said.append((name, words)))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object() if there else None)
     exec(TransformerManager().transform_cell(first.source), {"get_ipython": lambda: shell})
-    assert said == calls * [("pip", f'install -q "mixlab[hub] @ git+{REPOSITORY}" anywidget relplot')]
+    assert said == calls * [("pip", f'install -q "mixlab[hub,cluster] @ git+{REPOSITORY}" anywidget relplot')]

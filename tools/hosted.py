@@ -17,7 +17,7 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("mixlab") is None:
-    %pip install -q "mixlab[hub] @ git+{REPOSITORY}" anywidget relplot
+    %pip install -q "mixlab[hub,cluster] @ git+{REPOSITORY}" anywidget relplot
 if "google.colab" in sys.modules:
     from google.colab import output
 

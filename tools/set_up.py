@@ -49,7 +49,7 @@ def set_up(what):
         finished = {}
     for path in finished:
         path.unlink()
-    extras = "lab,hub" if what == "lab" else "test"
+    extras = "lab,hub,cluster" if what == "lab" else "test"
     if not pip(VENV, *torch_choice(), "--editable", f".[{extras}]"):
         for path, text in finished.items():  # pip changes nothing before it has everything, so the old one works
             path.write_text(text)

@@ -13,9 +13,11 @@ Value = Callable[[AtlasRun], float]
 _MIXING = {"variant", "alpha", "k"}
 
 
-def points(metric: str, *, tempered: bool = False) -> Value:
-    """A metric of a run in points (hundredths), raw or after its temperature."""
-    return lambda run: 100 * run.value(metric, tempered=tempered)
+def points(metric: str, *, tempered: bool = False, epoch: float | None = None) -> Value:
+    """A metric of a run in points (hundredths), raw or after its temperature, at the end or at one of its epochs."""
+    if epoch is None:
+        return lambda run: 100 * run.value(metric, tempered=tempered)
+    return lambda run: 100 * run.along(metric, tempered=tempered)[epoch]
 
 
 def differences(runs: Atlas, value: Value, first: Settings, second: Settings) -> list[Effect]:

@@ -61,6 +61,13 @@ def test_a_file_gives_back_what_was_measured(stored, table, tmp_path):
         assert (run.settings, dict(run.made)) == (held.settings, {"cpu": "a test's"})
         assert torch.equal(run.curve, held.curve)
         assert run.curve.isfinite().all()
+        for name in ("accuracy", "nll", "ece"):
+            for when in (False, True):
+                path = run.along(name, tempered=when)
+                assert list(path) == [1, 2, 3, 4]
+                assert path[4] == pytest.approx(run.value(name, tempered=when), rel=1e-5, abs=1e-6)
+        steps = [record.tempered_ece for record in source.history]
+        assert list(run.along("ece", tempered=True).values()) == pytest.approx(steps, rel=1e-6)
         assert run.curve[-1, 2].item() == pytest.approx(source.history[-1].test_accuracy, abs=1e-7)
         for n_bins in (5, 15, 60):
             direct = mx.Reliability(n_bins).update(source.predictions.probs, source.predictions.labels)

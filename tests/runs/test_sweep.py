@@ -124,7 +124,8 @@ def test_large_images_are_mapped_by_the_workers_and_not_sent(tmp_path, monkeypat
 
 
 def test_over_cores_runs_have_the_same_bits_where_threads_are_the_same(data, tmp_path, monkeypatch):
-    """Two threads for two workers are one each; a run that fails there stops no other."""
+    """Two threads for two workers are one each; a run that fails there stops no other; idle workers end."""
+    monkeypatch.setattr(workers, "IDLE", 1.0)
     grid = {"variant": ["none", "mixup"], "seed": [3]}
     here = {run.id: run for run in sweep(grid, data, tmp_path / "here")}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
@@ -139,6 +140,7 @@ def test_over_cores_runs_have_the_same_bits_where_threads_are_the_same(data, tmp
         assert run.sessions[0]["pid"] != os.getpid()
         assert [record.test_nll for record in run.history] == [record.test_nll for record in here[found].history]
         assert all(torch.equal(tensor, run.weights()[name]) for name, tensor in here[found].weights().items())
+    until(lambda: not any(alive(run.sessions[0]["pid"]) for run in there.values()))
 
 
 def test_leaving_the_loop_ends_the_workers_and_keeps_what_is_stored(data, tmp_path, monkeypatch):

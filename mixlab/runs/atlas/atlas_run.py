@@ -73,6 +73,12 @@ class AtlasRun:
         held = self.tempered if tempered else self.raw
         return float(getattr(held.rebinned(n_bins), metric)())
 
+    def along(self, metric: str, *, tempered: bool = False) -> dict[float, float]:
+        """Accuracy, NLL or ECE (15 bins) by the epochs at which it was measured; a temperature changes no accuracy."""
+        _check.choice("metric", metric, ("accuracy", "nll", "ece"))
+        column = f"tempered_{metric}" if tempered and metric != "accuracy" else metric
+        return dict(self.curve[:, [0, COLUMNS.index(column)]].tolist())
+
 
 def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
     """The atlas's run of a finished one that was trained on so many images.
