@@ -43,7 +43,7 @@ def recommended(by: str, to_none: Differences, to_best: Differences) -> Recommen
     quantity = QUANTITIES[by]
     if not to_none:
         missing = 'no mixer has two seeds in common with "none" whose runs are finished'
-        return Recommendation(None, by, f"Nothing was decided: {missing}.")
+        return Recommendation(None, by, f"No mixer is recommended: {missing}.")
     worse = [name for name, other in to_none.items() if other.decided and gain_of(by, other) < 0]
     improves, harms = ("raises", "lowers") if quantity.more_is_better else ("lowers", "raises")
     best, heading = best_of(by, to_none), quantity.heading
@@ -66,7 +66,7 @@ def recommended(by: str, to_none: Differences, to_best: Differences) -> Recommen
     each = "each of " if len(worse) > 1 else ""
     remarks = [f"It is decided, though, that {each}{listed(worse)} {harms} the {heading}."] if worse else []
     remarks += [] if to_none[best].decided else [_needed(best, to_none[best])]
-    return Recommendation(None, by, f"Nothing was decided: {why}.", tuple(remarks))
+    return Recommendation(None, by, f"No mixer is recommended: {why}.", tuple(remarks))
 
 
 def best_of(by: str, to_none: Differences) -> str:

@@ -101,6 +101,14 @@ def test_the_curve_of_ece_is_raw_or_after_a_temperature(page: Page) -> None:
     expect(name).to_have_text("Test ECE in points, after T, 15 bins; curves not recorded for all runs")
 
 
+def test_what_explains_the_reliability_diagram_goes_with_it(page: Page) -> None:
+    root = mount(page, mx.panels.atlas_panel(ATLAS, picture="cost"))
+    note = root.get_by_text("below the diagonal over-confident")
+    expect(note).to_be_hidden()
+    root.get_by_label("Pictures").select_option("reliability")
+    expect(note).to_be_visible()
+
+
 @pytest.mark.parametrize(
     "this", [{}, {"variant": "cutmix"}, {"variant": "manifold"}, {"epochs": 30}, {"data": "shapes"}]
 )

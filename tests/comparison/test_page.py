@@ -66,7 +66,7 @@ def test_command_trains_writes_the_page_and_goes_on(folder, tmp_path, capsys):
     rest = ["--seeds", "2", "--epochs", "1", "--variants", "mixup:0.2+cutmix", "--out", str(out)]
     call = ["compare", str(folder), "--image-size", "8", *rest]
     assert __main__.main([*call, "--minutes", "0"]) == 3
-    assert "Nothing was decided" in capsys.readouterr().out
+    assert "No mixer is recommended" in capsys.readouterr().out
     assert __main__.main(call) == 0
     assert "mixup α=0.2 or cutmix α=1" in capsys.readouterr().out
     assert f"mixlab compare {folder} --image-size 8 --seeds 2" in html.unescape(out.read_text())
