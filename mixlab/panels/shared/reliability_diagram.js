@@ -58,7 +58,7 @@ function bars(bins, { atX, atY, bottom }, fills) {
 }
 
 /** The mark of the first run, a dot, or of the second, a square, as a path. */
-const markAt = (which) =>
+export const markAt = (which) =>
   which === "one"
     ? ([x, y]) => `M${x - 4} ${y}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z`
     : ([x, y]) => `M${x - 4} ${y - 4}h8v8h-8Z`;
