@@ -41,7 +41,7 @@ function drawCurves({ svg, title }, [column, what], pair, top, wide) {
         ? ink("path", { class: `mx-seed mx-run-${KINDS[i]}`, d: path(points, atX, atY) })
         : ink("path", {
             class: `mx-mark mx-run-${KINDS[i]}`,
-            d: markAt(KINDS[i])([atX(points[0][0]), atY(points[0][1])]),
+            d: markAt(KINDS[i])([atX(points[0][0]) + (i ? 4 : -5), atY(points[0][1])]), // beside the other side's
           }),
     ),
   );
