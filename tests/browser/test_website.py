@@ -10,7 +10,7 @@ import torch
 import website
 from addresses import REPOSITORY
 from axe_playwright_python.sync_playwright import Axe
-from browsing import drag_to, load_module
+from browsing import cut_words, drag_to, load_module
 from paths import ROOT
 from playwright.sync_api import Page, expect
 
@@ -132,6 +132,7 @@ def test_a_page_to_try_is_light_fits_a_phone_and_obeys_the_keyboard(site, watche
         expect(panel).to_be_visible(timeout=2000)
         assert watched.evaluate("document.documentElement.scrollWidth") <= width
         assert panel.evaluate("(it) => it.scrollWidth <= it.clientWidth"), width
+        assert cut_words(panel) == []
     controls = panel.locator(":is(input, select, button, [tabindex='0']):visible:enabled")
     controls.first.focus()
     for place in range(1, controls.count()):
