@@ -215,8 +215,12 @@ def citation() -> None:
 def ledger(pages: Collection[str]) -> None:
     """Write the page of the ledger: every claim with the verdict of the recorded runs."""
     made = Ledger(mx.atlas())
-    words = (
-        "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment."
+    words = linked(
+        "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment. "
+        "Where no recorded run tells, [lesson 13](notebooks/13_every_claim_measured.ipynb) measures it on networks of "
+        "its own.",
+        "ledger.md",
+        pages,
     )
     claims = relinked(made._repr_html_(), pages, "notebooks/")
     shown = f"```{{raw}} html\n{mx.picture(made.plot())._repr_html_()}\n{claims}\n```"
