@@ -76,7 +76,12 @@ def divided(
     test_share: float = 0.25,
     seed: int = 0,
 ) -> Problem:
-    """A problem of examples without an official test set: `test_share` of them, drawn by `seed`, are for tests."""
+    """A problem of examples without an official test set: `test_share` of them, drawn by `seed`, are for tests.
+
+    Raises ValueError if x and y have different lengths, and what `Problem` raises.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"y must hold one label for each of the {len(x)} examples of x, got {len(y)} labels")
     share = _check.number("test_share", test_share, 0.01, 0.99)
     rows = shuffled(len(y), seed)
     count = round(share * len(y))
