@@ -1,12 +1,14 @@
 """A problem of any domain: training and test examples with their labels, and where they come from."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from mixlab import _check
+
+P = TypeVar("P", bound="Problem")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Problem:
             f"Problem({self.name!r}, {len(self.train[1]):,} training and {len(self.test[1]):,} test examples, {what})"
         )
 
-    def smaller(self, size: int, seed: int = 0) -> "Problem":
+    def smaller(self: P, size: int, seed: int = 0) -> P:
         """The problem with `size` of its training examples, drawn by `seed`; the test examples stay.
 
         A larger part of the same seed holds the smaller ones.

@@ -107,9 +107,9 @@ def test_parity_is_what_the_bits_say_and_is_learned_without_mixing(monkeypatch):
 def test_tables_are_a_mean_over_all_sets(monkeypatch):
     errors = {}
 
-    def change(table, columns, seed, *, epochs):
+    def change(table, seed, *, epochs):
         assert (len(table.train[1]), epochs) == (rows.FEW, 7)
-        errors.setdefault(seed, []).append(len(columns.numbers) + 10 * seed)
+        errors.setdefault(seed, []).append(len(table.columns.numbers) + 10 * seed)
         return float(errors[seed][-1])
 
     monkeypatch.setattr(rows, "_change", change)
