@@ -173,7 +173,7 @@ def test_the_ledger_shows_itself():
         (lambda: Ledger(Atlas([]))["linaer"], "did you mean 'linear'?"),
         (lambda: Ledger(Atlas([])).plot(), "verdicts must hold at least one with an interval, got none"),
         (lambda: Ledger(Atlas([])).plot_settings("flat"), "verdict must have an interval"),
-        (lambda: Ledger(Atlas([]), rate=2), "rate must be a number from 0.001 to 0.5, got 2"),
+        (lambda: Ledger(Atlas([]), rate=2), "rate must be a number from 0.01 to 0.5, got 2"),
     ],
 )
 def test_what_is_wrong_is_named(call, says):
