@@ -235,3 +235,17 @@ def test_spirals_are_trained_with_what_the_address_says(site, watched):
 def test_a_search_finds_a_name(site, watched):
     watched.goto((site / "search.html").as_uri() + "?q=mixed_cross_entropy")
     expect(watched.locator("#search-results")).to_contain_text("mixed_cross_entropy")
+
+
+def test_a_lesson_runs_anew_in_the_other_speed_and_with_other_recorded_runs(tmp_path, monkeypatch):
+    lesson, recorded = ROOT / "notebooks" / "01_lambda.ipynb", tmp_path / "mixlab" / "atlas.safetensors"
+    recorded.parent.mkdir()
+    runs = []
+    monkeypatch.setattr(website, "ROOT", tmp_path)
+    monkeypatch.setattr(website, "RAN", tmp_path / "lessons")
+    monkeypatch.setattr(website.handout, "executed", lambda path: runs.append(path) or website.nbformat.read(path, 4))
+    for fast, content, count in (("", "a", 1), ("", "a", 1), ("1", "a", 2), ("1", "b", 3), ("", "a", 3)):
+        monkeypatch.setenv("MIXLAB_FAST", fast)
+        recorded.write_text(content)
+        website.ran(lesson)
+        assert len(runs) == count
