@@ -11,8 +11,10 @@ import mixlab as mx
 from mixlab.calibration import LabelPredictions
 from mixlab.data import spirals, with_wrong_labels
 from mixlab.domains import regression, series, speech, tabular, train
+from mixlab.ledger import Ledger, parity, stress
 from mixlab.probes import CORRUPTIONS, corrupt, occluded
 from mixlab.probes.occlusion import PLACES
+from mixlab.runs.atlas import Atlas
 from mixlab.runs.digest import tensors_digest
 
 
@@ -87,6 +89,14 @@ def told() -> str:
     return f"{mx.estimates(p)} {LabelPredictions.one_vs_rest(p).errors()} {fitted} {said} {len(mx.atlas())}"
 
 
+def ledger() -> str:
+    """What the ledger says and trains by itself."""
+    data = mx.load("shapes", train_size=40, test_size=20)
+    why = Ledger(Atlas([]), measured={"pgd": [1.0, -1.0, 0.5]})["pgd"].why
+    parts = stress._small(data, 0).state_dict() | {"jittered": stress._jittered(data, 0).train.images}
+    return f"{why} {parity(2, steps=2)} {tensors_digest(parts)}"
+
+
 def mixes() -> str:
     """Plans of every kind, and λs."""
     net, y = mx.models.resnet8(10), torch.arange(4, device="cpu")
@@ -113,6 +123,7 @@ WORK: list[Callable[[], Any]] = [
     surface,
     puzzle,
     beyond,
+    ledger,
 ]
 
 

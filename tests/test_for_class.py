@@ -110,7 +110,7 @@ def test_a_page_lives_without_a_kernel_and_asks_no_network(page: Page, tmp_path:
     eyes = page.get_by_role("group", name="Your own eyes")
     for _ in range(3):
         eyes.get_by_role("button", name="Answer", exact=True).click()
-    expect(eyes.get_by_role("img", name="What you saw against λ. The curve")).to_have_count(1)
+    expect(eyes.get_by_role("img", name="What you saw against λ. 3 of 3 answers")).to_have_count(1)
     replay = page.get_by_role("group", name="A recorded training")
     expect(replay).to_contain_text("This run: mixup, α = 1, K = 1; 40 images")
     expect(replay).to_contain_text("The run before: no mixing")

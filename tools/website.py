@@ -185,10 +185,10 @@ def lessons(chosen: list[Path], pages: Collection[str]) -> None:
 
 
 def ran(path: Path) -> Any:
-    """The notebook with its outputs, from build/lessons if neither it nor mixlab has changed since."""
-    content = hashlib.sha256(path.read_bytes())
+    """The notebook with its outputs, from build/lessons if neither it, its speed nor mixlab has changed since."""
+    content = hashlib.sha256(path.read_bytes() + os.environ.get("MIXLAB_FAST", "").encode())
     for part in sorted((ROOT / "mixlab").rglob("*")):
-        if part.suffix in (".py", ".js", ".css"):
+        if part.suffix in (".py", ".js", ".css", ".safetensors"):
             content.update(part.read_bytes())
     kept = RAN / f"{path.stem}-{content.hexdigest()[:16]}.ipynb"
     if not kept.exists():
@@ -215,8 +215,12 @@ def citation() -> None:
 def ledger(pages: Collection[str]) -> None:
     """Write the page of the ledger: every claim with the verdict of the recorded runs."""
     made = Ledger(mx.atlas())
-    words = (
-        "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment."
+    words = linked(
+        "What papers on mixup say, and the verdict of the recorded runs. Open a claim for its source and experiment. "
+        "Where no recorded run tells, [lesson 13](notebooks/13_every_claim_measured.ipynb) measures it on networks of "
+        "its own.",
+        "ledger.md",
+        pages,
     )
     claims = relinked(made._repr_html_(), pages, "notebooks/")
     shown = f"```{{raw}} html\n{mx.picture(made.plot())._repr_html_()}\n{claims}\n```"

@@ -53,7 +53,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
     Args:
         values: at least two numbers. For a difference between two methods give the difference of each seed.
-        level: is the level of confidence, between 0.5 and 0.9999.
+        level: is the level of confidence, between 0.5 and 0.999999.
 
     Returns:
         Interval: its value is the mean, n the number of values.
@@ -64,7 +64,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     Source: Student, "The probable error of a mean", Biometrika 1908.
     """
     numbers = [_check.number("values", value, -math.inf, math.inf) for value in values]
-    level = _check.number("level", level, 0.5, 0.9999)
+    level = _check.number("level", level, 0.5, 0.999999)
     if len(numbers) < 2:
         raise ValueError(f"values must hold at least two numbers, got {len(numbers)}")
     from scipy.special import stdtrit

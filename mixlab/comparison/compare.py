@@ -85,7 +85,7 @@ def compare(
     settings = suited(data, epochs, settings)
     trainer = checked(model, data, named, settings)
     result = trained(model, data, named, listed, settings, minutes=minutes, root=root, progress=progress)
-    comparison = Comparison(data, named, listed, result, trainer, model=_model_name(model), by=by)
+    comparison = Comparison(data, named, listed, result, trainer, model=_model_name(model), given=settings, by=by)
     if target is not None:
         comparison.page(target)
     return comparison

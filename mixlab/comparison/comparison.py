@@ -4,6 +4,7 @@ import html
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.table import Table
@@ -31,6 +32,7 @@ class Comparison:
         failed: maps (name, seed) of each run that cannot be trained to why.
         by: is the quantity that decides.
         model, settings, picked: are the model's name, the settings of all runs, and the machine's part in them.
+        given: are those of the settings that the call gave or that suit the data, as `compare` takes them.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Comparison:
         trainer: Trainer,
         *,
         model: str,
+        given: Mapping[str, Any],
         by: str,
     ) -> None:
         self.data, self.mixers, self.seeds, self.by, self.model = data, dict(mixers), tuple(seeds), by, model
+        self.given = dict(given)
         self.runs, self.left, self.failed = result.runs, result.left, result.failed
         self.settings = {name: value for name, value in trainer.settings.items() if name != "seed"}
         self.picked = trainer.picked

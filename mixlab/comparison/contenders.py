@@ -9,7 +9,7 @@ from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.one_of import OneOf
 
 BASELINE = "none"
-MOST = 50  # mixers, as an interval corrected for more is beyond what `mean_interval` gives
+MOST = 50  # mixers, as the level corrected for many more would be rounded up to 1
 _WANTED = 'mixers must be mixers or names of variants, such as ["none", mx.Mixer("mixup", alpha=0.2)], or a mapping '
 
 

@@ -14,7 +14,7 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 import mixlab
-from mixlab import _check
+from mixlab import _check, models
 from mixlab._files import write_whole
 from mixlab.calibration.intervals import Interval
 from mixlab.calibration.table import Table
@@ -188,12 +188,13 @@ def _facts(facts: dict[str, Any]) -> str:
 def _repeat(comparison: "Comparison", command: str | None) -> str:
     calls = {name: re.sub(r"\b(Mixer|OneOf)\(", r"mx.\1(", repr(mixer)) for name, mixer in comparison.mixers.items()}
     mixers = ", ".join(f"{name!r}: {call}" for name, call in calls.items())
-    given = ", ".join(f"{name}={comparison.settings[name]!r}" for name in ("epochs", "batch_size", "learning_rate"))
+    model = repr(comparison.model) if comparison.model in models.MODELS else comparison.model
+    given = ", ".join(f"{name}={value!r}" for name, value in comparison.given.items())
     python = (
-        "import mixlab as mx\n\n"
+        "import torch\n" * ("torch." in given) + "import mixlab as mx\n\n"
         "data = mx.load(...)  # the data with the digest above\n"
         f"mixers = {{{mixers}}}\n"
-        f"mx.compare(data, mixers, seeds={list(comparison.seeds)}, model={comparison.model!r}, by={comparison.by!r},\n"
+        f"mx.compare(data, mixers, seeds={list(comparison.seeds)}, model={model}, by={comparison.by!r},\n"
         f'           {given}, page="page.html")'
     )
     first = f"<pre>{html.escape(command)}</pre><p>Or in Python:</p>" if command else ""

@@ -11,7 +11,7 @@ from torch import Tensor
 from mixlab.calibration.calibration_error import calibration_error
 from mixlab.calibration.intervals import Interval, mean_interval
 from mixlab.calibration.predictions import Predictions
-from mixlab.calibration.recalibration import crossfit, fit_temperature
+from mixlab.calibration.recalibration.crossfit import tempered
 from mixlab.calibration.scores import nll_rows
 from mixlab.runs.stored_run import Run
 
@@ -55,16 +55,13 @@ class Scores:
 
 def scores_of(run: Run) -> Scores:
     """The numbers of a finished run; the temperature of each half of the test images is fitted on the other half."""
-    before, after, scaled = run.predictions, run.predictions, True
-    try:
-        after = crossfit(before, fit_temperature)
-    except ValueError:  # all answers of a half are right, say, or its logits no better than chance
-        scaled = False
+    before = run.predictions
+    after = tempered(before)
     rows = {"accuracy": before.correct.double(), "nll": nll_rows(before), "nll_after": nll_rows(after)}
     values = {name: float(row.mean()) for name, row in rows.items()}
     values |= {"ece": calibration_error(before), "ece_after": calibration_error(after)}
     values["seconds"] = run.history[-1].training_seconds
-    return Scores({name: values[name] for name in QUANTITIES}, rows, before, after, scaled)
+    return Scores({name: values[name] for name in QUANTITIES}, rows, before, after, scaled=after is not before)
 
 
 def corrected_level(comparisons: int) -> float:

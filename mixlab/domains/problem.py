@@ -1,12 +1,14 @@
 """A problem of any domain: training and test examples with their labels, and where they come from."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from mixlab import _check
+
+P = TypeVar("P", bound="Problem")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Problem:
             f"Problem({self.name!r}, {len(self.train[1]):,} training and {len(self.test[1]):,} test examples, {what})"
         )
 
-    def smaller(self, size: int, seed: int = 0) -> "Problem":
+    def smaller(self: P, size: int, seed: int = 0) -> P:
         """The problem with `size` of its training examples, drawn by `seed`; the test examples stay.
 
         A larger part of the same seed holds the smaller ones.
@@ -76,7 +78,12 @@ def divided(
     test_share: float = 0.25,
     seed: int = 0,
 ) -> Problem:
-    """A problem of examples without an official test set: `test_share` of them, drawn by `seed`, are for tests."""
+    """A problem of examples without an official test set: `test_share` of them, drawn by `seed`, are for tests.
+
+    Raises ValueError if x and y have different lengths, and what `Problem` raises.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"y must hold one label for each of the {len(x)} examples of x, got {len(y)} labels")
     share = _check.number("test_share", test_share, 0.01, 0.99)
     rows = shuffled(len(y), seed)
     count = round(share * len(y))

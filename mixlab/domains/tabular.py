@@ -16,7 +16,7 @@ from mixlab._torch_state import spared, usual_defaults
 from mixlab.calibration.predictions import Predictions
 from mixlab.domains.columns import FORMS, Columns
 from mixlab.domains.people import people
-from mixlab.domains.problem import Problem, shuffled
+from mixlab.domains.problem import Problem, divided
 
 SETS = {
     "people": "2,000 people who bought or did not: numbers and categories, generated",
@@ -58,23 +58,19 @@ def load(name: str = "people", *, form: str = "one_hot", test_share: float = 0.3
     """
     _check.choice("name", name, SETS)
     _check.choice("form", form, FORMS)
-    share = _check.number("test_share", test_share, 0.05, 0.95)
     if name == "people":
         rows, y, columns, classes = people()
         source = "generated, as no table of people may be shipped"
     else:
         rows, y, columns, classes = _of_scikit_learn(name)
         source = f"scikit-learn's load_{name}, from the UCI repository (CC BY 4.0)"
-    order = shuffled(len(y), seed)
-    count = round(share * len(y))
-    test, train = order[:count], order[count:]
-    middle = rows[train].mean(0)
-    spread = rows[train].std(0)
+    plain = divided("table", source, rows, y, classes, test_share=test_share, seed=seed)
+    middle, spread = plain.train[0].mean(0), plain.train[0].std(0)
     spread[spread == 0] = 1  # a pixel may always be white
     middle[len(columns.numbers) :], spread[len(columns.numbers) :] = 0, 1
-    rows = ((rows - middle) / spread).float()
-    x = columns.one_hot(rows) if form == "one_hot" else rows
-    return TableProblem("table", source, (x[train], y[train]), (x[test], y[test]), classes, columns, form)
+    scaled = [((part - middle) / spread).float() for part, _ in (plain.train, plain.test)]
+    train, test = (columns.one_hot(part) if form == "one_hot" else part for part in scaled)
+    return TableProblem("table", source, (train, plain.train[1]), (test, plain.test[1]), classes, columns, form)
 
 
 def _of_scikit_learn(name: str) -> tuple[Tensor, Tensor, Columns, tuple[str, ...]]:

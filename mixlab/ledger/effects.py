@@ -1,7 +1,7 @@
 """Differences between the runs of an atlas, pair by pair, as the claims need them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 from mixlab.ledger.claim import LEAST, ORIGIN, Effect
@@ -77,21 +77,25 @@ def at_equal_cost(runs: Atlas, value: Value, variant: str, k: int) -> list[Effec
 def agreement(runs: Atlas, value: Value) -> list[Effect]:
     """Kendall's τ between the orders of the variants on the fewest and on the most images (α = 1, K = 1).
 
+    An order is that of runs on the same images, not just on as many.
     1 is the same order, −1 the reverse; 0 is what chance gives on average.
     """
-    orders: dict[tuple[Any, ...], dict[int, dict[str, float]]] = {}
+    places: dict[tuple[Any, ...], dict[tuple[int, Any], dict[str, float]]] = {}
     for run in _where(runs, {"k": 1}):
         if run.alpha in (None, 1.0):
             place = (run.data, run.model, run.epochs, run.seed, run.made.get("recipe"))
-            orders.setdefault(place, {}).setdefault(run.images, {})[run.variant] = value(run)
+            order = places.setdefault(place, {}).setdefault((run.images, run.made.get("digest")), {})
+            order[run.variant] = value(run)
     effects = []
-    for (data, model, epochs, seed, recipe), sizes in orders.items():
-        few, many = sizes[min(sizes)], sizes[max(sizes)]
-        pairs = list(combinations(sorted(few.keys() & many.keys()), 2))
-        if len(sizes) > 1 and pairs:
-            same = [_sign(few[a] - few[b]) * _sign(many[a] - many[b]) for a, b in pairs]
-            at = {"data": data, "model": model, "epochs": epochs, "seed": seed, "recipe": recipe}
-            effects.append(Effect(sum(same) / len(same), at))
+    for (data, model, epochs, seed, recipe), orders in places.items():
+        sizes = sorted({images for images, _ in orders})
+        fewest, most = ([order for (images, _), order in orders.items() if images == sizes[end]] for end in (0, -1))
+        for few, many in product(fewest, most):
+            pairs = list(combinations(sorted(few.keys() & many.keys()), 2))
+            if len(sizes) > 1 and pairs:
+                same = [_sign(few[a] - few[b]) * _sign(many[a] - many[b]) for a, b in pairs]
+                at = {"data": data, "model": model, "epochs": epochs, "seed": seed, "recipe": recipe}
+                effects.append(Effect(sum(same) / len(same), at))
     return effects
 
 

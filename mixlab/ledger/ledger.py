@@ -31,7 +31,7 @@ class Ledger(Mapping[str, Verdict]):
         runs: are recorded runs, such as those of `mixlab.atlas`.
         own: are runs of your own, such as those of `mixlab.runs`, which are taken up as `comparable` says.
         measured: has, by the key of a claim, what was measured without a table of runs: a number for each pair.
-        rate: is the share of wrong decisions that is allowed, 0.05 by default.
+        rate: is the share of wrong decisions that is allowed, at least 0.01.
 
     Attributes:
         runs: are all runs that it rests on.
@@ -57,7 +57,7 @@ class Ledger(Mapping[str, Verdict]):
         held = {run.id for run in runs}
         self.runs = Atlas([*runs, *(run for run in comparable(own) if run.id not in held)])
         effects = {key: _effects(claim, self.runs, (measured or {}).get(key)) for key, claim in claims.items()}
-        self.level = _level(claims, effects, _check.number("rate", rate, 0.001, 0.5))
+        self.level = _level(claims, effects, _check.number("rate", rate, 0.01, 0.5))
         self._verdicts = {key: judged(claim, effects[key], self.level) for key, claim in claims.items()}
 
     def __getitem__(self, key: str) -> Verdict:

@@ -37,6 +37,8 @@ def _taken(run: Run) -> AtlasRun | None:
         return None
     identity = run.identity
     training = {name: value for name, value in identity["training"].items() if name not in _FREE}
+    if training["mix_until"] == run.settings["epochs"]:  # all are mixed, however many there are
+        del training["mix_until"]
     network = {name: value for name, value in identity["model"].items() if name != "weights"}  # which the seed draws
     last = run.history[-1]
     images = last.steps // run.settings["epochs"] * run.settings["batch_size"]

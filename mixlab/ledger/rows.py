@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlab import _check
 from mixlab.domains import predict, train
 from mixlab.domains.columns import Columns
-from mixlab.domains.problem import Problem, shuffled
+from mixlab.domains.problem import shuffled
 from mixlab.domains.tabular import SETS, TableNet, TableProblem, load
 from mixlab.mixing.mixer import Mixer
 
@@ -23,9 +24,9 @@ def parity(seeds: int = 3, steps: int = 300) -> list[float]:
     seed, are learned, in full batches; the other half tests. A blend of two rows with different bits lies between the
     corners of the cube, where parity says nothing.
     """
-    columns = Columns(tuple(f"bit {place}" for place in range(BITS)))
+    steps = _check.integer("steps", steps, 1)
     settings = {"epochs": steps, "batch_size": 2**BITS, "learning_rate": 0.01, "weight_decay": 0}
-    return [_change(_halves(seed), columns, seed, **settings) for seed in range(seeds)]
+    return [_change(_halves(seed), seed, **settings) for seed in range(_check.integer("seeds", seeds, 1))]
 
 
 def tables(seeds: int = 3, epochs: int = 30) -> list[float]:
@@ -35,31 +36,32 @@ def tables(seeds: int = 3, epochs: int = 30) -> list[float]:
     of the tables, is not installed.
     """
     loaded = [load(name) for name in SETS]
+    return [
+        statistics.fmean(_change(table.smaller(FEW, seed), seed, epochs=epochs) for table in loaded)
+        for seed in range(_check.integer("seeds", seeds, 1))
+    ]
 
-    def change(table: TableProblem, seed: int) -> float:
-        return _change(table.smaller(FEW, seed), table.columns, seed, epochs=epochs)
 
-    return [statistics.fmean(change(table, seed) for table in loaded) for seed in range(seeds)]
-
-
-def _change(problem: Problem, columns: Columns, seed: int, **settings: Any) -> float:
-    mixed, plain = (_error(problem, columns, Mixer(name), seed, **settings) for name in ("mixup", "none"))
+def _change(problem: TableProblem, seed: int, **settings: Any) -> float:
+    mixed, plain = (_error(problem, Mixer(name), seed, **settings) for name in ("mixup", "none"))
     return mixed - plain
 
 
-def _error(problem: Problem, columns: Columns, mixer: Mixer, seed: int, **settings: Any) -> float:
+def _error(problem: TableProblem, mixer: Mixer, seed: int, **settings: Any) -> float:
     """Test error of a small net after a training, in points."""
-    net = TableNet(columns, len(problem.classes or ()), seed=seed)
+    net = TableNet(problem.columns, len(problem.classes or ()), seed=seed)
     train(problem, net, mixer, seed=seed, **settings)
     return 100 * (1 - predict(problem, net).correct.double().mean().item())
 
 
-def _halves(seed: int) -> Problem:
+def _halves(seed: int) -> TableProblem:
     x, y = _all_rows()
-    learned, test = shuffled(len(x), seed).chunk(2)
-    return Problem("parity", "calculated", (x[learned], y[learned]), (x[test], y[test]), ("even", "odd"))
+    train, test = ((x[rows], y[rows]) for rows in shuffled(len(x), seed).chunk(2))
+    columns = Columns(tuple(f"bit {place}" for place in range(BITS)))
+    return TableProblem("parity", "calculated", train, test, ("even", "odd"), columns, "one_hot")
 
 
 def _all_rows() -> tuple[Tensor, Tensor]:
-    bits = torch.arange(2**BITS).unsqueeze(1) >> torch.arange(BITS) & 1
-    return 2.0 * bits - 1, bits[:, :COUNTED].sum(1) % 2
+    numbers = torch.arange(2**BITS, device="cpu")
+    bits = numbers[:, None] >> numbers[:BITS] & 1
+    return (2 * bits - 1).float(), bits[:, :COUNTED].sum(1) % 2

@@ -61,8 +61,9 @@ def _accuracy(net: nn.Module, data: Dataset, mixer: Mixer | None, seed: int, epo
 
 def _jittered(data: Dataset, seed: int) -> Dataset:
     """The training images, each color of each of them darker or brighter by a factor of its own."""
-    images, stream = data.train.images, torch.Generator().manual_seed(seed)
-    gain = 1 - JITTER + 2 * JITTER * torch.rand(*images.shape[:2], 1, 1, generator=stream)
+    images, stream = data.train.images, torch.Generator("cpu").manual_seed(seed)
+    gain = torch.empty(*images.shape[:2], 1, 1, dtype=torch.float32, device="cpu")
+    gain.uniform_(1 - JITTER, 1 + JITTER, generator=stream)
     changed = (images * gain).clamp(0, 255).round().byte()
     return Dataset(data.name, Split(changed, data.train.labels), data.test, data.classes)
 

@@ -158,7 +158,7 @@ def _word(claim: Claim, interval: Interval, effects: Sequence[Effect]) -> tuple[
 def _needed(claim: Claim, interval: Interval) -> str:
     """How many units would decide, if mean and spread stay, by the width of Student's interval for so many."""
     nearest = min(abs(interval.value - end) for end in (claim.low, claim.high) if math.isfinite(end))
-    count = torch.arange(2, _MOST_PAIRS + 1, dtype=torch.float64)
+    count = torch.arange(2, _MOST_PAIRS + 1, dtype=torch.float64, device="cpu")
     half = _quantile(count, interval.level) / count.sqrt()
     spread = (interval.high - interval.low) / 2 / half[interval.n - 2]
     enough = count[spread * half < nearest]

@@ -20,7 +20,7 @@ from mixlab.runs.grid import Planned
 T = TypeVar("T")
 Task = Callable[[int, Planned, Dataset, Path], T]
 """Does something with one plan, its place among the plans, the data and a folder: a function of a module."""
-IDLE = 5.0  # seconds after which a process without work ends: each holds hundreds of MB
+IDLE = 2.0  # seconds after which a process without work ends: each holds hundreds of MB
 Arrays = list[Any]  # the images and labels of both splits, as joblib maps arrays and not tensors
 
 in_turn = threading.Lock()  # a worker with several threads trains one run at a time: torch's state is the process's

@@ -98,7 +98,9 @@ def test_the_curve_of_ece_is_raw_or_after_a_temperature(page: Page) -> None:
     expect(name).to_have_text("Test ECE in points, after T, 15 bins")
     expect(picture).to_have_accessible_name(re.compile(re.escape(f": {ends('tempered_ece')};")))
     side(root, "This").get_by_label("Variant").select_option("cutmix")
-    expect(name).to_have_text("Test ECE in points, after T, 15 bins; curves not recorded for all runs")
+    expect(picture).to_contain_text("Mark: recorded at the end only")
+    expect(picture.locator(".mx-seed")).to_have_count(3)  # that has curves
+    expect(picture.locator(".mx-mark")).to_have_count(1)
 
 
 def test_what_explains_the_reliability_diagram_goes_with_it(page: Page) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import SECONDS, drag_to, known, mount, open_panel, violations, violations_in_both_themes
+from browsing import SECONDS, cut_words, drag_to, known, mount, open_panel, violations, violations_in_both_themes
 from drawn_predictions import HARD, KINDS, drawn
 from playwright.sync_api import Page, expect
 
@@ -128,6 +128,14 @@ def test_a_drag_is_followed_on_the_page_and_told_at_its_end(page: Page) -> None:
     root.get_by_role("button", name="T = 1").click()
     expect(rescaling).to_have_attribute("aria-valuetext", re.compile(r" \(not in use\)$"))
     expect(estimates.nth(1)).to_contain_text(before[:5])
+
+
+def test_a_phone_shows_all_words_of_the_diagrams(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    root = mount(page, two())
+    assert cut_words(root) == []
+    names = root.locator(".mx-chart-name")
+    assert names.evaluate_all("(all) => all.every((one) => one.scrollWidth <= one.clientWidth)")
 
 
 def test_one_run_has_no_menu_of_runs(page: Page) -> None:

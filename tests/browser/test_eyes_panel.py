@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import button, canvas_bytes, known, mount, open_panel, violations_in_both_themes
+from browsing import button, canvas_bytes, known, load_module, mount, open_panel, violations_in_both_themes
 from playwright.sync_api import Page, expect
+from scipy import stats
 
 import mixlab as mx
 
@@ -45,10 +46,10 @@ def test_the_answers_are_shown_when_all_are_given(page: Page) -> None:
             "aria-label",
             f"What you saw against λ. Your answers appear here, beside mixup's assumption, after {4 - given} more.",
         )
+        before = canvas_bytes(found)
+        root.get_by_role("slider").fill(str(20 + 17 * given))
         button(root, "Answer").click()
     panel.answers = page.evaluate("saved.at(-1).answers")
-    before = canvas_bytes(found)
-    page.evaluate("(shown) => model.set('_shown', shown)", panel._shown)
     expect(found).to_have_attribute("aria-label", f"What you saw against λ. {panel.describe()}")
     assert (canvas_bytes(found) != before).any()
     expect(root.get_by_role("slider")).to_be_disabled()
@@ -57,15 +58,34 @@ def test_the_answers_are_shown_when_all_are_given(page: Page) -> None:
 
 
 def test_three_answers_can_be_looked_at_early(page: Page) -> None:
-    root = mount(page, eyes())
+    panel = eyes()
+    root = mount(page, panel)
     button(root, "Show my answers").press("Enter")  # too early: nothing happens
     for _ in range(3):
         button(root, "Answer").click()
     expect(root.locator(".mx-words")).to_contain_text("after 1 more")
     button(root, "Show my answers").click()
-    expect(root.locator(".mx-words")).to_contain_text("No answers were given")  # no Python here to hear of them
+    panel.answers = page.evaluate("saved.at(-1).answers")
+    expect(root.locator(".mx-words")).to_have_text(panel.describe())
     button(root, "Hide my answers").click()
     expect(root.locator(".mx-words")).to_contain_text("after 1 more")
+
+
+@pytest.mark.parametrize(("given", "power"), [(3, 1.0), (12, 2.0), (20, 0.5)])
+def test_the_curve_and_its_words_are_pythons(given: int, power: float, page: Page) -> None:
+    panel = mx.panels.eyes_panel(mx.load("shapes", train_size=40))
+    load_module(page, panel)
+    odds = power * stats.logistic.ppf(panel.lam[:given]) + np.random.default_rng(given).normal(0, 0.3, given)
+    panel.answers = stats.logistic.cdf(odds).clip(0.01, 0.99).tolist()
+    line, words = page.evaluate(
+        "([lams, seen, student]) => { const line = panel.fitLogOdds(lams, seen, student);"
+        " return [line, panel.describe(lams, seen, line)]; }",
+        [panel.lam, panel.answers, panel._student],
+    )
+    slope, curve = panel.fit.slope, np.array(line["curve"])
+    np.testing.assert_allclose(line["slope"], [slope.value, slope.low, slope.high])
+    np.testing.assert_allclose(curve[:, 1:].T, panel.fit.curve(curve[:, 0].tolist()))
+    assert words == panel.describe()
 
 
 def test_in_jupyterlab_python_fits_the_answers(page: Page, jupyterlab: Any) -> None:

@@ -6,15 +6,21 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 import reference
+import torch
 import website
 from addresses import REPOSITORY
 from axe_playwright_python.sync_playwright import Axe
-from browsing import drag_to
+from browsing import cut_words, drag_to, load_module
 from paths import ROOT
 from playwright.sync_api import Page, expect
 
 import mixlab as mx
+from mixlab.mixing.beta import lambda_quantile
+from mixlab.mixing.plan import MixPlan
+from mixlab.models import SpiralNet
 from mixlab.panels.shared.pairs import label_words
+from mixlab.panels.spiral_panel.spiral_panel import _reached
+from mixlab.training import SpiralTrainer
 
 TRY = ("lambda", "mixing", "calibration", "spirals", "atlas", "eyes")
 PANELS = {}  # those of the pages to try, in Python
@@ -24,6 +30,11 @@ DRAGS = {  # a slider, its trait, and what Python says of where it stands
     "calibration": ("Number of bins", "n_bins", lambda panel: panel.describe().rpartition(" In ")[0]),
     "atlas": ("Bins of ECE", "n_bins", lambda panel: panel.describe()),
 }
+DRAWS = """(plane) => [
+  [plane.count, plane.tested].map((count, which) => panel.spirals(count, plane, panel.stream(which)))
+    .map(({ points, labels }) => [[...points], [...labels]]),
+  panel.newNet(plane.classes, panel.stream(2)).flatMap(({ weight, bias }) => [[...weight], [...bias]]),
+  Array.from({ length: 2 * 599 }, panel.stream(3)), Array.from({ length: 40 * 61 }, panel.stream(4))]"""
 NOT_OURS = {"landmark-unique", "page-has-heading-one"}  # the theme's: two navigations, and its page of search
 
 
@@ -121,6 +132,7 @@ def test_a_page_to_try_is_light_fits_a_phone_and_obeys_the_keyboard(site, watche
         expect(panel).to_be_visible(timeout=2000)
         assert watched.evaluate("document.documentElement.scrollWidth") <= width
         assert panel.evaluate("(it) => it.scrollWidth <= it.clientWidth"), width
+        assert cut_words(panel) == []
     controls = panel.locator(":is(input, select, button, [tabindex='0']):visible:enabled")
     controls.first.focus()
     for place in range(1, controls.count()):
@@ -169,6 +181,45 @@ def test_the_address_says_what_is_seen_and_the_back_button_goes_back(site, watch
     expect(panel).to_contain_text(f"{mx.lambda_moments(1.0).theta_bar:.3f} on average")
 
 
+def test_eyes_are_shown_pythons_line_through_their_answers(site, watched):
+    watched.goto((site / "try" / "eyes.html").as_uri())
+    root, eyes = watched.locator(".mixlab-panel[data-draws]"), PANELS["eyes"]
+    seen = [round(0.2 + 0.6 * lam, 2) for lam in eyes.lam]
+    for share in seen:
+        root.get_by_role("slider").fill(f"{100 * share:.0f}")
+        root.get_by_role("button", name="Answer", exact=True).click()
+    eyes.answers = seen
+    expect(root.locator(".mx-words")).to_have_text(eyes.describe())
+    assert "below 1" in eyes.describe()
+
+
+def drawn_in(page: Page) -> SpiralTrainer:
+    """Python's training on the points, first weights, order and λs that a page draws: 2 epochs, α = 0.4, K = 2."""
+    load_module(page, PANELS["spirals"])
+    (train, test), layers, order, mixing = page.evaluate(DRAWS, PANELS["spirals"]._plane | {"classes": 3})
+    model = SpiralNet(3)
+    for parameter, values in zip(model.parameters(), layers, strict=True):
+        parameter.data = torch.tensor(values).view_as(parameter)
+    train, test = ((torch.tensor(points).view(-1, 2), torch.tensor(labels)) for points, labels in (train, test))
+    order, mixing = iter(order), torch.tensor(mixing).view(40, 61)[:, 1:].view(40, 2, 30)  # after the layer, λs
+
+    class InThePage(SpiralTrainer):
+        def _chosen(self) -> torch.Tensor:
+            if self.step_count % 20 == 0:
+                self.rows = list(range(600))
+                for i in range(599, 0, -1):
+                    j = int(next(order) * (i + 1))
+                    self.rows[i], self.rows[j] = self.rows[j], self.rows[i]
+            return torch.tensor(self.rows).view(20, 30)[self.step_count % 20]
+
+        def _loss(self, chosen: torch.Tensor) -> torch.Tensor:
+            lam = lambda_quantile(0.4, mixing[self.step_count]).float()
+            plan = MixPlan("manifold", torch.arange(30).roll(1), lam, lam, layer="input")
+            return mx.mixed_loss(self.model, *(part[chosen] for part in self.train), plan).double()
+
+    return InThePage(model, train, test, epochs=2)
+
+
 def test_spirals_are_trained_with_what_the_address_says(site, watched):
     page = (site / "try" / "spirals.html").as_uri()
     watched.goto(f"{page}#layer=input&alpha=0.4&k=2&epochs=2&classes=3")
@@ -177,8 +228,24 @@ def test_spirals_are_trained_with_what_the_address_says(site, watched):
     panel.get_by_role("button", name="Start").click()
     expect(panel.locator(".mx-run-name")).to_have_text("This run: 3 classes, mixed at input, α = 0.4, K = 2, seed 0.")
     expect(panel.locator(".mx-status")).to_contain_text("Finished: 2 epochs", timeout=30_000)
+    *_, record = drawn_in(watched)
+    expect(panel.locator(".mx-run-name + .mx-note")).to_have_text(_reached(record))
 
 
 def test_a_search_finds_a_name(site, watched):
     watched.goto((site / "search.html").as_uri() + "?q=mixed_cross_entropy")
     expect(watched.locator("#search-results")).to_contain_text("mixed_cross_entropy")
+
+
+def test_a_lesson_runs_anew_in_the_other_speed_and_with_other_recorded_runs(tmp_path, monkeypatch):
+    lesson, recorded = ROOT / "notebooks" / "01_lambda.ipynb", tmp_path / "mixlab" / "atlas.safetensors"
+    recorded.parent.mkdir()
+    runs = []
+    monkeypatch.setattr(website, "ROOT", tmp_path)
+    monkeypatch.setattr(website, "RAN", tmp_path / "lessons")
+    monkeypatch.setattr(website.handout, "executed", lambda path: runs.append(path) or website.nbformat.read(path, 4))
+    for fast, content, count in (("", "a", 1), ("", "a", 1), ("1", "a", 2), ("1", "b", 3), ("", "a", 3)):
+        monkeypatch.setenv("MIXLAB_FAST", fast)
+        recorded.write_text(content)
+        website.ran(lesson)
+        assert len(runs) == count

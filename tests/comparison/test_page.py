@@ -9,9 +9,12 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from seeding import seeded
+from tiny_runs import net
 
+import mixlab as mx
 from mixlab import __main__
 from mixlab.comparison.page import page_of
+from mixlab.training import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,16 @@ def test_it_says_what_the_comparison_says_and_needs_no_other_file(comparison, te
         assert b"currentColor" in svg
         assert svg.count(b"#1a1a1a") == 1  # in the style, of the light one
     assert len(re.findall(r'<img alt="[^"]{30,}"', text)) == text.count("<img") == 5 + 5 + 3 + 1
+
+
+def test_what_it_says_to_type_loads_the_same_runs(comparison, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIXLAB_RUNS", str(comparison.runs["cut", 0]._store.root))
+    monkeypatch.setattr(Trainer, "step", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(mx, "load", lambda _: comparison.data)
+    code = html.unescape(re.findall("<pre>(.*?)</pre>", text, re.DOTALL)[-1])
+    exec(code, {"net": net})
+    assert comparison.recommendation.sentence in html.unescape((tmp_path / "page.html").read_text())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

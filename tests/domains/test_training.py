@@ -80,6 +80,7 @@ test_refused = each_refused(
     (lambda: Problem("p", "s", (ROW, LABEL), (ROW, LABEL), None), "labels of train must be a float tensor"),
     (lambda: divided("p", "s", ROW, torch.tensor([0.0, float("nan")]), None), "labels of t.* must be finite, got NaN"),
     (lambda: divided("p", "s", ROW, LABEL, ("a", "b"), test_share=0.01), "test must hold at least one example"),
+    (lambda: divided("p", "s", ROW.repeat(9, 1), LABEL.repeat(2), ("a", "b")), "y must .* 18 examples of x, got 4"),
     (
         lambda: train(
             replace(PLANE, train=(ROW / 0, LABEL.float())), net(), epochs=1, loss=lambda z, y: (z[:, 0] - y).square()

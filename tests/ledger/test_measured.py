@@ -107,9 +107,9 @@ def test_parity_is_what_the_bits_say_and_is_learned_without_mixing(monkeypatch):
 def test_tables_are_a_mean_over_all_sets(monkeypatch):
     errors = {}
 
-    def change(table, columns, seed, *, epochs):
+    def change(table, seed, *, epochs):
         assert (len(table.train[1]), epochs) == (rows.FEW, 7)
-        errors.setdefault(seed, []).append(len(columns.numbers) + 10 * seed)
+        errors.setdefault(seed, []).append(len(table.columns.numbers) + 10 * seed)
         return float(errors[seed][-1])
 
     monkeypatch.setattr(rows, "_change", change)
@@ -173,7 +173,7 @@ def test_the_ledger_shows_itself():
         (lambda: Ledger(Atlas([]))["linaer"], "did you mean 'linear'?"),
         (lambda: Ledger(Atlas([])).plot(), "verdicts must hold at least one with an interval, got none"),
         (lambda: Ledger(Atlas([])).plot_settings("flat"), "verdict must have an interval"),
-        (lambda: Ledger(Atlas([]), rate=2), "rate must be a number from 0.001 to 0.5, got 2"),
+        (lambda: Ledger(Atlas([]), rate=2), "rate must be a number from 0.01 to 0.5, got 2"),
     ],
 )
 def test_what_is_wrong_is_named(call, says):

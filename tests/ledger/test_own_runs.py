@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from made_runs import made_runs
+from made_runs import made_run, made_runs
 from seeding import seeded
 from tiny_runs import net, tiny_run
 
 import mixlab as mx
 from mixlab.data import Split
-from mixlab.ledger import Ledger, comparable
+from mixlab.ledger import Ledger, comparable, points
+from mixlab.ledger.effects import agreement, at_equal_cost
 from mixlab.runs.atlas import Atlas
 
 WAYS = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup", alpha=1.0)}
@@ -63,6 +64,30 @@ def test_they_move_a_verdict_and_count_once(own):
     assert after["top1"].interval.n == before["top1"].interval.n + 3
     assert Ledger(after.runs, own)["top1"].interval.n == after["top1"].interval.n
     assert Ledger(Atlas([]), own[:4])["top1"].word == "not measured here"
+
+
+def test_longer_runs_meet_costlier_ones_and_epochs_without_mixing_cost_less(tmp_path):
+    data = mx.Dataset("shades", shades(60), shades(90), ("dark", "gray", "light"))
+    costly, longer, until = (
+        tiny_run(tmp_path, data=data, mixer=mx.Mixer("mixup", k=k), epochs=epochs, **more)
+        for k, epochs, more in ((5, 2, {}), (1, 10, {}), (5, 2, {"mix_until": 1}))
+    )
+    assert [run.forwards for run in comparable([costly, longer, until])] == [560, 560, 56 * (5 + 1)]
+    effects = [
+        at_equal_cost(comparable([*runs, longer]), points("accuracy"), "mixup", 5) for runs in ((costly,), (until,))
+    ]
+    gain = 100 * (costly.history[-1].test_accuracy - longer.history[-1].test_accuracy)
+    assert [[each.value for each in own] for own in effects] == [[pytest.approx(gain, abs=1e-4)], []]
+
+
+def test_an_order_is_that_of_runs_on_the_same_images():
+    right = {("none", "a"): (110, 110), ("mixup", "a"): (90, 90), ("cutmix", "b"): (150, 50)}  # on few and many images
+    runs = [
+        made_run(count, 0.1, 0.1, variant=variant, images=images, made={"digest": digest + str(images)})
+        for (variant, digest), counts in right.items()
+        for images, count in zip((500, 2000), counts, strict=True)
+    ]
+    assert [effect.value for effect in agreement(Atlas(runs), points("accuracy"))] == [1]
 
 
 def test_a_damaged_run_is_passed_over(own, tmp_path):

@@ -74,6 +74,8 @@ def test_settings_may_differ_more_than_seeds():
     assert (verdict.beyond, verdict.over_settings.n) == ("undecided", 4)
     assert (verdict.over_settings.low, verdict.over_settings.high) == pytest.approx((low, high))
     assert "one number:</b> 1.60 [" in verdict.entry()
+    narrow = judged(claim, apart, 1 - 1e-4)  # four settings share even that
+    assert narrow.groups["epochs = 0"].level == pytest.approx(1 - 1e-4 / 4, abs=1e-9)
 
 
 def test_what_would_decide_is_the_least_number_that_does():

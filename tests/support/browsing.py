@@ -123,6 +123,17 @@ def canvas_bytes(canvas: Locator) -> np.ndarray:
     return np.array(pixels, np.uint8).reshape(height, width, 4)[..., :3]
 
 
+def cut_words(root: Locator) -> list[str]:
+    """The words of the panel's SVG pictures that stick out of their picture, where they cannot be read."""
+    found: list[str] = root.locator("svg[role=img] text").evaluate_all(
+        """(words) => words.filter((one) => {
+          const [inner, outer] = [one, one.ownerSVGElement].map((it) => it.getBoundingClientRect());
+          return inner.width > 0 && (inner.left < outer.left - 1 || inner.right > outer.right + 1);
+        }).map((one) => one.textContent)"""
+    )
+    return found
+
+
 def tab_through(page: Page, root: Locator) -> int:
     """Reach every control by the Tab key, each with a visible outline; return how many there are."""
     controls = root.locator("input, select, button")

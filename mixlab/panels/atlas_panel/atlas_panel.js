@@ -17,7 +17,7 @@ const BIN_COUNTS = [5, 10, 15, 20, 30];
 const PICTURES = ["all", "curves", "reliability", "cost"];
 const WHEN = [
   [false, "raw"],
-  [true, "after temperature"],
+  [true, "after T", "after a temperature T, fitted to the other half of the test images"],
 ];
 
 /** The two settings on show: `move` takes the nearest that exists, and a drag over a gap comes back to what was asked. */

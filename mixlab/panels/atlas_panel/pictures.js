@@ -1,8 +1,8 @@
 // The pictures of the atlas panel: curves, a line a seed; the reliability of both sides; accuracy against cost.
 
-import { EDGE, between, frame, ink, path, ticks, widthOf } from "../shared/diagram.js";
+import { EDGE, between, frame, ink, path, text, ticks, widthOf } from "../shared/diagram.js";
 import { make, write } from "../shared/dom.js";
-import { reliabilityDiagram } from "../shared/reliability_diagram.js";
+import { markAt, reliabilityDiagram } from "../shared/reliability_diagram.js";
 import { wordsOf } from "./choosing.js";
 import { mean, scoresOf, valuesOf } from "./numbers.js";
 
@@ -11,6 +11,7 @@ const HALF = 148; // of two curves above each other
 const ACCURACY = [1, "Test accuracy in %"]; // column of a curve, and what it is
 const ECE = [2, "Test ECE in points, raw, 15 bins"];
 const TEMPERED = [3, "Test ECE in points, after T, 15 bins"];
+const BARE = "Mark: recorded at the end only";
 
 export const KINDS = ["one", "two"]; // this and that, in classes of charts.css
 
@@ -28,36 +29,35 @@ function drawCurves({ svg, title }, [column, what], pair, top, wide) {
   const epochs = Math.max(...pair.map(({ axes }) => axes.epochs));
   const atX = between(0, epochs, EDGE.left, wide - EDGE.right);
   const atY = between(0, top, bottom, EDGE.top);
-  const curvesOf = ({ runs }) => [...runs.values()].map(({ curve }) => curve.map((row) => [row[0], 100 * row[column]]));
-  const isWhole = pair.every((side) =>
-    curvesOf(side)
-      .flat()
-      .every(([, value]) => !Number.isNaN(value)),
-  );
-  const name = isWhole ? what : `${what}; curves not recorded for all runs`;
-  const lines = pair.flatMap((side, i) =>
-    curvesOf(side).map((points) =>
-      ink("path", {
-        class: `mx-seed mx-run-${KINDS[i]}`,
-        d: path(
-          points.filter(([, value]) => !Number.isNaN(value)),
-          atX,
-          atY,
-        ),
-      }),
+  const curves = pair.map(({ runs }) =>
+    [...runs.values()].map(({ curve }) =>
+      curve.map((row) => [row[0], 100 * row[column]]).filter(([, value]) => !Number.isNaN(value)),
     ),
   );
-  write(title, name);
+  const note = curves.flat().some(({ length }) => length === 1) ? BARE : "";
+  const lines = curves.flatMap((side, i) =>
+    side.map((points) =>
+      points.length > 1
+        ? ink("path", { class: `mx-seed mx-run-${KINDS[i]}`, d: path(points, atX, atY) })
+        : ink("path", {
+            class: `mx-mark mx-run-${KINDS[i]}`,
+            d: markAt(KINDS[i])([atX(points[0][0]) + (i ? 4 : -5), atY(points[0][1])]), // beside the other side's
+          }),
+    ),
+  );
+  write(title, what);
   svg.setAttribute("viewBox", `0 0 ${wide} ${HALF}`);
   svg.replaceChildren(
     ...frame(ticks(epochs, wide / 70), ticks(top, 4), atX, atY, { wide, bottom, name: "epoch" }),
+    text(wide - EDGE.right, EDGE.top / 2, note, "mx-tick", "end"),
     ...lines.reverse(), // this above that
   );
-  const ends = pair.map((side) => {
-    const last = curvesOf(side).map((points) => points.at(-1)[1].toFixed(1));
-    return `${wordsOf(side.axes)}: ${last.join(", ")}`;
+  const ends = pair.map(({ axes }, i) => {
+    const last = curves[i].map((points) => points.at(-1)[1].toFixed(1));
+    return `${wordsOf(axes)}: ${last.join(", ")}`;
   });
-  svg.setAttribute("aria-label", `${name} over epochs, a line for each seed. At the end ${ends.join("; ")}.`);
+  const said = `${what} over epochs, a line for each seed. At the end ${ends.join("; ")}.`;
+  svg.setAttribute("aria-label", note ? `${said} ${note}.` : said);
 }
 
 /** Accuracy and ECE over epochs: `node`, its width(), and draw(pair, wide, scope, state); the scope fixes the axes. */

@@ -3,11 +3,11 @@
 import { drawAxes } from "../shared/axes.js";
 import { PLAIN_SCALE, connect, fitCanvas, legendItem, make, slider, write } from "../shared/dom.js";
 import { CHANNELS, bytesOf, paint } from "../shared/pictures.js";
+import { FEWEST, describe, fitLogOdds } from "./log_odds.js";
 
 const HEIGHT = 330;
 const EDGE = { left: 62, right: 12, top: 10, bottom: 44 };
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
-const FEWEST = 3; // answers that a curve takes
 
 /** The answers after one more in percent. */
 export const answered = (answers, percent) => [...answers, percent / 100];
@@ -43,7 +43,7 @@ function showPanel({ model, el }) {
   const state = { answers: model.get("answers") };
   const [height, width] = model.get("_size");
   const names = model.get("_names");
-  const lams = model.get("_lam");
+  const [lams, student] = [model.get("_lam"), model.get("_student")];
   const pixels = bytesOf(model.get("_images"));
   const length = height * width * CHANNELS;
   const all = names.length;
@@ -88,13 +88,9 @@ function showPanel({ model, el }) {
   root.append(make("div", { class: "mx-two" }, ask, found), buttons);
   el.append(root);
 
-  /** The curve and the words that Python made of the answers. */
-  const shown = () => {
-    if (!model.get("_alone")) return model.get("_shown");
-    return { curve: [], words: "The curve through your answers is calculated in the notebook." };
-  };
+  const fit = () => fitLogOdds(lams, state.answers, student);
   const sentence = () => {
-    if (done()) return `All ${all} answers are given. ${shown().words}`;
+    if (done()) return `All ${all} answers are given. ${describe(lams, state.answers, fit())}`;
     const [a, b] = names[state.answers.length];
     return `Picture ${state.answers.length + 1} of ${all}: how much ${a}, how much ${b}?`;
   };
@@ -116,11 +112,13 @@ function showPanel({ model, el }) {
     write(look, looking && !done() ? "Hide my answers" : "Show my answers");
   };
   const draw = (theme) => {
-    const { curve, words: summary } = shown();
-    const dots = state.answers.map((answer, i) => [lams[i], answer]);
-    plot(canvas, theme, seen() ? curve : [], seen() ? dots : []);
+    const line = seen() ? fit() : null;
+    const dots = line ? state.answers.map((answer, i) => [lams[i], answer]) : [];
+    plot(canvas, theme, line?.curve ?? [], dots);
     const left = all - state.answers.length;
-    const said = seen() ? summary : `Your answers appear here, beside mixup's assumption, after ${left} more.`;
+    const said = line
+      ? describe(lams, state.answers, line)
+      : `Your answers appear here, beside mixup's assumption, after ${left} more.`;
     write(words, said);
     canvas.setAttribute("aria-label", `What you saw against λ. ${said}`);
   };
@@ -146,11 +144,7 @@ function showPanel({ model, el }) {
     drawSoon();
   });
   const { ask: drawSoon, commit, takeDown } = connect(model, root, state, { show, draw, sentence });
-  model.on("change:_shown", drawSoon);
-  return () => {
-    model.off("change:_shown", drawSoon);
-    takeDown();
-  };
+  return takeDown;
 }
 
 export default { render: showPanel };

@@ -11,7 +11,7 @@ import traitlets
 from mixlab import _check
 from mixlab.data.dataset import Dataset
 from mixlab.mixing.plan import MixPlan
-from mixlab.panels.eyes_panel.log_odds import FEWEST, LogOddsLine, fit_log_odds
+from mixlab.panels.eyes_panel.log_odds import FEWEST, LogOddsLine, fit_log_odds, student
 from mixlab.panels.shared.bundle import module, styles
 from mixlab.panels.shared.law import SEED_HIGH
 from mixlab.panels.shared.pairs import Pairs, bytes_of, choose_pairs
@@ -40,7 +40,7 @@ class EyesPanel(Panel):
     _size = traitlets.List(traitlets.Int()).tag(sync=True)  # H, W
     _names: traitlets.List[list[str]] = traitlets.List().tag(sync=True)  # for each blend, the classes of x and x′
     _lam: traitlets.List[float] = traitlets.List().tag(sync=True)  # the true shares of x
-    _shown = traitlets.Dict().tag(sync=True)  # the curve through the answers, and what they say
+    _student: traitlets.List[float] = traitlets.List().tag(sync=True)  # the 97.5% quantiles for 3, 4, ... answers
     answers = Checked([], _answers)
 
     def __init__(self, pairs: Pairs, lam: list[float], keep: Path | None, whose: str) -> None:
@@ -49,9 +49,9 @@ class EyesPanel(Panel):
         self._keep, self._whose = keep, whose
         names = [list(pair) for pair in pairs.names]
         sent = {"_images": self.images.tobytes(), "_size": list(pairs.size), "_names": names, "_lam": lam}
-        super().__init__(**sent, answers=self._kept())
-        self.observe(lambda _: self._answered(), names="answers")
-        self._show()
+        quantiles = [student(answers) for answers in range(FEWEST, len(lam) + 1)]
+        super().__init__(**sent, _student=quantiles, answers=self._kept())
+        self.observe(lambda _: self._write(), names="answers")
 
     @traitlets.validate("answers")
     def _not_too_many(self, proposal: Any) -> list[float]:
@@ -104,15 +104,9 @@ class EyesPanel(Panel):
         ax.set_label(self.describe())
         return figure
 
-    def _answered(self) -> None:
-        self._show()
+    def _write(self) -> None:
         if self._keep is not None:
             self._keep.write_text(json.dumps({"of": self._whose, "lam": self.lam, "answers": self.answers}), "utf-8")
-
-    def _show(self) -> None:
-        line = self.fit
-        curve = [] if line is None else np.stack([_GRID, *line.curve(_GRID.tolist())], axis=1).tolist()
-        self._shown = {"words": self.describe(), "curve": curve}
 
     def _kept(self) -> list[float]:
         """The answers in the file, if they are to these blends."""

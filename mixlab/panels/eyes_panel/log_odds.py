@@ -57,19 +57,24 @@ def fit_log_odds(lam: Sequence[float], seen: Sequence[float]) -> LogOddsLine:
     if n < FEWEST or len(seen) != n or len(set(lam)) == 1:
         wanted = f"at least {FEWEST} different shares with an answer each"
         raise ValueError(f"lam must hold {wanted}, got {n} shares, {len(set(lam))} different, and {len(seen)} answers")
-    from scipy.special import stdtrit
-
     x, y = _logit(lam), _logit(seen)
     away = x - x.mean()
     spread = float(np.sqrt((away**2).sum()))
     slope, height = float(away @ y) / spread**2, float(y.mean())
     noise = float(np.sqrt(((y - height - slope * away) ** 2).sum() / (n - 2)))
-    middle, reach = float(x.mean()), float(stdtrit(n - 2, 0.975))
+    middle, reach = float(x.mean()), student(n)
     of_slope, of_offset = noise / spread, noise * np.sqrt(1 / n + (middle / spread) ** 2)
     slopes = Interval(slope, slope - reach * of_slope, slope + reach * of_slope, n, 0.95)
     offset = height - slope * middle
     offsets = Interval(offset, float(offset - reach * of_offset), float(offset + reach * of_offset), n, 0.95)
     return LogOddsLine(slopes, offsets, middle, height, spread, noise, reach)
+
+
+def student(n: int) -> float:
+    """The 97.5% quantile of Student's distribution for a line through n points, at least three."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 2, 0.975))
 
 
 def _logit(share: Sequence[float]) -> np.ndarray:

@@ -5,6 +5,7 @@ import { make, newId } from "./dom.js";
 
 export const FEW = 10; // predictions in a bin; the gap of fewer says little
 const NARROW = 2; // pixels: bins of equal mass may be narrower, and would not be seen
+const WORDS = 68; // pixels that "right 0.66" takes beside its line
 const HATCHED = 40; // bins at most: in narrower ones no hatching is seen, and outlines take long to draw
 const SIDES = ["one", "two"]; // of two runs overlaid; in classes of charts.css
 
@@ -58,7 +59,7 @@ function bars(bins, { atX, atY, bottom }, fills) {
 }
 
 /** The mark of the first run, a dot, or of the second, a square, as a path. */
-const markAt = (which) =>
+export const markAt = (which) =>
   which === "one"
     ? ([x, y]) => `M${x - 4} ${y}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z`
     : ([x, y]) => `M${x - 4} ${y - 4}h8v8h-8Z`;
@@ -78,12 +79,13 @@ function marks(bins, which, { atX, atY }) {
 }
 
 /** Mean confidence and accuracy as lines through the histogram: their distance is what the model is off by on the whole. */
-function uprights({ confidence, accuracy }, { atX, foot, top }) {
+function uprights({ confidence, accuracy }, { atX, foot, top }, wide) {
   const lines = [
     [confidence, "says", "mx-says"],
     [accuracy, "right", "mx-is"],
   ];
-  const rightward = (value) => value < 0.35 || (value === Math.max(confidence, accuracy) && value < 0.8);
+  const fits = (value) => atX(value) + WORDS < wide;
+  const rightward = (value) => value < 0.35 || (value === Math.max(confidence, accuracy) && fits(value));
   return [
     ...lines.map(([value, , kind]) => ink("line", { class: kind, x1: atX(value), x2: atX(value), y1: top, y2: foot })),
     ...lines.map(([value, word], row) =>
@@ -142,7 +144,7 @@ export function reliabilityDiagram() {
     ];
     const details = (scores) => [
       histogramBars(scores.counts, most, place),
-      ...uprights(scores, place),
+      ...uprights(scores, place, wide),
       head(say(scores, 0), 0, "mx-big"),
       head(scores.lean, 1, "mx-said"),
     ];

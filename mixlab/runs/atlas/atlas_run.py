@@ -94,8 +94,8 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
     if len(alike) > 1:
         raise ValueError(f"run must have mixers with one alpha and one k, got {run}")
     ((alpha, k),) = alike
-    last = history[-1]
-    seen = last.steps * settings["batch_size"] * max(kind.forwards(k) for kind in kinds)
+    last, epochs, mixed = history[-1], settings["epochs"], settings["mix_until"]
+    passes = mixed * max(kind.forwards(k) for kind in kinds) + epochs - mixed  # of each image
     curve = [
         [r.epoch, r.train_loss, r.test_accuracy, r.test_nll, r.test_ece, r.tempered_nll, r.tempered_ece]
         for r in history
@@ -109,13 +109,13 @@ def of_run(run: Run, images: int, made: Mapping[str, Any]) -> AtlasRun:
         variant=" or ".join(kind.name for kind in kinds),
         alpha=alpha,
         k=k,
-        epochs=settings["epochs"],
+        epochs=epochs,
         seed=settings["seed"],
         curve=torch.tensor(curve, dtype=torch.float32, device="cpu"),
         raw=Reliability(BINS).update(predictions.probs, predictions.labels),
         tempered=Reliability(BINS).update(after.probs, after.labels),
         temperature=1.0 if after is predictions else fit_temperature(predictions).value,
         seconds=last.training_seconds,
-        forwards=seen,
+        forwards=last.steps // epochs * settings["batch_size"] * passes,
         made=dict(made),
     )
