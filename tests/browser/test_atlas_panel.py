@@ -103,6 +103,16 @@ def test_the_curve_of_ece_is_raw_or_after_a_temperature(page: Page) -> None:
     expect(picture.locator(".mx-mark")).to_have_count(1)
 
 
+def test_no_interval_leaves_the_picture_of_cost(page: Page) -> None:
+    this, that = ({"variant": name, "images": 20_000} for name in ("mixup", "none"))
+    panel = mx.panels.atlas_panel(this=this, that=that, picture="cost")  # of the runs that come with mixlab
+    bars = mount(page, panel).locator(".mx-cost .mx-reaches")
+    heights = bars.evaluate_all("bars => bars.map((bar) => bar.getBBox().height)")
+    accuracies = [[run.value("accuracy") for run in mx.atlas().where(**side)] for side in (panel.that, panel.this)]
+    lengths = [part.high - part.low for part in map(mx.mean_interval, accuracies)]
+    assert heights[0] / heights[1] == pytest.approx(lengths[0] / lengths[1], rel=1e-3)
+
+
 def test_what_explains_the_reliability_diagram_goes_with_it(page: Page) -> None:
     root = mount(page, mx.panels.atlas_panel(ATLAS, picture="cost"))
     note = root.get_by_text("below the diagonal over-confident")

@@ -52,7 +52,7 @@ export function costChart(student, choose) {
       "Dot: a setting, mean of its seeds. Line: Pareto front. A click makes it this.",
     ),
   );
-  let [places, ys, at] = [[], [], null];
+  let [places, at] = [[], null];
   const near = ({ offsetX, offsetY }) => {
     const far = places.map(({ x, y }) => Math.hypot(x - offsetX, y - offsetY));
     const best = far.indexOf(Math.min(...far));
@@ -64,15 +64,19 @@ export function costChart(student, choose) {
   });
   svg.addEventListener("pointermove", (event) => svg.classList.toggle("mx-over-point", near(event) !== null));
 
+  const endsOf = (setting) => {
+    const { low, high } = intervalOf([...valuesOf(setting, "accuracy", false, 1).values()], student);
+    return low === undefined ? [] : [low, high];
+  };
   /** All that stays while the sliders move. */
   const drawBack = (all, scope, wide) => {
     const bottom = TALL - EDGE.bottom;
     const xs = logTicks(all.map(({ cost }) => cost));
-    ys = evenTicks(all.map(({ accuracy }) => percent(accuracy)));
+    const ys = evenTicks(all.flatMap((setting) => [setting.accuracy, ...endsOf(setting)]).map(percent));
     const onLog = between(Math.log(xs[0]), Math.log(xs.at(-1)), EDGE.left, wide - EDGE.right);
     const atX = (cost) => onLog(Math.log(cost));
     const atY = between(ys[0], ys.at(-1), bottom, EDGE.top);
-    at = (cost, accuracy) => [atX(cost), atY(Math.min(Math.max(percent(accuracy), ys[0]), ys.at(-1)))];
+    at = (cost, accuracy) => [atX(cost), atY(percent(accuracy))];
     places = all.map((setting) => {
       const [x, y] = at(setting.cost, setting.accuracy);
       return { setting, x, y };
@@ -104,8 +108,7 @@ export function costChart(student, choose) {
     const beyond = scope.includes(pair[1]) ? [] : [pair[1]];
     if (backIsStale(scope[0], wide, beyond[0])) drawBack([...scope, ...beyond], scope, wide);
     const sides = pair.map((side, i) => {
-      const { low, high } = intervalOf([...valuesOf(side, "accuracy", false, 1).values()], student);
-      const ends = low === undefined ? [] : [low, high].map((end) => at(side.cost, end));
+      const ends = endsOf(side).map((end) => at(side.cost, end));
       const d = ends.map(([x, y], end) => `${end ? "L" : "M"}${x} ${y}`).join("");
       const mark = markOf(i, at(side.cost, side.accuracy));
       return ink("g", {}, ink("path", { class: `mx-reaches mx-run-${KINDS[i]}`, d }), mark);
