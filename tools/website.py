@@ -125,7 +125,7 @@ def panels() -> None:
     words = "Where in a network should it mix? Train a small one in this page, and watch what becomes of two spirals."
     alive(spirals(), "spirals", "Spirals", words, address)
     words = "Recorded runs: choose two settings, and see what each costs and whether their difference is decided."
-    alive(mx.panels.atlas_panel(), "atlas", "The atlas", words, True)
+    alive(mx.panels.atlas_panel(this={"epochs": 30}), "atlas", "The atlas", words, True)
     words = "Does a blend of 70% look like 70%, to you?"
     alive(mx.panels.eyes_panel(shapes), "eyes", "Your own eyes", words, None)
 
