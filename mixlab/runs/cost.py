@@ -16,7 +16,7 @@ import torch
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.data.parts import stratified
 from mixlab.runs.grid import Planned, key, labeled, planned
 from mixlab.runs.run import opened
@@ -173,8 +173,7 @@ def cost_of(
     Raises:
         TypeError, ValueError, StoreError, ImportError, ConnectionError: as `mixlab.sweep` says them.
     """
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_dataset(data)
     steps = _check.integer("steps", steps, 3)
     plans = planned(grid, data, {"model": model} | settings)
     shares = [_shares(plan, data) for plan in plans]
