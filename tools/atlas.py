@@ -123,6 +123,12 @@ def key(settings: Mapping[str, Any]) -> str:
     return json.dumps({name: settings[name] for name in SETTINGS})
 
 
+def recorded(further: Iterable[Path] = ()) -> dict[str, AtlasRun]:
+    """The runs of the atlas and of further files, by their keys; of runs that both have, its own stay."""
+    files = [*further, *([HERE] if HERE.exists() else [])]
+    return {key(run.settings): run for file in files for run in read(file)}
+
+
 def kind() -> str:
     """What this CPU is called and computes with: CPUs of one name may differ in that, and then in the last bits."""
     return f"{processor()}, {torch.backends.cpu.get_cpu_capability()}, {precision('cpu')[1]}"
@@ -153,13 +159,12 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=None, help="the run store (default: that of all runs)")
     parser.add_argument("--take", type=Path, nargs="+", default=[], help="other files, whose runs are taken up")
     asked = parser.parse_args()
-    files = [*asked.take, *([HERE] if HERE.exists() else [])]  # of runs that both have, its own stay
-    held = {key(run.settings): run for file in files for run in read(file)}
+    held = recorded(asked.take)
     before = len(held)
     if asked.take:
         write(HERE, list(held.values()))
     for run in trained({*held}, asked.jobs, asked.minutes, asked.store):
-        held[key(run.settings)] = run
+        held |= recorded() | {key(run.settings): run}  # another call may have written meanwhile
         write(HERE, list(held.values()))  # each time: whoever stops this, however, keeps what is finished
         print(run, flush=True)
     print(f"{len(held):,} runs, {len(held) - before:,} of them new: {HERE}")

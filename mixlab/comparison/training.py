@@ -18,10 +18,9 @@ from mixlab.machine import release_memory, using_threads
 from mixlab.mixing.mixer import Mixer
 from mixlab.runs.run import opened
 from mixlab.runs.stored_run import Run
-from mixlab.training.trainer import Trainer
+from mixlab.training.trainer import BATCH_SIZE, LEARNING_RATE, Trainer
 
 STEPS, EPOCHS = 1000, (8, 60)
-BATCH, RATE = 128, 0.3  # the defaults of `mixlab.fit`
 Model = str | Callable[[int], nn.Module]
 Place = tuple[str, int]  # a mixer's name and a seed
 
@@ -53,10 +52,10 @@ def suited(data: Dataset, epochs: int | None, settings: dict[str, Any]) -> dict[
     """
     size = len(data.train)
     if not {"batch_size", "learning_rate"} & settings.keys():
-        batch = min(BATCH, max(16, 2 ** (max(size, 20) // 20).bit_length() // 2))
-        settings = settings | {"batch_size": batch, "learning_rate": RATE * batch / BATCH}
+        batch = min(BATCH_SIZE, max(16, 2 ** (max(size, 20) // 20).bit_length() // 2))
+        settings = settings | {"batch_size": batch, "learning_rate": LEARNING_RATE * batch / BATCH_SIZE}
     if epochs is None:
-        batch = settings.get("batch_size", BATCH)
+        batch = settings.get("batch_size", BATCH_SIZE)
         each = max(1, size // batch) if isinstance(batch, int) and batch > 0 else 1  # the Trainer refuses others
         epochs = min(max(-(-STEPS // each), EPOCHS[0]), EPOCHS[1])
     return {"epochs": epochs, **settings}

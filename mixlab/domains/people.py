@@ -13,7 +13,7 @@ _URGE = np.array([[1.2, -1.0, 0.2, 0.8], [-1.2, 1.4, 0.6, -0.4], [0.2, 0.4, -1.4
 _PEOPLE = 2000
 
 
-def people(seed: int = 0) -> tuple[Tensor, Tensor, Columns, tuple[str, ...]]:
+def people() -> tuple[Tensor, Tensor, Columns, tuple[str, ...]]:
     """2,000 rows, float64 [N, 6]: age in years, income in thousands, hours of work a week; codes of home, work, region.
 
     Whether somebody bought depends on age and income together, on home and region together, and on chance: about a
@@ -22,7 +22,7 @@ def people(seed: int = 0) -> tuple[Tensor, Tensor, Columns, tuple[str, ...]]:
     Returns:
         The rows; int64 [N], 1 for those who bought; the columns; the names of the classes.
     """
-    stream = np.random.default_rng(seed)
+    stream = np.random.default_rng(0)
     age = stream.uniform(18, 80, _PEOPLE)
     home = np.where(stream.random(_PEOPLE) < 0.8, (age > 30) + stream.integers(0, 2, _PEOPLE), 0)
     work, region = stream.integers(0, len(_WORK), _PEOPLE), stream.integers(0, len(_REGION), _PEOPLE)

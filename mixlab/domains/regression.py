@@ -70,14 +70,16 @@ class ForecastNet(nn.Module):
 
     def __init__(self, columns: int, *, seed: int = 0) -> None:
         super().__init__()
-        columns = _check.integer("columns", columns, 1)
+        self.columns = columns = _check.integer("columns", columns, 1)
         with spared(_check.integer("seed", seed, 0, _check.SEED_MAX)), usual_defaults():
             self.block1 = nn.Sequential(nn.Linear(columns, 64), nn.ReLU())
             self.block2 = nn.Sequential(nn.Linear(64, 64), nn.ReLU())
             self.head = nn.Linear(64, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, 2] of rows [B, columns]: μ, and ln σ², which a tanh keeps between −6 and 6."""
+        """[B, 2] of rows [B, columns]: μ, and ln σ², which a tanh keeps between −6 and 6. Other shapes: ValueError."""
+        if x.ndim != 2 or x.shape[1] != self.columns:
+            raise ValueError(f"x must be [batch, {self.columns}], got {_check.shown(x)}")
         mean, log_variance = self.head(self.block2(self.block1(x))).unbind(1)
         return torch.stack([mean, 6 * torch.tanh(log_variance / 6)], 1)
 

@@ -136,14 +136,16 @@ class SeriesNet(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, *, seed: int = 0) -> None:
         super().__init__()
-        channels = _check.integer("channels", channels, 1)
+        self.channels = channels = _check.integer("channels", channels, 1)
         num_classes = _check.integer("num_classes", num_classes, 2)
         with spared(_check.integer("seed", seed, 0, _check.SEED_MAX)), usual_defaults():
             self.stage1, self.stage2, self.stage3 = _stage(channels, 32, 8), _stage(32, 64, 5), _stage(64, 32, 3)
             self.head = nn.Linear(32, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of series [B, channels, times], of any length."""
+        """Logits [B, num_classes] of series [B, channels, times], of any length. Raises ValueError for other shapes."""
+        if x.ndim != 3 or x.shape[1] != self.channels:
+            raise ValueError(f"x must be [batch, {self.channels}, times], got {_check.shown(x)}")
         states: Tensor = self.stage3(self.stage2(self.stage1(x)))
         logits: Tensor = self.head(states.mean(2))
         return logits

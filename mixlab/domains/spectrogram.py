@@ -33,11 +33,11 @@ def log_mel(waves: Tensor) -> Tensor:
 
 
 @cache
-def mel_filters(bands: int = BANDS) -> Tensor:
-    """The share of each frequency in each mel band, float32 [129, bands]; triangles of height 1."""
+def mel_filters() -> Tensor:
+    """The share of each frequency in each mel band, float32 [129, 32]; triangles of height 1."""
     frequencies = torch.linspace(0, RATE / 2, WINDOW // 2 + 1, dtype=torch.float64, device="cpu")
     top = 2595 * math.log10(1 + RATE / 2 / 700)
-    mel = torch.linspace(0, top, bands + 2, dtype=torch.float64, device="cpu")
+    mel = torch.linspace(0, top, BANDS + 2, dtype=torch.float64, device="cpu")
     corners = 700 * (10 ** (mel / 2595) - 1)
     rising = (frequencies[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - frequencies[:, None]) / (corners[2:] - corners[1:-1])

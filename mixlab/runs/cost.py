@@ -1,7 +1,6 @@
 """What a grid of runs will cost: a probe run times a few steps of each kind, where the runs will be trained."""
 
 import heapq
-import inspect
 import math
 import os
 import tempfile
@@ -16,18 +15,17 @@ import torch
 
 from mixlab import _check
 from mixlab.calibration.intervals import Interval, mean_interval
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.data.parts import stratified
 from mixlab.runs.grid import Planned, key, labeled, planned
 from mixlab.runs.run import opened
 from mixlab.runs.store import Store
 from mixlab.runs.workers import by_workers, check_jobs, in_turn
 from mixlab.training.options import gathered
-from mixlab.training.trainer import Trainer
+from mixlab.training.trainer import BATCH_SIZE
 
 EPOCHS = 4  # of a probe, which evaluates after each second one, and whose first one warms up
 FREE = ("seed", "epochs", "every", "mix_until", "learning_rate", "alpha")  # what changes no step's time
-_BATCH: int = inspect.signature(Trainer).parameters["batch_size"].default
 
 
 @dataclass(frozen=True)
@@ -173,8 +171,7 @@ def cost_of(
     Raises:
         TypeError, ValueError, StoreError, ImportError, ConnectionError: as `mixlab.sweep` says them.
     """
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_dataset(data)
     steps = _check.integer("steps", steps, 3)
     plans = planned(grid, data, {"model": model} | settings)
     shares = [_shares(plan, data) for plan in plans]
@@ -243,7 +240,7 @@ def _few(data: Dataset, size: int) -> Dataset:
 
 
 def _batch_size(plan: Planned, data: Dataset) -> int:
-    return min(int(plan.fitting.get("batch_size", _BATCH)), len(data.train))
+    return min(int(plan.fitting.get("batch_size", BATCH_SIZE)), len(data.train))
 
 
 def _shares(plan: Planned, data: Dataset) -> list[tuple[Planned, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixlab import _check
 from mixlab._files import first_line
-from mixlab.data.dataset import Dataset
+from mixlab.data.dataset import Dataset, check_dataset
 from mixlab.runs.grid import Planned, planned
 from mixlab.runs.run import run
 from mixlab.runs.run_table import listed
@@ -75,8 +75,7 @@ def sweep(
         ConnectionError: at the call: no scheduler answers.
         SweepError: from the iterator: some runs failed, or the workers or the cluster went away.
     """
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a mixlab Dataset, as mx.load gives it, got {_check.shown(data)}")
+    check_dataset(data)
     _check.flag("progress", progress)
     plans = planned(grid, data, {"model": model} | settings)
     store = Store(root)

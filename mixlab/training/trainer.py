@@ -25,6 +25,8 @@ from mixlab.training.predict import predict
 from mixlab.training.record import Record
 from mixlab.training.sgd import Lookahead, normalization_biases, resting
 
+BATCH_SIZE, LEARNING_RATE = 128, 0.3  # unless a call says otherwise
+
 
 class Trainer(Loop[Record]):
     """Train a model, a batch at a time; iterate for a Record after each epoch, and leave the loop to stop.
@@ -80,8 +82,8 @@ class Trainer(Loop[Record]):
         *,
         epochs: int,
         seed: int = 0,
-        batch_size: int = 128,
-        learning_rate: float = 0.3,
+        batch_size: int = BATCH_SIZE,
+        learning_rate: float = LEARNING_RATE,
         augment: bool = True,
         label_smoothing: float = 0.0,
         every: int = 1,

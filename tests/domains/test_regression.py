@@ -98,6 +98,7 @@ test_refused = each_refused(
     (lambda: replace(some(), y=some().y[:, None]), r"y must have the shape \[N\] of mean, got .* \[200, 1\]"),
     (lambda: replace(some(), mean=some().mean / 0), "mean must be finite, got 200 with NaN or infinity"),
     (lambda: replace(some(), deviation=-some().deviation), "deviation must be above 0, got -"),
+    (lambda: ForecastNet(3)(torch.zeros(4, 2)), r"x must be \[batch, 3\], got .* \[4, 2\]"),
     (lambda: some().coverage(0), "level must be a number from 0.001"),
     (lambda: forecast(Problem("p", "s", PAIR, PAIR, ("a", "b")), ForecastNet(3)), "problem must be a Problem with num"),
 )

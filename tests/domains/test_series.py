@@ -70,6 +70,8 @@ test_refused = each_refused(
     (lambda: series.load(noise=-1), "noise must be"),
     (lambda: series.load(train_size=1), "train_size must be"),
     (lambda: series.SeriesNet(0, 2), "channels must be"),
+    (lambda: series.SeriesNet(3, 2)(torch.zeros(4, 1, 50)), r"x must be \[batch, 3, times\], got .* \[4, 1, 50\]"),
+    (lambda: series.SeriesNet(1, 2)(torch.zeros(1, 50)), r"x must be \[batch, 1, times\], got .* \[1, 50\]"),
 )
 
 

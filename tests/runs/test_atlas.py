@@ -175,6 +175,21 @@ def test_a_part_that_was_made_elsewhere_is_taken_up(table, tmp_path, monkeypatch
     assert {run.id: run.seconds for run in read(here)} == {run.id: round(run.seconds, 2) for run in table}
 
 
+def test_runs_that_another_call_wrote_meanwhile_are_kept(table, tmp_path, monkeypatch):
+    here = tmp_path / "here.safetensors"
+
+    def trained(*_):
+        yield table[0]
+        write(here, [*read(here), *table[1:4]])  # another call's
+        yield table[4]
+
+    monkeypatch.setattr(tool, "HERE", here)
+    monkeypatch.setattr(tool, "trained", trained)
+    monkeypatch.setattr("sys.argv", ["atlas.py"])
+    tool.main()
+    assert {run.id for run in read(here)} == {run.id for run in table[:5]}
+
+
 def trained_again(run: AtlasRun) -> AtlasRun:
     part, grid = PLACES[tool.key(run.settings)]
     (again,) = part.trained([grid])
