@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mixlab.calibration.intervals import Interval
 
 _NUMBER = re.compile(r"\[?[-−+]?(\d|inf)")  # how each cell of a column of numbers begins
+_INSIDE = re.compile(r", (?=[^\[\]]*\])")  # an interval, where a narrow page may not break its line
 
 Row = tuple[str, ...]
 
@@ -45,7 +46,8 @@ class Table:
 
     def _cell(self, tag: str, text: str, column: int, scope: str = "") -> str:
         scoped = f' scope="{scope}"' if scope else ""
-        return f'<{tag}{scoped} style="text-align: {self._sides[column]}">{html.escape(text)}</{tag}>'
+        whole = _INSIDE.sub(",\N{NO-BREAK SPACE}", html.escape(text))
+        return f'<{tag}{scoped} style="text-align: {self._sides[column]}">{whole}</{tag}>'
 
 
 class Tabular(ABC):
