@@ -48,7 +48,7 @@ PANELS = {  # each with the number of its controls, and of its synced traits tha
     "path": (lambda: mx.panels.path_panel({"a": mx.models.quick(10)}, mx.load("shapes", train_size=40), 3), 3, 3),
     "puzzle": (lambda: mx.panels.puzzle_panel(mx.load("shapes", train_size=40), pairs=4), 10, 10),
     "calibration": (lambda: mx.panels.calibration_panel({"a": drawn(50), "b": drawn(50)}, other="b"), 10, 10),
-    "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 2),
+    "eyes": (lambda: mx.panels.eyes_panel(mx.load("shapes", train_size=40), pairs=4), 5, 1),
     "robustness": (robustness, 3, 4),
     "spiral": (mx.panels.spiral_panel, 10, 8),
     "surface": (lambda: mx.panels.surface_panel(mx.models.quick(10), mx.load("shapes", train_size=40)), 8, 8),
