@@ -1,6 +1,7 @@
 """A value with its confidence interval: Student's for a mean of a few, Wilson's for a share, the normal one."""
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 from mixlab import _check
 
 _ROUNDING = 1e-9
+_MINUS_ZERO = re.compile(r"-[0.,]+%?")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,16 @@ class Interval:
 
     def __format__(self, spec: str) -> str:
         """Value and ends as numbers of this format, as f"{interval:.3f}" writes them; without a format as `str`."""
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]" if spec else str(self)
+        if not spec:
+            return str(self)
+        value, low, high = (_written(number, spec) for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+
+def _written(number: float, spec: str) -> str:
+    """The number in this format, without the minus sign of one that rounds to 0."""
+    text = f"{number:{spec}}"
+    return f"{0.0:{spec}}" if _MINUS_ZERO.fullmatch(text) else text
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:

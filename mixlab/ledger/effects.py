@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, product
+from statistics import fmean
 from typing import Any
 
 from mixlab.ledger.claim import LEAST, ORIGIN, Effect
@@ -100,17 +101,22 @@ def agreement(runs: Atlas, value: Value) -> list[Effect]:
 
 
 def gains_of_models(runs: Atlas, value: Value, first: str, second: str) -> list[Effect]:
-    """What mixing adds for one model less what it adds for the other, on the same images, with the same α and seed."""
+    """What mixing adds for one model less what it adds for the other, on the same images, with the same α and seed.
+
+    A model trained by several recipes counts with their mean.
+    """
     apart = {"model", "recipe"}  # each model is trained as suits it
-    gains: dict[str, dict[Any, Effect]] = {}
+    gains: dict[str, dict[Any, list[Effect]]] = {}
     for name in (first, second):
         own = Atlas(_where(runs, {"model": name}))
         for variant in {run.variant for run in own} - {"none"}:
             for effect in differences(own, value, {"variant": variant}, {"variant": "none"}):
                 key = tuple(sorted((k, repr(v)) for k, v in effect.at.items() if k not in apart))
-                gains.setdefault(name, {})[key] = effect
+                gains.setdefault(name, {}).setdefault(key, []).append(effect)
     both = gains.get(first, {}).keys() & gains.get(second, {}).keys()
-    return [Effect(gains[first][key].value - gains[second][key].value, gains[first][key].at) for key in sorted(both)]
+    return [
+        Effect(_mean(gains[first][key]) - _mean(gains[second][key]), gains[first][key][0].at) for key in sorted(both)
+    ]
 
 
 def _where(runs: Atlas, settings: Settings) -> Iterator[AtlasRun]:
@@ -127,6 +133,10 @@ def _key(run: AtlasRun, names: list[str]) -> tuple[Any, ...]:
 
 def _identity(effect: Effect) -> tuple[Any, ...]:
     return (*effect.unit, effect.at.get("variant"), effect.at.get("alpha"))
+
+
+def _mean(effects: list[Effect]) -> float:
+    return fmean(effect.value for effect in effects)
 
 
 def _sign(number: float) -> int:

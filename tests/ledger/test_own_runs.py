@@ -9,7 +9,7 @@ from tiny_runs import net, tiny_run
 import mixlab as mx
 from mixlab.data import Split
 from mixlab.ledger import Ledger, comparable, points
-from mixlab.ledger.effects import agreement, at_equal_cost
+from mixlab.ledger.effects import agreement, at_equal_cost, gains_of_models
 from mixlab.runs.atlas import Atlas
 
 WAYS = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup", alpha=1.0)}
@@ -88,6 +88,17 @@ def test_an_order_is_that_of_runs_on_the_same_images():
         for images, count in zip((500, 2000), counts, strict=True)
     ]
     assert [effect.value for effect in agreement(Atlas(runs), points("accuracy"))] == [1]
+
+
+def test_a_model_trained_by_two_recipes_counts_with_their_mean():
+    right = {("vit_tiny", "a"): (100, 120), ("vit_tiny", "b"): (100, 140), ("quick", "c"): (100, 106)}  # none and mixup
+    runs = [
+        made_run(count, 0.1, 0.1, model=model, variant=variant, made={"recipe": recipe})
+        for (model, recipe), counts in right.items()
+        for variant, count in zip(("none", "mixup"), counts, strict=True)
+    ]
+    effects = gains_of_models(Atlas(runs), points("accuracy"), "vit_tiny", "quick")
+    assert [effect.value for effect in effects] == [pytest.approx((10 + 20) / 2 - 3)]
 
 
 def test_a_damaged_run_is_passed_over(own, tmp_path):
