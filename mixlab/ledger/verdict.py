@@ -61,7 +61,10 @@ class Verdict:
             return ""
         if self.claim.exact:
             return f"{self.interval.value:.3g} {self.claim.quantity}, counted"
-        return f"{numbers_of(self.interval)[0]} {self.claim.quantity}, n = {self.interval.n}"
+        words = numbers_of(self.interval)[0]
+        if self.interval.low == self.interval.high:  # which shows no spread, and decides nothing
+            return f"{words.split()[0]} {self.claim.quantity} in each of n = {self.interval.n}"
+        return f"{words} {self.claim.quantity}, n = {self.interval.n}"
 
     def entry(self, *, opened: bool = False) -> str:
         """A line of HTML that opens: the verdict, and behind it the numbers and the experiment."""

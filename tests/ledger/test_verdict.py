@@ -41,6 +41,12 @@ def test_the_interval_beside_the_range_gives_the_word(values, word, says):
     assert (verdict.interval is None) == (len(values) < 3)
 
 
+def test_pairs_that_agree_to_the_bit_are_told_as_one_number():
+    quantity = TOP1.quantity
+    assert judged(TOP1, effects([-4.0] * 3), 0.95).measured == f"−4.00 {quantity} in each of n = 3"
+    assert judged(TOP1, effects([-4.0, -4.0, -1.0]), 0.95).measured.endswith(f"{quantity}, n = 3")
+
+
 def test_it_says_where_it_holds():
     mixed = effects([1.0, 1.1, 1.2], epochs=10, data="a") + effects([7.0, 7.1, 7.2], epochs=30, data="a")
     verdict = judged(TOP1, mixed, 0.95)
