@@ -71,8 +71,10 @@ def test_an_interval_holds_its_value_so_that_matplotlib_draws_it():
 
 def test_numbers_that_round_to_zero_have_no_minus_sign():
     near = Interval(-1e-5, -0.31, 2e-4, 3, 0.95)
-    assert f"{near:.2f}" == "0.00 [-0.31, 0.00]" and f"{near:.1%}" == "0.0% [-31.0%, 0.0%]"
-    assert f"{near:+.2f}" == "+0.00 [-0.31, +0.00]" and str(near).startswith("0.000 [-0.310, 0.000]")
+    assert f"{near:.2f}" == "0.00 [-0.31, 0.00]"
+    assert f"{near:.1%}" == "0.0% [-31.0%, 0.0%]"
+    assert f"{near:+.2f}" == "+0.00 [-0.31, +0.00]"
+    assert str(near).startswith("0.000 [-0.310, 0.000]")
 
 
 def ends(rel: Reliability, metric: str, level: float = 0.95) -> tuple[float, float]:
