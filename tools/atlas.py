@@ -38,8 +38,11 @@ SQUARE = tuple(itertools.product((10, 30), MIXING))  # epochs, and what they are
 BEYOND: tuple[tuple[int, dict[str, Any]], ...] = (
     (50, {"variant": ["none"]}),
     (50, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1]}),
+    (150, {"variant": ["none"]}),
+    (150, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1]}),
     (10, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
     (30, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
+    (90, {"variant": ["puzzle"], "alpha": [1.0], "k": [1]}),
     (10, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
     (30, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
 )

@@ -28,6 +28,17 @@ BETWEEN = (
         lesson="09_why_it_works.ipynb",
     ),
     Claim(
+        "turns",
+        "mixup makes the gradient of the loss smoother: it turns less along the training.",
+        "said in overviews of mixup; measured as by Santurkar et al., NeurIPS 2018, section 3.1",
+        "% of the turn without mixing",
+        *LESS,
+        "The gradient of the loss on clean training images at copies of a network in training: its change from copy to "
+        "copy over the distance of their weights, mixup minus none, over that of none; a number for each seed.",
+        "Copies at every step; the gradient of the mixed loss, which mixup follows: lesson 09.",
+        lesson="09_why_it_works.ipynb",
+    ),
+    Claim(
         "flat",
         "mixup finds flatter minima.",
         "said in overviews of mixup; correlates only, as Andriushchenko et al., ICML 2023, show for flatness",

@@ -1,11 +1,11 @@
 """Differences between the runs of an atlas, pair by pair, as the claims need them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
-from mixlab.ledger.claim import LEAST, ORIGIN, Effect
+from mixlab.ledger.claim import LEAST, ORIGIN, PLACE, Effect
 from mixlab.runs.atlas import Atlas, AtlasRun
 from mixlab.runs.atlas.atlas_run import SETTINGS
 
@@ -81,22 +81,20 @@ def agreement(runs: Atlas, value: Value) -> list[Effect]:
     An order is that of runs on the same images, not just on as many.
     1 is the same order, −1 the reverse; 0 is what chance gives on average.
     """
-    places: dict[tuple[Any, ...], dict[tuple[int, Any], dict[str, float]]] = {}
-    for run in _where(runs, {"k": 1}):
-        if run.alpha in (None, 1.0):
-            place = (run.data, run.model, run.epochs, run.seed, run.made.get("recipe"))
-            order = places.setdefault(place, {}).setdefault((run.images, run.made.get("digest")), {})
-            order[run.variant] = value(run)
     effects = []
-    for (data, model, epochs, seed, recipe), orders in places.items():
+    for place, orders in _orders(runs, value, ("data", "model", "epochs", "seed", "recipe"), ("images", "digest")):
         sizes = sorted({images for images, _ in orders})
         fewest, most = ([order for (images, _), order in orders.items() if images == sizes[end]] for end in (0, -1))
-        for few, many in product(fewest, most):
-            pairs = list(combinations(sorted(few.keys() & many.keys()), 2))
-            if len(sizes) > 1 and pairs:
-                same = [_sign(few[a] - few[b]) * _sign(many[a] - many[b]) for a, b in pairs]
-                at = {"data": data, "model": model, "epochs": epochs, "seed": seed, "recipe": recipe}
-                effects.append(Effect(sum(same) / len(same), at))
+        if len(sizes) > 1:
+            effects += [Effect(tau, place) for tau in _taus(product(fewest, most))]
+    return effects
+
+
+def agreement_of_seeds(runs: Atlas, value: Value) -> list[Effect]:
+    """Likewise between the orders with two seeds on the same images. All pairs of seeds of one place are one unit."""
+    effects = []
+    for place, orders in _orders(runs, value, (*PLACE, *ORIGIN), ("seed",)):
+        effects += [Effect(tau, place) for tau in _taus(combinations(orders.values(), 2))]
     return effects
 
 
@@ -137,6 +135,27 @@ def _identity(effect: Effect) -> tuple[Any, ...]:
 
 def _mean(effects: list[Effect]) -> float:
     return fmean(effect.value for effect in effects)
+
+
+def _orders(
+    runs: Atlas, value: Value, place: tuple[str, ...], own: tuple[str, ...]
+) -> Iterator[tuple[dict[str, Any], dict[tuple[Any, ...], dict[str, float]]]]:
+    """The settings of each place, and there, by `own` settings, the value of each variant (α = 1, K = 1)."""
+    orders: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, float]]] = {}
+    for run in _where(runs, {"k": 1}):
+        if run.alpha in (None, 1.0):
+            key, order = (tuple(_at(run).get(name) for name in names) for names in (place, own))
+            orders.setdefault(key, {}).setdefault(order, {})[run.variant] = value(run)
+    return ((dict(zip(place, key, strict=True)), own_orders) for key, own_orders in orders.items())
+
+
+def _taus(pairs: Iterable[tuple[dict[str, float], dict[str, float]]]) -> Iterator[float]:
+    """Kendall's τ of the variants that both have, where they are two or more."""
+    for one, other in pairs:
+        both = combinations(one.keys() & other.keys(), 2)
+        signs = [_sign(one[a] - one[b]) * _sign(other[a] - other[b]) for a, b in both]
+        if signs:
+            yield fmean(signs)
 
 
 def _sign(number: float) -> int:

@@ -25,7 +25,8 @@ class Ledger(Mapping[str, Verdict]):
     average, at most, is decided wrongly: if R of the m that are measured are decided, all intervals have the level
     1 − 0.05 R/m, for the largest R for which that comes out (Benjamini and Hochberg, JRSS B 1995; for intervals
     Benjamini and Yekutieli, JASA 2005; proved for claims that do not depend on each other, and for some that do). Exact
-    claims do not count.
+    claims do not count. "Holds only where" comes from the settings of a claim, which share its level among them; the
+    share above does not promise for it.
 
     Args:
         runs: are recorded runs, such as those of `mixlab.atlas`.

@@ -1,9 +1,10 @@
-"""Claims that take trainings of seconds: half of the labels wrong, three brakes at once, and a very small network."""
+"""Claims that take trainings of seconds: wrong labels, three brakes at once, a very small network, turns on the way."""
 
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from mixlab import _check
 from mixlab._torch_state import spared, usual_defaults
@@ -11,25 +12,29 @@ from mixlab.data.dataset import Dataset, Split
 from mixlab.data.noise import with_wrong_labels
 from mixlab.machine import release_memory
 from mixlab.mixing.mixer import Mixer
+from mixlab.mixing.normalize import normalized
 from mixlab.models import quick
+from mixlab.probes import gradient_change
 from mixlab.training.trainer import Trainer
 
 WRONG, SMOOTHING, JITTER = 0.5, 0.3, 0.5  # of the labels; of the labels; how much darker or brighter a color becomes
 STRONG = Mixer("mixup", alpha=8.0)
+COPIES, SEEN = 4, 100  # of a network in training, at even times; images whose gradient is followed
 
 
 def under_stress(data: Dataset, seeds: int = 3, epochs: int = 10) -> dict[str, list[float]]:
-    """The claims on wrong labels, brakes and small networks: by key, a number for each seed, for `Ledger(measured=)`.
+    """The claims on wrong labels, brakes, small networks and turns: by key, a number for each seed, as Ledger has it.
 
     Nothing is stored: these trainings are no evidence for claims on usual ones.
 
     Args:
         data: is learned and tested on.
         seeds: counts the trainings of each kind, at least 3.
-        epochs: is for how long wrong labels are learned; the brakes get half of it, the small net twice it.
+        epochs: is for how long wrong labels are learned and gradients followed; the brakes get half of it, the small
+            net twice it.
     """
     seeds, epochs = _check.integer("seeds", seeds, 3), _check.integer("epochs", epochs, 1)
-    kinds = {"label-noise": _wrong_labels, "brakes": _brakes, "small-net": _small_net}
+    kinds = {"label-noise": _wrong_labels, "brakes": _brakes, "small-net": _small_net, "turns": _turns}
     changes = {key: [change(data, seed, epochs) for seed in range(seeds)] for key, change in kinds.items()}
     release_memory()  # a notebook needs it for what comes next
     return changes
@@ -50,6 +55,26 @@ def _brakes(data: Dataset, seed: int, epochs: int) -> float:
 def _small_net(data: Dataset, seed: int, epochs: int) -> float:
     mixed, plain = (_accuracy(_small(data, seed), data, mixer, seed, 2 * epochs) for mixer in (Mixer("mixup"), None))
     return mixed - plain
+
+
+def _turns(data: Dataset, seed: int, epochs: int) -> float:
+    mixed, plain = (_turn(data, seed, epochs, mixer) for mixer in (Mixer("mixup"), None))
+    return 100 * (mixed / plain - 1)
+
+
+def _turn(data: Dataset, seed: int, epochs: int, mixer: Mixer | None) -> float:
+    """By how much the gradient of the loss on clean images changes between copies of a network in training."""
+    net = _usual(data, seed)
+    x, y = normalized(data.train.images[:SEEN], data.normalization), data.train.labels[:SEEN]
+
+    def copied() -> dict[str, Tensor]:
+        return {name: part.detach().clone() for name, part in net.state_dict().items()}
+
+    records = Trainer(
+        net, data, mixer, seed=seed, epochs=epochs, every=max(epochs // COPIES, 1), batch_size=64, augment=False
+    )
+    path = [copied(), *(copied() for _ in records)]
+    return gradient_change(net, lambda net: cross_entropy(net(x), y), path).mean().item()
 
 
 def _accuracy(net: nn.Module, data: Dataset, mixer: Mixer | None, seed: int, epochs: int, **more: Any) -> float:

@@ -52,15 +52,15 @@ def k5(variant, alpha, p, longer=1):
     return value("accuracy", variant, alpha, 5, **p) - value("accuracy", variant, alpha, 1, **other)
 
 
-def kendall():
-    for few in places(images=500):
-        ways = [("none", None, 1), *((variant, 1.0, 1) for variant in VARIANTS)]
-        orders = [[value("accuracy", *way, **few | {"images": size}) for way in ways] for size in (500, 2000)]
-        signs = [
-            ((one[0] > one[1]) - (one[0] < one[1])) * ((two[0] > two[1]) - (two[0] < two[1]))
-            for one, two in zip(*(combinations(order, 2) for order in orders), strict=True)
-        ]
-        yield fmean(signs)
+def tau(one, other):
+    """Of the orders at two places, over all pairs of ways."""
+    ways = [("none", None, 1), *((variant, 1.0, 1) for variant in VARIANTS)]
+    first, second = ([value("accuracy", *way, **place) for way in ways] for place in (one, other))
+    signs = [
+        ((a > b) - (a < b)) * ((c > d) - (c < d))
+        for (a, b), (c, d) in zip(combinations(first, 2), combinations(second, 2), strict=True)
+    ]
+    return fmean(signs)
 
 
 def of_models():
@@ -96,7 +96,8 @@ BRUTE = {
     "manifold": lambda: pairs("accuracy", ("manifold", 1.0, 1), ONE),
     "less-calibratable": lambda: pairs("ece", ONE, NONE, tempered=True),
     "temperature": lambda: [repaired(p) for p in places()],
-    "order": lambda: list(kendall()),
+    "order": lambda: [tau(p, p | {"images": 2000}) for p in places(images=500)],
+    "order-seeds": lambda: [tau(p, p | {"seed": 1}) for p in places(seed=0)],
     "vit": lambda: list(of_models()),
     "saturation": lambda: [fmean(steps(v, a, p) for v in VARIANTS for a in ALPHAS) for p in places()],
     **{f"k5-{v}": lambda v=v: over_alphas(v, k5) for v in VARIANTS},

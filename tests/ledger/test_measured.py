@@ -22,6 +22,7 @@ from mixlab.ledger import (
     under_stress,
 )
 from mixlab.ledger.picture import plot_settings
+from mixlab.mixing.normalize import normalized
 from mixlab.plots.style import PictureAxes
 from mixlab.probes import occluded
 from mixlab.runs.atlas import Atlas
@@ -127,7 +128,9 @@ def test_under_stress(data, monkeypatch):
 
     real = stress._accuracy
     monkeypatch.setattr(stress, "_accuracy", accuracy)
-    assert under_stress(data, 3, epochs=6) == dict.fromkeys(("label-noise", "brakes", "small-net"), [6.0] * 3)
+    monkeypatch.setattr(stress, "_turn", lambda _, seed, epochs, mixer: (3.0 if mixer else 4.0) * (seed + epochs))
+    changes = dict.fromkeys(("label-noise", "brakes", "small-net"), [6.0] * 3) | {"turns": [-25.0] * 3}
+    assert under_stress(data, 3, epochs=6) == changes
     assert [(alpha, epochs) for _, _, alpha, epochs, _ in trained[::6]] == [(8.0, 6), (8.0, 3), (1.0, 12)]
     assert [more for *_, more in trained if more] == [{"label_smoothing": stress.SMOOTHING}] * 3
     for (weights, *_), (same, *_) in zip(trained[::2], trained[1::2], strict=True):
@@ -143,6 +146,23 @@ def test_under_stress(data, monkeypatch):
     score = real(net, data, None, 0, 1)
     right = mx.predict(net, data.test, data.normalization).correct.double().mean().item()
     assert score == pytest.approx(100 * right, abs=4)
+
+
+def test_how_far_a_gradient_turns_is_that_of_two_copies_by_hand(data):
+    mixer, places = mx.Mixer("mixup"), []
+    net = stress._usual(data, 1)
+    x = normalized(data.train.images, data.normalization)
+
+    def stand():
+        weights = [weight for weight in net.eval().parameters() if weight.requires_grad]
+        slopes = torch.autograd.grad(nn.functional.cross_entropy(net(x), data.train.labels), weights)
+        places.append([torch.cat([part.detach().double().flatten() for part in parts]) for parts in (weights, slopes)])
+
+    stand()
+    list(mx.fit(net, data, mixer, epochs=1, seed=1, batch_size=64, augment=False))
+    stand()
+    moved, turned = (float((after - before).norm()) for before, after in zip(*places, strict=True))
+    assert stress._turn(data, 1, 1, mixer) == pytest.approx(turned / moved, rel=1e-4)
 
 
 def test_the_ledger_shows_itself():

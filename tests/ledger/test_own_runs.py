@@ -9,7 +9,7 @@ from tiny_runs import net, tiny_run
 import mixlab as mx
 from mixlab.data import Split
 from mixlab.ledger import Ledger, comparable, points
-from mixlab.ledger.effects import agreement, at_equal_cost, gains_of_models
+from mixlab.ledger.effects import agreement, agreement_of_seeds, at_equal_cost, gains_of_models
 from mixlab.runs.atlas import Atlas
 
 WAYS = {"none": mx.Mixer("none"), "mixup": mx.Mixer("mixup", alpha=1.0)}
@@ -88,6 +88,19 @@ def test_an_order_is_that_of_runs_on_the_same_images():
         for images, count in zip((500, 2000), counts, strict=True)
     ]
     assert [effect.value for effect in agreement(Atlas(runs), points("accuracy"))] == [1]
+
+
+def test_all_pairs_of_seeds_on_the_same_images_are_one_unit():
+    right = {"none": (100, 110, 120), "mixup": (90, 100, 130)}  # of seeds 0, 1 and 2: the last reverses the order
+    runs = [
+        made_run(count, 0.1, 0.1, variant=variant, seed=seed, made={"digest": digest})
+        for digest, seeds in (("a", (0, 1, 2)), ("b", (0, 1)))
+        for variant, counts in right.items()
+        for seed, count in zip(seeds, counts, strict=False)
+    ]
+    effects = agreement_of_seeds(Atlas(runs), points("accuracy"))
+    assert [effect.value for effect in effects] == [1, -1, -1, 1]
+    assert len({effect.unit for effect in effects}) == 2
 
 
 def test_a_model_trained_by_two_recipes_counts_with_their_mean():
