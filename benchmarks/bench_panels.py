@@ -121,10 +121,13 @@ def training(data: Dataset, store: str) -> Any:
 
 
 def recorded() -> Panel:
-    """The atlas panel with one recorded run again and again: a setting for each of 100 α, each of 10 seeds."""
-    one = next(run for run in mx.atlas() if run.variant == "mixup")
-    grid = [(alpha / 50, seed) for alpha in range(1, 101) for seed in range(10)]
-    runs = [replace(one, id=f"{i:016x}", alpha=alpha, seed=seed) for i, (alpha, seed) in enumerate(grid)]
+    """The atlas panel with 100 α, each of 10 seeds: recorded runs of mixup, one K and length after another."""
+    kinds = list(mx.atlas().where(data="cifar10", images=1000, model="quick", variant="mixup", seed=0))
+    grid = [(place, seed) for place in range(100) for seed in range(10)]
+    runs = [
+        replace(kinds[place % len(kinds)], id=f"{i:016x}", alpha=(place + 1) / 50, seed=seed)
+        for i, (place, seed) in enumerate(grid)
+    ]
     return mx.panels.atlas_panel(Atlas(runs))
 
 

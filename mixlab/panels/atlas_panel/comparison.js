@@ -79,7 +79,7 @@ export function comparisonTable(rows, student) {
       drawInterval(svg, part, reaches[unit], verdictOf(part, row));
       write(words, inWords(part, row));
       write(verdict, verdictOf(part, row));
-      write(heads[4], `Difference, 95%, n = ${part?.n ?? 0}`);
+      write(heads[4], `Difference, 95% each, n = ${part?.n ?? 0}`);
     }
     write(axis, `axis: ±${reaches.points} points, ±${reaches.nats} nats`);
   };
