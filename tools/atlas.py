@@ -40,15 +40,15 @@ BEYOND: tuple[tuple[int, dict[str, Any]], ...] = (
     (50, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [0.2, 1.0], "k": [1]}),
     (150, {"variant": ["none"]}),
     (150, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1]}),
-    (10, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
-    (30, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 5]}),
+    (10, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 2, 5]}),
+    (30, {"variant": ["puzzle"], "alpha": [1.0], "k": [1, 2, 5]}),
     (90, {"variant": ["puzzle"], "alpha": [1.0], "k": [1]}),
     (10, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
     (30, {"variant": ["mixup"], "alpha": [8.0], "k": [1]}),
 )
 HUNDRED: tuple[tuple[int, dict[str, Any]], ...] = (  # CIFAR-100
     (30, {"variant": ["none"]}),
-    (30, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1, 5]}),
+    (30, {"variant": ["mixup", "cutmix", "manifold"], "alpha": [1.0], "k": [1, 2, 5]}),
 )
 SEEDS = (0, 1, 2)
 # A transformer and a convolutional net, on more and more images, which are seen 40,000 times in all.

@@ -166,7 +166,7 @@ COST_AND_REACH = (
         "points of error",
         *MORE,
         "The parity of six of ten bits, learned by a small net from half of all rows: test error with mixup minus "
-        "without; a number for each seed.",
+        "without; a number for each seed, after a short and after a longer training.",
         "Code, formulas, molecules: lesson 11 has graphs.",
         lesson="11_beyond_images.ipynb",
     ),

@@ -13,6 +13,8 @@ from mixlab.ledger.verdict import WORDS, Verdict, is_decided, judged, mean_of
 from mixlab.runs import Run
 from mixlab.runs.atlas import Atlas
 
+Measured = Sequence[float] | Mapping[int, Sequence[float]]
+
 
 class Ledger(Mapping[str, Verdict]):
     """The verdicts on all claims, by their keys.
@@ -31,7 +33,8 @@ class Ledger(Mapping[str, Verdict]):
     Args:
         runs: are recorded runs, such as those of `mixlab.atlas`.
         own: are runs of your own, such as those of `mixlab.runs`, which are taken up as `comparable` says.
-        measured: has, by the key of a claim, what was measured without a table of runs: a number for each pair.
+        measured: has, by the key of a claim, what was measured without a table of runs: a number for each pair, or such
+            numbers by how many epochs were trained.
         rate: is the share of wrong decisions that is allowed, at least 0.01.
 
     Attributes:
@@ -46,7 +49,7 @@ class Ledger(Mapping[str, Verdict]):
         self,
         runs: Atlas,
         own: Iterable[Run] = (),
-        measured: Mapping[str, Sequence[float]] | None = None,
+        measured: Mapping[str, Measured] | None = None,
         *,
         rate: float = 0.05,
     ) -> None:
@@ -96,8 +99,13 @@ class Ledger(Mapping[str, Verdict]):
         return "".join(verdict.entry() for verdict in self._verdicts.values())
 
 
-def _effects(claim: Claim, runs: Atlas, measured: Sequence[float] | None) -> list[Effect]:
-    alone = [Effect(float(value), {"seed": place}) for place, value in enumerate(measured or ())]
+def _effects(claim: Claim, runs: Atlas, measured: Measured | None) -> list[Effect]:
+    lengths = measured if isinstance(measured, Mapping) else {None: measured or ()}
+    alone = [
+        Effect(float(value), {"seed": place, "epochs": epochs})
+        for epochs, values in lengths.items()
+        for place, value in enumerate(values)
+    ]
     return alone + (claim.effects(runs) if claim.effects else [])
 
 

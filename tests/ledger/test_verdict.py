@@ -128,3 +128,12 @@ def test_a_ledger_of_chance_decides_hardly_anything():
     decided = [sum(v.word in words for v in Ledger(made_runs(seed)).values()) for seed in range(3)]
     ranged = 2  # ECE's and top-1's ranges leave out 0, which is the truth here
     assert all(count <= ranged + 2 for count in decided), decided
+
+
+def test_what_was_measured_after_several_lengths_is_told_by_length():
+    by_epochs = {100: [2.9, 15.6, 28.3, 9.0, 12.0, 20.0], 300: [-3.0, -2.1, -2.5, -2.0, -1.9, -2.2]}
+    verdict = Ledger(Atlas([]), measured={"exact-inputs": by_epochs}, rate=0.1)["exact-inputs"]
+    assert (verdict.title, verdict.interval.n) == ("holds only where epochs = 100", 12)
+    assert verdict.groups["epochs = 300"].value == pytest.approx(fmean(by_epochs[300]))
+    few = Ledger(Atlas([]), measured={"exact-inputs": {300: by_epochs[300]}})["exact-inputs"]
+    assert (few.word, few.groups) == ("refuted", {})
