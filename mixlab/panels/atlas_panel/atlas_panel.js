@@ -48,7 +48,6 @@ async function showPanel({ model, el }) {
 
   const follow = (sides, axis, value) => {
     for (const side of sides) chosen.move(side, axis, value);
-    show();
     ask();
   };
   const settle = (change) => {
@@ -111,10 +110,11 @@ async function showPanel({ model, el }) {
   };
   const bestIsStale = differing();
   const draw = () => {
-    const pair = chosen.pair();
-    const scope = alike(settings, pair[0].axes);
     const shown = Object.entries(pictures).filter(([name]) => ["all", name].includes(state.picture));
     const widths = shown.map(([, { width }]) => width()); // all before anything is written, which takes a new layout
+    show();
+    const pair = chosen.pair();
+    const scope = alike(settings, pair[0].axes);
     table.draw(pair, scope, state.n_bins);
     shown.forEach(([, picture], i) => picture.draw(pair, widths[i], scope, state));
     if (bestIsStale(scope[0], pair[0].cost)) write(best, bestFor(scope, pair[0].cost, student));

@@ -1,7 +1,7 @@
 // The pictures of the atlas panel: curves, a line a seed; the reliability of both sides; accuracy against cost.
 
 import { EDGE, between, frame, ink, path, text, ticks, widthOf } from "../shared/diagram.js";
-import { make, write } from "../shared/dom.js";
+import { differing, make, write } from "../shared/dom.js";
 import { markAt, reliabilityDiagram } from "../shared/reliability_diagram.js";
 import { wordsOf } from "./choosing.js";
 import { mean, scoresOf, valuesOf } from "./numbers.js";
@@ -24,7 +24,15 @@ export function chart(name = "", svg = ink("svg", { role: "img", class: "mx-figu
   return { svg, title, node: make("div", { class: "mx-chart" }, title, svg) };
 }
 
-function drawCurves({ svg, title }, [column, what], pair, top, wide) {
+/** A chart whose axes are drawn anew only when they change. */
+function curveChart() {
+  const layers = { back: ink("g"), front: ink("g") };
+  const made = chart();
+  made.svg.append(layers.back, layers.front);
+  return { ...made, ...layers, axesAreStale: differing() };
+}
+
+function drawCurves({ svg, title, back, front, axesAreStale }, [column, what], pair, top, wide) {
   const bottom = HALF - EDGE.bottom;
   const epochs = Math.max(...pair.map(({ axes }) => axes.epochs));
   const atX = between(0, epochs, EDGE.left, wide - EDGE.right);
@@ -46,10 +54,12 @@ function drawCurves({ svg, title }, [column, what], pair, top, wide) {
     ),
   );
   write(title, what);
-  svg.setAttribute("viewBox", `0 0 ${wide} ${HALF}`);
-  svg.replaceChildren(
-    ...frame(ticks(epochs, wide / 70), ticks(top, 4), atX, atY, { wide, bottom, name: "epoch" }),
-    text(wide - EDGE.right, EDGE.top / 2, note, "mx-tick", "end"),
+  if (axesAreStale(epochs, top, wide)) {
+    svg.setAttribute("viewBox", `0 0 ${wide} ${HALF}`);
+    back.replaceChildren(...frame(ticks(epochs, wide / 70), ticks(top, 4), atX, atY, { wide, bottom, name: "epoch" }));
+  }
+  front.replaceChildren(
+    ...(note ? [text(wide - EDGE.right, EDGE.top / 2, note, "mx-tick", "end")] : []),
     ...lines.reverse(), // this above that
   );
   const ends = pair.map(({ axes }, i) => {
@@ -62,7 +72,7 @@ function drawCurves({ svg, title }, [column, what], pair, top, wide) {
 
 /** Accuracy and ECE over epochs: `node`, its width(), and draw(pair, wide, scope, state); the scope fixes the axes. */
 export function curveCharts() {
-  const charts = [chart(), chart()];
+  const charts = [curveChart(), curveChart()];
   const tops = new Map(); // of the axes, by the first setting of a scope
   const topsOf = (scope) => {
     if (!tops.has(scope[0])) {

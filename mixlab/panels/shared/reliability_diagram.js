@@ -1,7 +1,7 @@
 // The reliability diagram as SVG, that of mixlab.plots in the browser: one run as bars with hatched gaps, or two as lines.
 
 import { EDGE, between, frame, ink, path, text } from "./diagram.js";
-import { make, newId } from "./dom.js";
+import { differing, make, newId } from "./dom.js";
 
 export const FEW = 10; // predictions in a bin; the gap of fewer says little
 const NARROW = 2; // pixels: bins of equal mass may be narrower, and would not be seen
@@ -126,8 +126,9 @@ export function reliabilityDiagram() {
   const svg = ink("svg", { role: "img", class: "mx-figure" });
   const [overInk, over] = hatch("over");
   const [underInk, under] = hatch("under");
-  const layer = ink("g");
-  svg.append(overInk, underInk, layer);
+  const [back, layer] = [ink("g"), ink("g")];
+  svg.append(overInk, underInk, back, layer);
+  const sizeIsStale = differing();
   const fifths = [0, 0.2, 0.4, 0.6, 0.8, 1];
 
   const draw = (shown, [wide, tall], say) => {
@@ -148,11 +149,15 @@ export function reliabilityDiagram() {
       head(say(scores, 0), 0, "mx-big"),
       head(scores.lean, 1, "mx-said"),
     ];
-    svg.setAttribute("viewBox", `0 0 ${wide} ${tall}`);
+    if (sizeIsStale(wide, tall)) {
+      svg.setAttribute("viewBox", `0 0 ${wide} ${tall}`);
+      back.replaceChildren(
+        ...frame(fifths, fifths, atX, atY, { wide, bottom: foot, name: "confidence" }),
+        text(EDGE.left - 6, foot - 6, "count", "mx-tick", "end"),
+      );
+    }
     layer.replaceChildren(
-      ...frame(fifths, fifths, atX, atY, { wide, bottom: foot, name: "confidence" }),
       ...(most ? [text(EDGE.left - 6, top + 5, most.toLocaleString("en"), "mx-tick", "end")] : []),
-      text(EDGE.left - 6, foot - 6, "count", "mx-tick", "end"),
       ...(overlaid ? [] : shown.flatMap(({ bins }) => bars(bins, place, { over, under }))),
       ink("line", { class: "mx-diagonal", x1: atX(0), y1: atY(0), x2: atX(1), y2: atY(1) }),
       ...shown.flatMap(overlaid ? lines : details),
